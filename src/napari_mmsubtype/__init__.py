@@ -1,0 +1,52 @@
+"""Multimodal cancer-subtype classification of whole-slide images in napari."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.core.recipe import AnalyzeRecipe
+    from napari_mmsubtype.models.bundle import load_bundle
+    from napari_mmsubtype.omics.table import read_omics
+    from napari_mmsubtype.plugin.layers import to_layers
+    from napari_mmsubtype.results.store import open_result
+    from napari_mmsubtype.slides.registry import open_slide
+    from napari_mmsubtype.workflows.analyze import analyze
+
+# Public name -> module. Resolved on first use: importing the package loads none of
+# torch, napari, Qt, OpenSlide and pandas (tests/test_repository.py).
+_PUBLIC = {
+    "AnalyzeRecipe": "napari_mmsubtype.core.recipe",
+    "analyze": "napari_mmsubtype.workflows.analyze",
+    "load_bundle": "napari_mmsubtype.models.bundle",
+    "open_result": "napari_mmsubtype.results.store",
+    "open_slide": "napari_mmsubtype.slides.registry",
+    "read_omics": "napari_mmsubtype.omics.table",
+    "to_layers": "napari_mmsubtype.plugin.layers",
+}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnalyzeRecipe",
+    "analyze",
+    "load_bundle",
+    "open_result",
+    "open_slide",
+    "read_omics",
+    "to_layers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _PUBLIC:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

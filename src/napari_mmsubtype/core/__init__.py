@@ -1,0 +1,1 @@
+"""Plain types shared by every room: numpy and the standard library only."""

@@ -1,0 +1,155 @@
+"""The request behind an analysis, as written to disk and replayed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from napari_mmsubtype.core.cases import Case, Modality
+from napari_mmsubtype.core.units import PLAUSIBLE_MPP
+from napari_mmsubtype.errors import ConfigurationError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeRecipe:
+    """One analysis of one patient.
+
+    Attributes
+    ----------
+    slide : str
+        Path of the slide, or a ``synthetic:`` address.
+    bundle : str
+        ``"demo"``, or the path of a bundle folder or zip.
+    patient : str or None
+        Identifier to look up in the tables.
+    rna, methylation, clinical : str or None
+        Paths of tables.
+    mpp : float or None
+        Microns per pixel of level 0, given by the user; None takes the slide's own.
+    stride_px : int or None
+        Step between patches; None takes the bundle's own.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    batch_size : int or None
+        Patches per forward pass; None lets the device decide.
+    out : str or None
+        Folder that receives the store; None is the folder of the slide.
+    """
+
+    slide: str
+    bundle: str = "demo"
+    patient: str | None = None
+    rna: str | None = None
+    methylation: str | None = None
+    clinical: str | None = None
+    mpp: float | None = None
+    stride_px: int | None = None
+    device: str = "auto"
+    batch_size: int | None = None
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        low, high = PLAUSIBLE_MPP
+        if self.mpp is not None and not low <= self.mpp <= high:
+            msg = (
+                f"a pixel size of {self.mpp!r} um/px is not believable for a slide; "
+                f"give a value between {low:g} and {high:g} (0.25 at 40x, 0.5 at 20x)"
+            )
+            raise ConfigurationError(msg)
+        if self.device not in DEVICES and not self.device.startswith("cuda:"):
+            msg = f"unknown device {self.device!r}; use one of {', '.join(DEVICES)}"
+            raise ConfigurationError(msg)
+        for name in ("stride_px", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                msg = f"{name} must be at least 1, found {value!r}"
+                raise ConfigurationError(msg)
+        if self.tables and not self.patient:
+            given = ", ".join(self.tables)
+            msg = (
+                f"a table is given ({given}) but no patient; name the patient to "
+                "look up in it, for example TCGA-E2-A14V"
+            )
+            raise ConfigurationError(msg)
+
+    @property
+    def tables(self) -> dict[Modality, Path]:
+        """Tables given, by modality."""
+        named = {
+            Modality.RNA: self.rna,
+            Modality.METHYLATION: self.methylation,
+            Modality.CLINICAL: self.clinical,
+        }
+        return {m: Path(value) for m, value in named.items() if value}
+
+    @property
+    def case(self) -> Case:
+        """The patient's files."""
+        return Case(slide=self.slide, patient=self.patient, tables=self.tables)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the recipe into plain JSON types.
+
+        Returns
+        -------
+        dict
+            ``{"analyze": {...}}`` without the fields left at None.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"analyze": {k: v for k, v in values.items() if v is not None}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AnalyzeRecipe:
+        """Read what `to_dict` wrote.
+
+        Parameters
+        ----------
+        data : mapping
+            With the single key ``analyze``.
+
+        Returns
+        -------
+        AnalyzeRecipe
+            Equal to the recipe that was written.
+
+        Raises
+        ------
+        ConfigurationError
+            If a key is unknown or the slide is missing.
+        """
+        body = data.get("analyze") if isinstance(data, Mapping) else None
+        if not isinstance(body, Mapping):
+            msg = "a recipe holds one key, 'analyze', with the fields of the request"
+            raise ConfigurationError(msg)
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(body) - known)
+        if unknown or "slide" not in body:
+            msg = (
+                f"recipe: unknown fields {unknown}; expected 'slide' and any of "
+                f"{sorted(known - {'slide'})}"
+            )
+            raise ConfigurationError(msg)
+        return cls(**body)
+
+
+def digest(data: Mapping[str, Any]) -> str:
+    """Fingerprint plain data, independent of the order of its keys.
+
+    Parameters
+    ----------
+    data : mapping
+        Plain JSON types.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

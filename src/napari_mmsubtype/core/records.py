@@ -1,0 +1,177 @@
+"""What an analysis says about one patient, as plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One classification from one subset of modalities.
+
+    Attributes
+    ----------
+    modalities : tuple of str
+        What the call was made from.
+    logits : tuple of float
+        One per class, before temperature.
+    probabilities : tuple of float
+        One per class, calibrated, summing to 1.
+    """
+
+    modalities: tuple[str, ...]
+    logits: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityReport:
+    """What became of one table on its way into the model.
+
+    Attributes
+    ----------
+    modality : str
+        ``rna``, ``methylation`` or ``clinical``.
+    used : bool
+        Whether the model saw it.
+    reason : str
+        Why it was not used, or empty.
+    sample : str or None
+        The row of the table that was taken for the patient.
+    unit : str
+        Unit of the values as found, for example ``"log2(tpm+1)"`` or ``"z-score"``.
+    matched, expected : int
+        Features found and features the model has.
+    coverage : float
+        ``matched / expected``.
+    missing : tuple of str
+        Features the model has and the table lacks.
+    notes : tuple of str
+        Anything the user should know (steps taken, values clipped, cautions).
+    """
+
+    modality: str
+    used: bool
+    reason: str = ""
+    sample: str | None = None
+    unit: str = ""
+    matched: int = 0
+    expected: int = 0
+    coverage: float = 0.0
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PatchCounts:
+    """Every patch of the grid accounted for.
+
+    Attributes
+    ----------
+    total : int
+        Patches of the grid, tissue or not.
+    tissue : int
+        Patches with enough tissue: those to be analysed.
+    done : int
+        Analysed patches.
+    unreadable : int
+        Tissue patches whose pixels could not be decoded; ``done + unreadable == tissue``.
+    """
+
+    total: int
+    tissue: int
+    done: int
+    unreadable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The outcome of an analysis.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Class names, in the order of all per-class values.
+    call : Call
+        The fused call from every modality present.
+    subsets : mapping of str to Call
+        Every non-empty subset of the modalities present, by `cases.subset_key`.
+    shapley : mapping of str to tuple of float
+        Exact Shapley share of each present modality in the logits, against the model's
+        answer when every modality but one is missing being averaged over all orders;
+        shares of one class sum to ``logit - bias``.
+    bias : tuple of float
+        Per-class value that the shares are counted from (0 for the empty set).
+    modalities : tuple of ModalityReport
+        What became of each table given.
+    patches : PatchCounts
+        Every patch accounted for.
+    """
+
+    classes: tuple[str, ...]
+    call: Call
+    subsets: Mapping[str, Call]
+    shapley: Mapping[str, tuple[float, ...]]
+    bias: tuple[float, ...]
+    patches: PatchCounts
+    modalities: tuple[ModalityReport, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        """Name of the most probable class."""
+        values = self.call.probabilities
+        return self.classes[values.index(max(values))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the record into plain JSON types.
+
+        Returns
+        -------
+        dict
+            Nested dictionaries, lists and scalars; `from_dict` reverses it.
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Prediction:
+        """Read what `to_dict` wrote.
+
+        Parameters
+        ----------
+        data : mapping
+            As written by `to_dict`, possibly after a round trip through JSON.
+
+        Returns
+        -------
+        Prediction
+            Equal to the record that was written.
+        """
+
+        def call(entry: Mapping[str, Any]) -> Call:
+            return Call(
+                tuple(entry["modalities"]),
+                tuple(entry["logits"]),
+                tuple(entry["probabilities"]),
+            )
+
+        reports = tuple(
+            ModalityReport(
+                **{
+                    **entry,
+                    "missing": tuple(entry["missing"]),
+                    "notes": tuple(entry["notes"]),
+                }
+            )
+            for entry in data["modalities"]
+        )
+        return cls(
+            classes=tuple(data["classes"]),
+            call=call(data["call"]),
+            subsets={key: call(entry) for key, entry in data["subsets"].items()},
+            shapley={key: tuple(value) for key, value in data["shapley"].items()},
+            bias=tuple(data["bias"]),
+            patches=PatchCounts(**data["patches"]),
+            modalities=reports,
+        )
