@@ -1,0 +1,1 @@
+"""Lazy whole-slide images: backends, pyramid, tissue and patches."""
