@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import SlideTooSmallError
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.core.units import PixelSize
+    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
 LEVEL_TOLERANCE = 1.05
 """A level counts as fine enough up to this much coarser than the target."""

@@ -39,7 +39,7 @@ class AnalyzeRecipe:
     batch_size : int or None
         Patches per forward pass; None lets the device decide.
     out : str or None
-        Folder that receives the store; None is the folder of the slide.
+        Folder that receives the store; None is the current folder.
     """
 
     slide: str

@@ -1,0 +1,1 @@
+"""Run networks over slides, patch by patch."""

@@ -1,0 +1,112 @@
+"""Which processor runs the networks, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from napari_mmsubtype.errors import ConfigurationError
+
+_CPU_BATCH_PIXELS = 16 * 224 * 224
+_GPU_FACTOR = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A device and the precision that suits it.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where the networks run.
+    autocast : torch.dtype or None
+        Reduced precision for convolutions, or None for float32 throughout.
+    """
+
+    device: torch.device
+    autocast: torch.dtype | None
+
+    @property
+    def precision(self) -> str:
+        """Name of the precision, for the provenance."""
+        kind = self.autocast or torch.float32
+        return str(kind).removeprefix("torch.")
+
+    def autocasting(self) -> AbstractContextManager[object]:
+        """Give the context in which the encoder runs.
+
+        Returns
+        -------
+        context manager
+            Autocast where it helps, else nothing.
+        """
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast)
+
+    def default_batch_size(self, patch_size_px: int) -> int:
+        """Choose how many patches go through the encoder at once.
+
+        Parameters
+        ----------
+        patch_size_px : int
+            Side of a patch.
+
+        Returns
+        -------
+        int
+            At least 1; the same pixels per batch whatever the patch size.
+        """
+        pixels = _CPU_BATCH_PIXELS
+        if self.device.type != "cpu":
+            pixels *= _GPU_FACTOR
+        return max(1, min(pixels // patch_size_px**2, 256))
+
+
+def choose_processor(name: str = "auto") -> Processor:
+    """Turn a device name into a processor that is really there.
+
+    Parameters
+    ----------
+    name : str, default: "auto"
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU; or ``cpu``, ``cuda``,
+        ``cuda:1``, ``mps``.
+
+    Returns
+    -------
+    Processor
+        Device and precision.
+
+    Raises
+    ------
+    ConfigurationError
+        If the device asked for is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        elif torch.backends.mps.is_available():
+            name = "mps"
+        else:
+            name = "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as err:
+        msg = f"unknown device {name!r}; use auto, cpu, cuda, cuda:<number> or mps"
+        raise ConfigurationError(msg) from err
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            msg = (
+                f"device {name!r} is not there: PyTorch {torch.__version__} sees "
+                f"{count} CUDA devices; use --device auto or cpu, or check the driver"
+            )
+            raise ConfigurationError(msg)
+        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return Processor(device, half)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        msg = f"device {name!r} is not there: this machine has no Apple GPU; use cpu"
+        raise ConfigurationError(msg)
+    return Processor(device, None)

@@ -1,0 +1,303 @@
+"""Run the encoder over the patches: embeddings, and per-cell evidence beside them."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.schema import PatchStatus
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.inference.device import Processor
+    from numpy.typing import NDArray
+    from napari_mmsubtype.results.store_writer import StoreWriter
+    from napari_mmsubtype.models.encoders import Encoder
+    from collections.abc import Iterator
+
+
+def reader_threads() -> int:
+    """Choose how many threads read patches.
+
+    Returns
+    -------
+    int
+        2 to 8: decoding releases the interpreter, and the network needs cores too.
+    """
+    return int(np.clip(os.cpu_count() or 2, 2, 8))
+
+
+class CellProjector:
+    """Turn feature maps into embeddings and per-cell evidence.
+
+    For a head that is linear in the embedding, evidence per unit of patch weight is
+    ``q_c . h`` with ``h`` the mean of the feature map over its cells, so each cell's
+    share is ``q_c . A(y, x) / (h w)``: exact, and no backward pass is needed.
+
+    Parameters
+    ----------
+    queries : Tensor, shape (c, d) or (n, c, d), or None
+        One set for all patches, or one per patch; None computes embeddings only.
+    """
+
+    def __init__(self, queries: torch.Tensor | None) -> None:
+        self.queries = queries
+
+    def __call__(
+        self, features: torch.Tensor, part: slice
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Project one batch.
+
+        Parameters
+        ----------
+        features : Tensor of float32, shape (n, d, y, x)
+            Last feature maps.
+        part : slice
+            Which patches these are.
+
+        Returns
+        -------
+        embedding : Tensor of float16, shape (n, d)
+            As stored.
+        cells : Tensor of float32, shape (n, c, y, x), or None
+            Sums over ``(y, x)`` to the query times the stored embedding: the rounding
+            to float16 is spread over the cells so that the sum stays exact.
+        """
+        embedding = features.mean(dim=(2, 3)).half()
+        if self.queries is None:
+            return embedding, None
+        per_patch = self.queries.dim() == 3
+        queries = self.queries[part] if per_patch else self.queries
+        pattern = "ncd,ndyx->ncyx" if per_patch else "cd,ndyx->ncyx"
+        count = features.shape[2] * features.shape[3]
+        cells = torch.einsum(pattern, queries, features) / count
+        vector = "ncd,nd->nc" if per_patch else "cd,nd->nc"
+        whole = torch.einsum(vector, queries, embedding.float())
+        rest = (whole - cells.sum(dim=(2, 3))) / count
+        return embedding, cells + rest[:, :, None, None]
+
+
+def batches_left(done: NDArray[Any], batch_size: int) -> list[range]:
+    """List the batches that still hold work.
+
+    Parameters
+    ----------
+    done : ndarray, shape (n,)
+        Non-zero where a patch is finished.
+    batch_size : int
+        Patches per batch; batches start at its multiples, so that a resumed run
+        forms the same batches and gives the same numbers.
+
+    Returns
+    -------
+    list of range
+        Patch indices, in reading order.
+    """
+    starts = range(0, len(done), batch_size)
+    every = (range(s, min(s + batch_size, len(done))) for s in starts)
+    return [r for r in every if not done[r.start : r.stop].all()]
+
+
+@torch.inference_mode()
+def forward_batches(
+    encoder: Encoder,
+    source: ReadsPatches,
+    batches: list[range],
+    processor: Processor,
+    size_px: int,
+) -> Iterator[tuple[PatchBatch, torch.Tensor]]:
+    """Run the encoder over batches of patches.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        On the processor's device, in evaluation mode.
+    source : ReadsPatches
+        Where patches come from.
+    batches : list of range
+        Patch indices of each batch.
+    processor : Processor
+        Device and precision.
+    size_px : int
+        Side of a patch.
+
+    Yields
+    ------
+    batch : PatchBatch
+        The patches read.
+    features : Tensor of float32, shape (n, d, y, x)
+        Their last feature maps, on the device.
+    """
+    reading = read_batches(source, batches, size_px, workers=reader_threads())
+    try:
+        for batch in reading:
+            pixels = torch.from_numpy(batch.pixels).to(processor.device)
+            with processor.autocasting():
+                images = encoder.normalize(pixels)
+                images = images.contiguous(memory_format=torch.channels_last)
+                features = encoder.feature_map(images)
+            yield batch, features.float()
+    finally:
+        reading.close()  # type: ignore[attr-defined]
+
+
+def prepare(encoder: Encoder, processor: Processor) -> Encoder:
+    """Bring an encoder to the device in the layout that convolutions like best.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Changed in place.
+    processor : Processor
+        Where it will run.
+
+    Returns
+    -------
+    Encoder
+        The same encoder, in evaluation mode.
+    """
+    encoder.eval().to(processor.device)
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def encode_job(
+    encoder: Encoder,
+    source: ReadsPatches,
+    writer: StoreWriter,
+    processor: Processor,
+    *,
+    size_px: int,
+    batch_size: int,
+    queries: torch.Tensor | None,
+) -> Job[None]:
+    """Embed every patch that the store does not hold yet.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared with `prepare`.
+    source : ReadsPatches
+        Where patches come from.
+    writer : StoreWriter
+        Receives every batch as it is finished.
+    processor : Processor
+        Device and precision.
+    size_px : int
+        Side of a patch.
+    batch_size : int
+        Patches per forward pass.
+    queries : Tensor, shape (c, d), or None
+        For an exact head: computes the per-cell evidence in the same pass.
+
+    Yields
+    ------
+    Progress
+        After each batch; closing the generator there loses at most one batch.
+    """
+    left = batches_left(writer.read(schema.STATUS), batch_size)
+    project = CellProjector(None if queries is None else queries.to(processor.device))
+    meter = Meter("patches", len(source), len(source) - sum(map(len, left)))
+    for batch, features in forward_batches(encoder, source, left, processor, size_px):
+        part = slice(batch.start, batch.start + len(batch.pixels))
+        embedding, cells = project(features, part)
+        status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
+        writer.write_patches(
+            batch.start,
+            status.astype(np.uint8),
+            embedding.cpu().numpy(),
+            None if cells is None else cells.cpu().numpy(),
+        )
+        yield meter.advance(len(batch.pixels))
+
+
+def map_cells_job(
+    encoder: Encoder,
+    source: ReadsPatches,
+    writer: StoreWriter,
+    processor: Processor,
+    *,
+    size_px: int,
+    batch_size: int,
+    gradients: torch.Tensor,
+) -> Job[None]:
+    """Run the encoder a second time, for heads whose evidence is not linear.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared with `prepare`.
+    source : ReadsPatches
+        Where patches come from.
+    writer : StoreWriter
+        Receives the per-cell attribution.
+    processor : Processor
+        Device and precision.
+    size_px : int
+        Side of a patch.
+    batch_size : int
+        Patches per forward pass.
+    gradients : Tensor of float32, shape (n, c, d)
+        Gradient of each logit with respect to each patch's embedding.
+
+    Yields
+    ------
+    Progress
+        After each batch.
+    """
+    left = batches_left(writer.read(schema.MAPPED), batch_size)
+    project = CellProjector(gradients.to(processor.device))
+    meter = Meter("maps", len(source), len(source) - sum(map(len, left)))
+    for batch, features in forward_batches(encoder, source, left, processor, size_px):
+        part = slice(batch.start, batch.start + len(batch.pixels))
+        _, cells = project(features, part)
+        if cells is not None:
+            writer.write_cells(batch.start, cells.cpu().numpy())
+        yield meter.advance(len(batch.pixels))
+
+
+class Meter:
+    """Patches per second and the time left, as progress events.
+
+    Parameters
+    ----------
+    stage : str
+        Stage of the events.
+    total : int
+        Patches altogether.
+    done : int
+        Patches finished before this run.
+    """
+
+    def __init__(self, stage: str, total: int, done: int) -> None:
+        self.stage = stage
+        self.total = total
+        self.done = done
+        self._before = done
+        self._start = time.perf_counter()
+
+    def advance(self, count: int) -> Progress:
+        """Count finished patches.
+
+        Parameters
+        ----------
+        count : int
+            How many were just finished.
+
+        Returns
+        -------
+        Progress
+            With rate and time left as its message.
+        """
+        self.done = min(self.done + count, self.total)
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        rate = (self.done - self._before) / seconds
+        left = round((self.total - self.done) / rate) if rate else 0
+        eta = f"{left // 60}:{left % 60:02d}"
+        message = f"{rate:.1f} patches/s, {eta} left"
+        return Progress(self.stage, self.done, self.total, message)

@@ -1,0 +1,195 @@
+"""What an analysis will do: the request met with the slide, the tables and the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TYPE_CHECKING
+
+
+from napari_mmsubtype.core.cases import Modality, ordered
+from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
+from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
+from napari_mmsubtype.errors import ConfigurationError, NoTissueError
+from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
+from napari_mmsubtype.omics.table import read_omics
+from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.core.units import PixelSize
+    from napari_mmsubtype.core.records import ModalityReport
+    from napari_mmsubtype.slides.slide import Slide
+    from napari_mmsubtype.models.bundle import Bundle
+    from numpy.typing import NDArray
+    import numpy as np
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysisPlan:
+    """Everything that decides the numbers of an analysis.
+
+    Attributes
+    ----------
+    recipe : AnalyzeRecipe
+        The request.
+    slide : Slide
+        Open, with a pixel size.
+    pixel_size : PixelSize
+        Microns per pixel of level 0.
+    bundle : Bundle
+        The model.
+    tissue : TissueMask
+        Where tissue is.
+    grid : PatchGrid
+        The patches to run, at least one.
+    omics : mapping of Modality to ndarray of float32, shape (g,)
+        Model-ready values of the tables that are used.
+    reports : tuple of ModalityReport
+        What became of each table given.
+    """
+
+    recipe: AnalyzeRecipe
+    slide: Slide
+    pixel_size: PixelSize
+    bundle: Bundle
+    tissue: TissueMask
+    grid: PatchGrid
+    omics: Mapping[Modality, NDArray[np.float32]]
+    reports: tuple[ModalityReport, ...] = field(default=())
+
+    @property
+    def present(self) -> tuple[Modality, ...]:
+        """Modalities that the call uses, image first."""
+        return ordered((Modality.IMAGE, *self.omics))
+
+    def fingerprint(self) -> str:
+        """Fingerprint everything that decides the numbers.
+
+        Returns
+        -------
+        str
+            SHA-256; a store with the same one may be resumed.
+        """
+        entry: dict[str, Any] = {
+            "slide": [self.slide.path, list(self.slide.levels[0].shape)],
+            "mpp": [self.pixel_size.y, self.pixel_size.x],
+            "bundle": self.bundle.digest,
+            "grid": self.grid.to_attributes(),
+            "origins": sha256(self.grid.origin.tobytes()).hexdigest(),
+            "omics": {
+                str(m): sha256(values.tobytes()).hexdigest()
+                for m, values in self.omics.items()
+            },
+            "reports": [report.used for report in self.reports],
+            "patient": self.recipe.patient,
+        }
+        return digest(entry)
+
+
+def align_tables(
+    recipe: AnalyzeRecipe, bundle: Bundle
+) -> dict[Modality, AlignedSample]:
+    """Read the patient's row from every table given, in the model's own terms.
+
+    Parameters
+    ----------
+    recipe : AnalyzeRecipe
+        Names the tables and the patient.
+    bundle : Bundle
+        Knows the features it was trained on.
+
+    Returns
+    -------
+    dict of Modality to AlignedSample
+        One per table, used or refused with a reason.
+
+    Raises
+    ------
+    OmicsError
+        If a table cannot be read or does not hold the patient.
+    ConfigurationError
+        If a table is given for a modality that the model does not have.
+    """
+    aligned = {}
+    for modality, path in recipe.tables.items():
+        spec = bundle.modalities.get(modality)
+        if spec is None:
+            known = ", ".join(bundle.modalities) or "no tables"
+            msg = (
+                f"bundle {bundle.name!r} has no {modality} branch (it takes: image, "
+                f"{known}); leave out --{modality}"
+            )
+            raise ConfigurationError(msg)
+        table = read_omics(path, modality=modality)
+        aligned[modality] = align_sample(table, recipe.patient or "", spec)
+    return aligned
+
+
+def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPlan:
+    """Resolve a request against the slide, the tables and the model.
+
+    Parameters
+    ----------
+    recipe : AnalyzeRecipe
+        The request.
+    slide : Slide
+        Open slide.
+    bundle : Bundle
+        Loaded model.
+
+    Returns
+    -------
+    AnalysisPlan
+        Ready to run; nothing has been written.
+
+    Raises
+    ------
+    MissingPixelSizeError
+        If neither the slide nor the request gives microns per pixel.
+    SlideTooSmallError
+        If the slide is smaller than one patch.
+    NoTissueError
+        If no patch holds enough tissue.
+    OmicsError
+        If a table cannot serve.
+    """
+    pixel_size = slide.require_pixel_size()
+    aligned = align_tables(recipe, bundle)
+    spec = bundle.patch
+    if recipe.stride_px is not None:
+        if recipe.stride_px > spec.size_px:
+            msg = (
+                f"stride {recipe.stride_px} px is larger than the bundle's patch "
+                f"({spec.size_px} px) and would skip tissue; use at most that"
+            )
+            raise ConfigurationError(msg)
+        spec = PatchSpec(spec.size_px, spec.mpp, recipe.stride_px, spec.min_tissue)
+    tissue = find_tissue(slide)
+    grid = lay_grid(
+        spec,
+        slide.levels[0].shape,
+        pixel_size,
+        [level.downsample for level in slide.levels],
+        tissue.mask,
+        storage_tile=slide.storage_tile,
+    )
+    if len(grid) == 0:
+        share = float(tissue.mask.mean()) if tissue.mask.size else 0.0
+        msg = (
+            f"slide {slide.name!r} shows no tissue to analyse: {share:.1%} of it counts "
+            f"as tissue and none of its {grid.positions} patches reaches "
+            f"{spec.min_tissue:.0%}; is it a blank or very faint slide, or is the pixel "
+            f"size ({pixel_size.mean:g} um/px) wrong?"
+        )
+        raise NoTissueError(msg)
+    return AnalysisPlan(
+        recipe=recipe,
+        slide=slide,
+        pixel_size=pixel_size,
+        bundle=bundle,
+        tissue=tissue,
+        grid=grid,
+        omics={m: a.values for m, a in aligned.items() if a.values is not None},
+        reports=tuple(a.report for a in aligned.values()),
+    )

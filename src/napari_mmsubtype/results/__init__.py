@@ -1,0 +1,1 @@
+"""What an analysis leaves: the store, and the maps drawn from it."""

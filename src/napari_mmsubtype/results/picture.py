@@ -1,0 +1,164 @@
+"""Draw slide, classes, evidence and call as one picture."""
+
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from napari_mmsubtype.errors import StoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from napari_mmsubtype.core.records import Prediction
+    from napari_mmsubtype.slides.slide import Slide
+    from napari_mmsubtype.results.store import Result
+    from pathlib import Path
+
+EVIDENCE_COLORS = ("#2166ac", "#f7f7f7", "#b2182b")
+"""Against, neutral, for: the ends of ColorBrewer's RdBu, safe for the colour blind."""
+
+_THUMBNAIL_PX = 1200
+
+
+def write_picture(result: Result, slide: Slide, path: Path) -> Path:
+    """Draw a complete result beside its slide and save it.
+
+    Parameters
+    ----------
+    result : Result
+        A complete store.
+    slide : Slide
+        The slide it was made from.
+    path : Path
+        Receives the picture; the suffix names the format (``.png``, ``.pdf``).
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    StoreError
+        If the analysis was interrupted.
+    """
+    prediction = result.prediction
+    if prediction is None:
+        msg = (
+            f"{str(result.path)!r} is incomplete; run the same request again to resume"
+        )
+        raise StoreError(msg)
+    figure = Figure(figsize=(15, 6.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1.08, 0.95))
+    thumbnail, extent = _thumbnail(slide, result)
+    for axis in axes[:3]:
+        axis.imshow(thumbnail, extent=extent)
+        axis.set_xlabel("mm")
+    axes[0].set_title("Slide")
+    axes[0].set_ylabel("mm")
+    _draw_classes(axes[1], result)
+    _draw_evidence(figure, axes[2], result, prediction)
+    for axis in axes[:3]:
+        axis.set_xlim(extent[0], extent[1])
+        axis.set_ylim(extent[2], extent[3])
+    _draw_calls(axes[3], result, prediction)
+    figure.suptitle(_headline(result, prediction), fontsize=13, fontweight="bold")
+    figure.savefig(path)
+    return path
+
+
+def _headline(result: Result, prediction: Prediction) -> str:
+    share = max(prediction.call.probabilities)
+    used = " + ".join(prediction.call.modalities)
+    caution = "\nmodel of synthetic tissue only: no statement about real tissue"
+    return (
+        f"{result.slide_name}: {prediction.label} ({share:.1%}) from {used}"
+        f"{caution if result.is_demo else ''}"
+    )
+
+
+def _thumbnail(
+    slide: Slide, result: Result
+) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
+    """Read the coarsest level that still fills the panel, with its extent in mm."""
+    enough = [
+        i
+        for i, level in enumerate(slide.levels)
+        if max(level.shape) >= min(_THUMBNAIL_PX, max(slide.levels[0].shape))
+    ]
+    number = max(enough)
+    height, width = slide.levels[number].shape
+    pixels = slide.read_region(number, 0, 0, height, width)
+    rows, cols = result.slide_shape
+    size = result.pixel_size
+    step = max(1, max(height, width) // _THUMBNAIL_PX)
+    return pixels[::step, ::step], (0, cols * size.x / 1e3, rows * size.y / 1e3, 0)
+
+
+def _map_extent(result: Result, shape: tuple[int, int]) -> tuple[float, ...]:
+    """Extent of a canvas that starts at the slide's corner, in mm."""
+    size = result.map_pixel_size
+    return (0, shape[1] * size.x / 1e3, shape[0] * size.y / 1e3, 0)
+
+
+def _draw_classes(axis: Any, result: Result) -> None:
+    classes = result.class_map()
+    spec = result.grid.spec
+    pitch = spec.stride_px * spec.mpp / 1e3
+    shown = np.ma.masked_equal(classes, 0)
+    colors = ListedColormap([subtype.color for subtype in result.classes])
+    axis.imshow(
+        shown,
+        cmap=colors,
+        vmin=0.5,
+        vmax=len(result.classes) + 0.5,
+        alpha=0.5,
+        interpolation="nearest",
+        extent=(0, classes.shape[1] * pitch, classes.shape[0] * pitch, 0),
+    )
+    handles = [Patch(color=s.color, label=s.name) for s in result.classes]
+    axis.legend(handles=handles, loc="lower center", ncols=2, fontsize=8)
+    axis.set_title("Class with most evidence per patch")
+
+
+def _draw_evidence(
+    figure: Figure, axis: Any, result: Result, prediction: Prediction
+) -> None:
+    index = prediction.classes.index(prediction.label)
+    values = result.evidence_map(index, against_others=True)
+    limit = float(np.percentile(np.abs(values[values != 0]), 99)) if values.any() else 1
+    colors = LinearSegmentedColormap.from_list("evidence", EVIDENCE_COLORS)
+    drawn = axis.imshow(
+        np.ma.masked_equal(values, 0),
+        cmap=colors,
+        vmin=-limit,
+        vmax=limit,
+        alpha=0.65,
+        interpolation="bilinear",
+        extent=_map_extent(result, values.shape),
+    )
+    bar = figure.colorbar(drawn, ax=axis, shrink=0.6)
+    bar.set_label(f"evidence for {prediction.label} (logits per cell)")
+    axis.set_title(f"Evidence for {prediction.label}")
+
+
+def _draw_calls(axis: Any, result: Result, prediction: Prediction) -> None:
+    """Draw the class probabilities from every subset of the modalities."""
+    keys = list(prediction.subsets)
+    left = np.zeros(len(keys))
+    for index, subtype in enumerate(result.classes):
+        part = np.array([prediction.subsets[k].probabilities[index] for k in keys])
+        axis.barh(range(len(keys)), part, left=left, color=subtype.color)
+        left += part
+    axis.set_yticks(range(len(keys)), [k.replace("+", " + ") for k in keys], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.axvline(0.5, color="white", linewidth=1)
+    axis.set_xlabel("probability")
+    axis.set_title("The call from each set of modalities")

@@ -1,0 +1,287 @@
+"""Read what an analysis left: the prediction, its evidence and how it came about."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import zarr
+
+from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.core.records import Prediction
+from napari_mmsubtype.core.subtypes import Subtype
+from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.overlay import cell_size
+from napari_mmsubtype.results.schema import PatchStatus
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def open_result(path: str | Path) -> Result:
+    """Open a result store for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``*.mmsubtype.zarr`` folder.
+
+    Returns
+    -------
+    Result
+        Arrays are read when asked for.
+
+    Raises
+    ------
+    StoreError
+        If the folder is missing, is no store, or comes from a newer version.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        msg = (
+            f"no result at {str(path)!r}: found {found}, expected a folder whose name "
+            f"ends in {schema.SUFFIX}; run an analysis to make one"
+        )
+        raise StoreError(msg)
+    try:
+        root = zarr.open_group(folder, mode="r")
+        body: Any = root.attrs.get(schema.ATTRIBUTE)
+    except (OSError, ValueError, KeyError) as err:
+        msg = f"{str(path)!r} is not a readable result store: {err}"
+        raise StoreError(msg) from err
+    if not isinstance(body, dict):
+        msg = (
+            f"{str(path)!r} is a zarr group but not a result store (no "
+            f"{schema.ATTRIBUTE!r} attribute); open it as an image instead"
+        )
+        raise StoreError(msg)
+    found_version = body.get("schema_version")
+    if found_version != schema.SCHEMA_VERSION:
+        msg = (
+            f"{str(path)!r} has schema version {found_version!r}; this program reads "
+            f"{schema.SCHEMA_VERSION}: update napari-mmsubtype"
+        )
+        raise StoreError(msg)
+    return Result(folder, root, body)
+
+
+class Result:
+    """One analysis of one patient, as stored.
+
+    Parameters
+    ----------
+    path : Path
+        The store's folder.
+    root : zarr.Group
+        The open group.
+    body : dict
+        Its attributes.
+    """
+
+    def __init__(self, path: Path, root: zarr.Group, body: dict[str, Any]) -> None:
+        self.path = path
+        self._root = root
+        self._body = body
+
+    def __repr__(self) -> str:
+        call = self.prediction.label if self.prediction else self.status
+        return f"<Result {self.slide_name!r}: {call}>"
+
+    @property
+    def status(self) -> str:
+        """``"complete"``, or ``"partial"`` where the analysis was interrupted."""
+        return str(self._body["status"])
+
+    @property
+    def slide_path(self) -> str:
+        """Path or address of the slide."""
+        return str(self._body["slide"]["path"])
+
+    @property
+    def slide_name(self) -> str:
+        """Name of the slide."""
+        return str(self._body["slide"]["name"])
+
+    @property
+    def slide_shape(self) -> tuple[int, int]:
+        """Height and width of level 0 in pixels."""
+        height, width = self._body["slide"]["shape"]
+        return int(height), int(width)
+
+    @property
+    def pixel_size(self) -> PixelSize:
+        """Microns per pixel of level 0, as analysed."""
+        return PixelSize(*self._body["slide"]["mpp"])
+
+    @property
+    def mpp_source(self) -> MppSource:
+        """Who gave the pixel size."""
+        return MppSource(self._body["slide"]["mpp_source"])
+
+    @property
+    def recipe(self) -> AnalyzeRecipe:
+        """The request that reproduces this result."""
+        return AnalyzeRecipe.from_dict(self._body["recipe"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Software, device, precision and time."""
+        return dict(self._body["provenance"])
+
+    @property
+    def plan_digest(self) -> str:
+        """Fingerprint of everything that decides the numbers."""
+        return str(self._body["plan_digest"])
+
+    @property
+    def bundle_name(self) -> str:
+        """Name of the model."""
+        return str(self._body["bundle"]["name"])
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model knows only synthetic tissue."""
+        return bool(self._body["bundle"].get("synthetic", False))
+
+    @property
+    def exact(self) -> bool:
+        """Whether the evidence adds up to the logits exactly."""
+        return bool(self._body["exact"])
+
+    @property
+    def classes(self) -> tuple[Subtype, ...]:
+        """The model's classes."""
+        return tuple(Subtype(**entry) for entry in self._body["classes"])
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The outcome, or None where the analysis was interrupted."""
+        entry = self._body.get("prediction")
+        return None if entry is None else Prediction.from_dict(entry)
+
+    @cached_property
+    def grid(self) -> PatchGrid:
+        """The tissue patches."""
+        entry = self._body["grid"]
+        return PatchGrid(
+            spec=PatchSpec(
+                size_px=entry["size_px"],
+                mpp=entry["mpp"],
+                stride_px=entry["stride_px"],
+                min_tissue=entry["min_tissue"],
+            ),
+            shape=tuple(entry["shape"]),
+            step=tuple(entry["step"]),
+            extent=tuple(entry["extent"]),
+            level=entry["level"],
+            downsample=entry["downsample"],
+            origin=self._read(schema.ORIGIN),
+            cell=self._read(schema.CELL),
+            tissue=self._read(schema.TISSUE),
+        )
+
+    @property
+    def patch_status(self) -> NDArray[np.uint8]:
+        """`PatchStatus` of each patch, uint8, shape (n,)."""
+        return self._read(schema.STATUS)
+
+    @property
+    def patch_weights(self) -> NDArray[np.float32]:
+        """Weight of each patch in the call, float32, shape (n,), summing to 1."""
+        return self._read(schema.WEIGHT)
+
+    @property
+    def patch_evidence(self) -> NDArray[np.float32]:
+        """Signed evidence in logits, float32, shape (n, c)."""
+        return self._read(schema.EVIDENCE)
+
+    @property
+    def embeddings(self) -> NDArray[np.float16]:
+        """Patch embeddings, float16, shape (n, d)."""
+        return self._read(schema.EMBEDDING)
+
+    @property
+    def cell_evidence(self) -> NDArray[np.float32]:
+        """Evidence per cell and unit of patch weight, float32, shape (n, c, y, x)."""
+        return self._read(schema.CELL_EVIDENCE)
+
+    @property
+    def tissue(self) -> tuple[NDArray[np.bool_], PixelSize]:
+        """Tissue mask, bool, shape (y, x), and its microns per pixel."""
+        mask = self._read(schema.TISSUE_MASK).astype(bool)
+        height, width = self.slide_shape
+        size = self.pixel_size
+        return mask, PixelSize(
+            size.y * height / mask.shape[0], size.x * width / mask.shape[1]
+        )
+
+    def class_map(self) -> NDArray[np.uint8]:
+        """Give the class with the most evidence at each grid position.
+
+        Returns
+        -------
+        ndarray of uint8, shape (row, column)
+            0 where nothing was analysed, else 1 + index of the class.
+        """
+        canvas = np.zeros(self.grid.shape, np.uint8)
+        done = self.patch_status == PatchStatus.DONE
+        if self.prediction is not None:
+            row, col = self.grid.cell[done].T
+            canvas[row, col] = 1 + self.patch_evidence[done].argmax(axis=1)
+        return canvas
+
+    @property
+    def map_pixel_size(self) -> PixelSize:
+        """Microns per pixel of `evidence_map`."""
+        cells = self._root[schema.CELL_EVIDENCE].shape[2:]  # type: ignore[union-attr]
+        side_y, side_x = cell_size(self.grid.spec, (int(cells[0]), int(cells[1])))
+        return PixelSize(side_y * self.grid.spec.mpp, side_x * self.grid.spec.mpp)
+
+    def evidence_map(
+        self, index: int, *, level: int = 0, against_others: bool = False
+    ) -> NDArray[np.float32]:
+        """Give the stitched signed evidence for one class.
+
+        Parameters
+        ----------
+        index : int
+            Index of the class.
+        level : int, default: 0
+            0 is the finest; each further level averages 2 x 2 pixels.
+        against_others : bool, default: False
+            Subtract the mean evidence for the other classes. Probabilities depend on
+            such differences only, so this is what to look at; without it the sum over
+            level 0 is the image's share of the class's own logit.
+
+        Returns
+        -------
+        ndarray of float32, shape (y, x)
+            Logits per pixel of the map; 0 where nothing was analysed.
+
+        Raises
+        ------
+        StoreError
+            If the analysis was interrupted before the map was made.
+        """
+        if self.prediction is None:
+            msg = (
+                f"{str(self.path)!r} is incomplete: run the same request again to "
+                "resume it"
+            )
+            raise StoreError(msg)
+        maps = self._root[f"{schema.EVIDENCE_MAP}/{level}"]
+        own = np.asarray(maps[index])  # type: ignore[index]
+        if not against_others or len(self.classes) == 1:
+            return own
+        total = np.asarray(maps[...]).sum(axis=0)  # type: ignore[index]
+        others: NDArray[np.float32] = (total - own) / (len(self.classes) - 1)
+        return own - others
+
+    def _read(self, name: str) -> NDArray[Any]:
+        return np.asarray(self._root[name][...])  # type: ignore[index]

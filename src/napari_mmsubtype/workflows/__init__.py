@@ -1,0 +1,1 @@
+"""Use cases as jobs: generators of progress, driven alike by every door."""

@@ -1,0 +1,258 @@
+"""Analyse one patient: slide and tables in, store out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.core.provenance import Provenance
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.core.records import PatchCounts, Prediction
+from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.inference.device import Processor, choose_processor
+from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
+from napari_mmsubtype.inference.fuse import (
+    CaseTensors,
+    FusedCase,
+    fuse,
+    patch_gradients,
+)
+from napari_mmsubtype.inference.plan import AnalysisPlan, make_plan
+from napari_mmsubtype.models.bundle import Bundle, load_bundle
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.overlay import pyramid, stitch
+from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store import Result, open_result
+from napari_mmsubtype.results.store_writer import (
+    StoreWriter,
+    existing_stores,
+    store_path,
+)
+from napari_mmsubtype.slides.patch_source import PatchSource
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.workflows.jobs import run_job
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.core.patch_grid import PatchGrid
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+def analyze(
+    slide: str | Path,
+    bundle: str | Path = "demo",
+    *,
+    on_progress: Callable[[Progress], object] | None = None,
+    **options: Any,
+) -> Result:
+    """Analyse one patient and wait for the result.
+
+    Parameters
+    ----------
+    slide : str or Path
+        Path of the slide, or a ``synthetic:`` address.
+    bundle : str or Path, default: "demo"
+        ``"demo"``, or the path of a bundle folder or zip.
+    on_progress : callable, optional
+        Receives every `Progress` event; may raise `JobCancelled`.
+    **options : object
+        Further fields of `AnalyzeRecipe`: ``patient``, ``rna``, ``methylation``,
+        ``clinical``, ``mpp``, ``stride_px``, ``device``, ``batch_size``, ``out``.
+
+    Returns
+    -------
+    Result
+        The complete store, open for reading.
+
+    Raises
+    ------
+    MMSubtypeError
+        One clear message where slide, tables, model or request cannot serve.
+
+    Examples
+    --------
+    >>> result = analyze("slide.svs", rna="rna.tsv", patient="P1")  # doctest: +SKIP
+    >>> result.prediction.label  # doctest: +SKIP
+    'Luminal'
+    """
+    paths = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in options.items()
+    }
+    recipe = AnalyzeRecipe(slide=str(slide), bundle=str(bundle), **paths)
+    return run_job(analyze_job(recipe), on_progress)
+
+
+def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
+    """Analyse one patient, step by step.
+
+    Parameters
+    ----------
+    recipe : AnalyzeRecipe
+        The request.
+
+    Yields
+    ------
+    Progress
+        Stages ``open``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
+
+    Returns
+    -------
+    Result
+        The complete store. A store that an earlier run of the same request left is
+        resumed, or handed back where it is complete.
+    """
+    yield Progress("open", message="opening slide and model")
+    processor = choose_processor(recipe.device)
+    bundle = load_bundle(recipe.bundle)
+    with open_slide(recipe.slide, mpp=recipe.mpp) as slide:
+        yield Progress("tissue", message="finding tissue, reading tables")
+        plan = make_plan(recipe, slide, bundle)
+        encoder = prepare(bundle.encoder, processor)
+        case = CaseTensors(bundle.fusion.eval(), plan.omics)
+        writer = _open_store(plan, case.queries() is not None, processor)
+        if writer.attributes["status"] == "complete":
+            done = len(plan.grid)
+            yield Progress("patches", done, done, "already analysed: nothing to do")
+            return open_result(writer.path)
+        source = PatchSource(slide, plan.grid)
+        shared: dict[str, Any] = {
+            "size_px": plan.grid.spec.size_px,
+            "batch_size": recipe.batch_size
+            or processor.default_batch_size(plan.grid.spec.size_px),
+        }
+        yield from encode_job(
+            encoder, source, writer, processor, queries=case.queries(), **shared
+        )
+        yield Progress("fuse", message="fusing modalities")
+        status = writer.read(schema.STATUS)
+        ok = status == PatchStatus.DONE
+        if not ok.any():
+            msg = (
+                f"slide {slide.name!r}: none of its {len(ok)} tissue patches could be "
+                "decoded; the file seems damaged, copy it again from its source"
+            )
+            raise SlideReadError(msg)
+        embeddings = writer.read(schema.EMBEDDING)[ok]
+        fused = fuse(case, embeddings, bundle.temperature)
+        if case.queries() is None:
+            gradients = np.zeros(
+                (len(ok), len(bundle.classes), encoder.dim), np.float32
+            )
+            gradients[ok] = patch_gradients(case, embeddings)
+            yield from map_cells_job(
+                encoder,
+                source,
+                writer,
+                processor,
+                gradients=torch.from_numpy(gradients),
+                **shared,
+            )
+        yield Progress("maps", message="stitching the evidence map")
+        _write_outcome(writer, plan, fused, status, exact=case.queries() is not None)
+    return open_result(writer.path)
+
+
+def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreWriter:
+    """Resume the store of the same request, or begin a new one."""
+    name = plan.slide.name
+    folder = Path(plan.recipe.out or ".")
+    fingerprint = plan.fingerprint()
+    existing = existing_stores(folder, name)
+    for path in existing:
+        if open_result(path).plan_digest == fingerprint:
+            return StoreWriter(path)
+    bundle = plan.bundle
+    size = plan.grid.spec.size_px
+    cells = size // bundle.encoder.cell_px
+    return StoreWriter.create(
+        store_path(folder, name, len(existing) + 1),
+        attributes={
+            "slide": {
+                "path": plan.slide.path,
+                "name": name,
+                "shape": list(plan.slide.levels[0].shape),
+                "mpp": [plan.pixel_size.y, plan.pixel_size.x],
+                "mpp_source": str(plan.slide.mpp_source),
+                "backend": plan.slide.backend,
+                "vendor": plan.slide.vendor,
+            },
+            "recipe": plan.recipe.to_dict(),
+            "plan_digest": fingerprint,
+            "classes": [asdict(subtype) for subtype in bundle.classes],
+            "bundle": _bundle_facts(bundle),
+            "exact": exact,
+            "provenance": _provenance(processor),
+        },
+        grid=plan.grid,
+        tissue=plan.tissue.mask,
+        embedding_size=bundle.encoder.dim,
+        classes=len(bundle.classes),
+        cells=(cells, cells),
+    )
+
+
+def _bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "digest": bundle.digest,
+        "synthetic": bool(bundle.info.get("synthetic", False)),
+    }
+
+
+def _provenance(processor: Processor) -> dict[str, Any]:
+    return {
+        **Provenance.collect().to_dict(),
+        "device": str(processor.device),
+        "precision": processor.precision,
+    }
+
+
+def _write_outcome(
+    writer: StoreWriter,
+    plan: AnalysisPlan,
+    fused: FusedCase,
+    status: np.ndarray[Any, np.dtype[np.uint8]],
+    *,
+    exact: bool,
+) -> None:
+    """Write patch evidence, the stitched map and, last, the prediction."""
+    grid: PatchGrid = plan.grid
+    ok = status == PatchStatus.DONE
+    weight = np.zeros(len(grid), np.float32)
+    evidence = np.zeros((len(grid), len(plan.bundle.classes)), np.float32)
+    weight[ok], evidence[ok] = fused.weights, fused.evidence
+    writer.write_fusion(weight, evidence)
+    cells = writer.read(schema.CELL_EVIDENCE)
+    if exact:
+        cells = cells * weight[:, None, None, None]
+    else:
+        cells = cells * ok[:, None, None, None]
+    writer.write_map(pyramid(stitch(grid, cells)))
+    counts = PatchCounts(
+        total=grid.positions,
+        tissue=len(grid),
+        done=int(ok.sum()),
+        unreadable=int((status == PatchStatus.UNREADABLE).sum()),
+    )
+    prediction = Prediction(
+        classes=tuple(subtype.name for subtype in plan.bundle.classes),
+        call=fused.call,
+        subsets=fused.subsets,
+        shapley=fused.shapley,
+        bias=fused.bias,
+        patches=counts,
+        modalities=plan.reports,
+    )
+    writer.finish(prediction, {})
+
+
+__all__ = ["analyze", "analyze_job"]
