@@ -1,0 +1,1 @@
+"""Honest numbers about predictions: metrics with intervals, calibration."""
