@@ -1,0 +1,1 @@
+"""Networks: encoders, omics encoders, fusion models and the bundle."""
