@@ -10,15 +10,15 @@
     │   ├── SlideTooSmallError      (ValueError)   smaller than one patch
     │   └── NoTissueError           (ValueError)   nothing to analyse on the slide
     ├── OmicsError
-    │   ├── TableReadError          (ValueError)   not a table, or not of this modality
+    │   ├── TableReadError          (ValueError)   no table, or not of this modality
     │   ├── UnmatchedSampleError    (LookupError)  patient absent or ambiguous
-    │   └── UnmatchedFeaturesError  (LookupError)  table and model share too few features
-    ├── BundleError                 (ValueError)   unknown, incomplete or unusable bundle
+    │   └── UnmatchedFeaturesError  (LookupError)  too few features shared
+    ├── BundleError                 (ValueError)   unknown or unusable bundle
     │   └── BundleIntegrityError                   hash, self-test or content refused
     ├── StoreError                  (OSError)      result store unreadable or unwritable
     ├── ConfigurationError          (ValueError)   request that cannot be carried out
     ├── MissingDependencyError      (ImportError)  an optional library is needed
-    └── JobCancelled                               the user stopped the job (not a fault)
+    └── JobCancelled                               the user stopped the job
 
 A caller's programming mistake is a plain ``TypeError`` or ``ValueError``. Every message
 names what was found, what was expected and what to do.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_mmsubtype.errors import SlideTooSmallError
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.core.units import PixelSize
-    from numpy.typing import NDArray
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.units import PixelSize
 
 LEVEL_TOLERANCE = 1.05
 """A level counts as fine enough up to this much coarser than the target."""

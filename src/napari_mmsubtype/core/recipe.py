@@ -80,7 +80,7 @@ class AnalyzeRecipe:
 
     @property
     def tables(self) -> dict[Modality, Path]:
-        """Tables given, by modality."""
+        """The tables given, by modality."""
         named = {
             Modality.RNA: self.rna,
             Modality.METHYLATION: self.methylation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ class PatchCounts:
     done : int
         Analysed patches.
     unreadable : int
-        Tissue patches whose pixels could not be decoded; ``done + unreadable == tissue``.
+        Tissue patches that could not be decoded; ``done + unreadable == tissue``.
     """
 
     total: int
@@ -151,7 +151,7 @@ class Prediction:
             Equal to the record that was written.
         """
 
-        def call(entry: Mapping[str, Any]) -> Call:
+        def _call(entry: Mapping[str, Any]) -> Call:
             return Call(
                 tuple(entry["modalities"]),
                 tuple(entry["logits"]),
@@ -170,8 +170,8 @@ class Prediction:
         )
         return cls(
             classes=tuple(data["classes"]),
-            call=call(data["call"]),
-            subsets={key: call(entry) for key, entry in data["subsets"].items()},
+            call=_call(data["call"]),
+            subsets={key: _call(entry) for key, entry in data["subsets"].items()},
             shapley={key: tuple(value) for key, value in data["shapley"].items()},
             bias=tuple(data["bias"]),
             patches=PatchCounts(**data["patches"]),

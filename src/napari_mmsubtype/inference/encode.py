@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.inference.device import Processor
-    from numpy.typing import NDArray
-    from napari_mmsubtype.results.store_writer import StoreWriter
-    from napari_mmsubtype.models.encoders import Encoder
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.results.store_writer import StoreWriter
 
 
 def reader_threads() -> int:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.core.records import Call
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
-    from numpy.typing import NDArray
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,7 +190,7 @@ def shapley_shares(
     """
     count = len(members)
 
-    def value(subset: Sequence[Modality]) -> NDArray[np.float64]:
+    def _value(subset: Sequence[Modality]) -> NDArray[np.float64]:
         return values[subset_key(subset)] if subset else empty
 
     shares = {}
@@ -202,7 +204,7 @@ def shapley_shares(
                 * math.factorial(count - size - 1)
                 / math.factorial(count)
             )
-            share += weight * (value((*subset, member)) - value(subset))
+            share += weight * (_value((*subset, member)) - _value(subset))
         shares[member] = share
     return shares
 

@@ -1,11 +1,10 @@
-"""What an analysis will do: the request met with the slide, the tables and the model."""
+"""What an analysis will do: the request met with slide, tables and model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
@@ -16,13 +15,15 @@ from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.core.units import PixelSize
-    from napari_mmsubtype.core.records import ModalityReport
-    from napari_mmsubtype.slides.slide import Slide
-    from napari_mmsubtype.models.bundle import Bundle
-    from numpy.typing import NDArray
-    import numpy as np
     from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.records import ModalityReport
+    from napari_mmsubtype.core.units import PixelSize
+    from napari_mmsubtype.models.bundle import Bundle
+    from napari_mmsubtype.slides.slide import Slide
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,7 @@ class AnalysisPlan:
 
     @property
     def present(self) -> tuple[Modality, ...]:
-        """Modalities that the call uses, image first."""
+        """Every modality that the call takes in, image first."""
         return ordered((Modality.IMAGE, *self.omics))
 
     def fingerprint(self) -> str:
@@ -177,10 +178,10 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     if len(grid) == 0:
         share = float(tissue.mask.mean()) if tissue.mask.size else 0.0
         msg = (
-            f"slide {slide.name!r} shows no tissue to analyse: {share:.1%} of it counts "
-            f"as tissue and none of its {grid.positions} patches reaches "
-            f"{spec.min_tissue:.0%}; is it a blank or very faint slide, or is the pixel "
-            f"size ({pixel_size.mean:g} um/px) wrong?"
+            f"slide {slide.name!r} shows no tissue to analyse: {share:.1%} of it "
+            f"counts as tissue and none of its {grid.positions} patches reaches "
+            f"{spec.min_tissue:.0%}; is it a blank or very faint slide, or is the "
+            f"pixel size ({pixel_size.mean:g} um/px) wrong?"
         )
         raise NoTissueError(msg)
     return AnalysisPlan(

@@ -6,15 +6,16 @@ import logging
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from napari_mmsubtype.errors import SlideReadError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +24,24 @@ _RUN = 8
 
 
 class ReadsPatches(Protocol):
-    """Anything that reads patches by index, such as `slides.patch_source.PatchSource`."""
+    """Anything that reads patches by index, such as `PatchSource`."""
 
     def __len__(self) -> int:
         """Give the number of patches."""
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Read one patch, uint8, shape (y, x, 3)."""
+        """Read one patch.
+
+        Parameters
+        ----------
+        index : int
+            Which one.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            Its pixels.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +96,7 @@ def read_batches(
     waiting: deque[tuple[PatchBatch, list[Future[None]]]] = deque()
     ahead = iter(batches)
 
-    def submit() -> None:
+    def _submit() -> None:
         indices = next(ahead, None)
         if indices is None:
             return
@@ -104,12 +116,12 @@ def read_batches(
 
     try:
         for _ in range(depth):
-            submit()
+            _submit()
         while waiting:
             batch, tasks = waiting.popleft()
             for task in tasks:
                 task.result()
-            submit()
+            _submit()
             yield batch
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

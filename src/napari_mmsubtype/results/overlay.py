@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
 
 _COARSEST = 2048

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,11 +13,13 @@ from matplotlib.patches import Patch
 from napari_mmsubtype.errors import StoreError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from napari_mmsubtype.core.records import Prediction
-    from napari_mmsubtype.slides.slide import Slide
-    from napari_mmsubtype.results.store import Result
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.records import Prediction
+    from napari_mmsubtype.results.store import Result
+    from napari_mmsubtype.slides.slide import Slide
 
 EVIDENCE_COLORS = ("#2166ac", "#f7f7f7", "#b2182b")
 """Against, neutral, for: the ends of ColorBrewer's RdBu, safe for the colour blind."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -116,7 +116,7 @@ class Result:
 
     @property
     def pixel_size(self) -> PixelSize:
-        """Microns per pixel of level 0, as analysed."""
+        """The size of a level-0 pixel in microns, as analysed."""
         return PixelSize(*self._body["slide"]["mpp"])
 
     @property
@@ -238,7 +238,7 @@ class Result:
 
     @property
     def map_pixel_size(self) -> PixelSize:
-        """Microns per pixel of `evidence_map`."""
+        """The size of a pixel of `evidence_map`, in microns."""
         cells = self._root[schema.CELL_EVIDENCE].shape[2:]  # type: ignore[union-attr]
         side_y, side_x = cell_size(self.grid.spec, (int(cells[0]), int(cells[1])))
         return PixelSize(side_y * self.grid.spec.mpp, side_x * self.grid.spec.mpp)

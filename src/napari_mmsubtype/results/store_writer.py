@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -15,11 +15,13 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.core.records import Prediction
-    from napari_mmsubtype.core.patch_grid import PatchGrid
-    from numpy.typing import NDArray
-    from pathlib import Path
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.patch_grid import PatchGrid
+    from napari_mmsubtype.core.records import Prediction
 
 _CHUNK = 256
 
@@ -289,10 +291,11 @@ class StoreWriter:
             raise self._refused(err) from err
 
     def _refused(self, err: OSError) -> StoreError:
+        reason = os.strerror(err.errno) if err.errno else str(err)
         msg = (
-            f"writing to {str(self.path)!r} failed: {os.strerror(err.errno or 0)}; what "
-            "was written so far is kept and the same request resumes there once there "
-            "is room and permission"
+            f"writing to {str(self.path)!r} failed: {reason}; what was written so far "
+            "is kept, and the same request resumes there once there is room and "
+            "permission"
         )
         return StoreError(msg)
 

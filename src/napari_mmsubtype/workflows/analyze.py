@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,8 +39,9 @@ from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.workflows.jobs import run_job
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.core.patch_grid import PatchGrid
     from collections.abc import Callable
+
+    from napari_mmsubtype.core.patch_grid import PatchGrid
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -10,11 +11,11 @@ from napari_mmsubtype.omics.synthetic import synthetic_cohort, write_cohort
 from napari_mmsubtype.results.picture import write_picture
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.workflows.analyze import analyze_job
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.results.store import Result
     from pathlib import Path
+
+    from napari_mmsubtype.results.store import Result
 
 SEED = 20_260
 """Seed of the demo's patients: none of them was in the bundle's training cohort."""

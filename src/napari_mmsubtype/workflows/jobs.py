@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_mmsubtype.errors import JobCancelled
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.core.progress import Job, Progress
     from collections.abc import Callable
+
+    from napari_mmsubtype.core.progress import Job, Progress
 
 T = TypeVar("T")
 

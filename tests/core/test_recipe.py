@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
+from napari_mmsubtype.errors import ConfigurationError
+
+
+def test_survives_json_and_leaves_out_what_is_not_set():
+    recipe = AnalyzeRecipe(slide="a.svs", rna="r.csv", patient="P", mpp=0.25)
+    entry = json.loads(json.dumps(recipe.to_dict()))
+    assert AnalyzeRecipe.from_dict(entry) == recipe
+    assert "clinical" not in entry["analyze"]
+
+
+def test_case_gathers_the_tables_given():
+    case = AnalyzeRecipe(slide="a.svs", clinical="c.tsv", patient="P").case
+    assert list(case.tables) == [Modality.CLINICAL]
+    assert case.patient == "P"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"mpp": 1000.0}, "not believable"),
+        ({"rna": "r.csv"}, "no patient"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"stride_px": -5}, "at least 1"),
+    ],
+)
+def test_refuses_what_cannot_be_carried_out(fields, says):
+    with pytest.raises(ConfigurationError, match=says):
+        AnalyzeRecipe(slide="a.svs", **fields)
+
+
+@pytest.mark.parametrize(
+    "entry", [{}, {"analyze": {"slide": "a", "colour": 1}}, {"analyze": {}}, []]
+)
+def test_refuses_what_is_no_recipe(entry):
+    with pytest.raises(ConfigurationError, match="recipe"):
+        AnalyzeRecipe.from_dict(entry)
+
+
+def test_digest_ignores_key_order_but_not_values():
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})

@@ -1,0 +1,26 @@
+import json
+
+from napari_mmsubtype.core.records import (
+    Call,
+    ModalityReport,
+    PatchCounts,
+    Prediction,
+)
+
+
+def test_prediction_survives_json():
+    call = Call(("image", "rna"), (1.5, -0.5), (0.88, 0.12))
+    alone = Call(("image",), (-1.0, 0.25), (0.22, 0.78))
+    report = ModalityReport("rna", True, sample="P1", missing=("A",), notes=("z",))
+    prediction = Prediction(
+        classes=("Luminal", "Basal/HER2"),
+        call=call,
+        subsets={"image+rna": call, "image": alone},
+        shapley={"image": (0.1, -0.2), "rna": (1.0, 0.0)},
+        bias=(0.4, -0.3),
+        patches=PatchCounts(total=12, tissue=8, done=7, unreadable=1),
+        modalities=(report,),
+    )
+    read = Prediction.from_dict(json.loads(json.dumps(prediction.to_dict())))
+    assert read == prediction
+    assert read.label == "Luminal"

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.grids import small_grid
+from napari_mmsubtype.core.patch_grid import PatchSpec
+from napari_mmsubtype.results.overlay import cell_size, pyramid, stitch
+
+
+def random_cells(grid, rng, classes=2, cells=(4, 4)):
+    return rng.normal(size=(len(grid), classes, *cells)).astype(np.float32)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([64, 48, 32, 24]), st.integers(0, 5))
+def test_sum_mode_keeps_the_total_at_every_overlap(stride, seed):
+    grid = small_grid(stride=stride)
+    cells = random_cells(grid, np.random.default_rng(seed))
+    canvas = stitch(grid, cells)
+    np.testing.assert_allclose(
+        canvas.sum(axis=(1, 2)), cells.sum(axis=(0, 2, 3)), rtol=1e-4, atol=1e-3
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from([64, 48, 32]), st.floats(-5, 5))
+def test_mean_mode_gives_back_a_constant(stride, value):
+    grid = small_grid(stride=stride)
+    canvas = stitch(grid, np.full((len(grid), 1, 4, 4), value, np.float32), mode="mean")
+    np.testing.assert_allclose(canvas, value, atol=1e-5)
+
+
+def test_constant_evidence_without_overlap_stays_constant():
+    grid = small_grid()
+    canvas = stitch(grid, np.full((len(grid), 1, 4, 4), 3.0, np.float32))
+    np.testing.assert_array_equal(canvas, 3.0)
+
+
+def test_cells_land_where_their_patch_lies():
+    grid = small_grid(shape=(128, 192))
+    values = np.arange(len(grid), dtype=np.float32)
+    cells = np.broadcast_to(values[:, None, None, None], (len(grid), 1, 2, 2))
+    canvas = stitch(grid, cells)[0]
+    for index, (row, col) in enumerate(grid.cell):
+        assert (canvas[2 * row : 2 * row + 2, 2 * col : 2 * col + 2] == index).all()
+
+
+def test_no_seams_a_smooth_field_is_as_steep_across_borders_as_inside():
+    grid = small_grid(shape=(512, 512), size=64)
+    y, x = np.mgrid[0:8, 0:8]
+    cells = np.empty((len(grid), 1, 8, 8), np.float32)
+    for index, (row, col) in enumerate(grid.cell):
+        cells[index, 0] = np.sin((row * 8 + y) / 9) + np.cos((col * 8 + x) / 7)
+    steps = np.abs(np.diff(stitch(grid, cells)[0], axis=1))
+    at_border = np.arange(steps.shape[1]) % 8 == 7
+    ratio = steps[:, at_border].mean() / steps[:, ~at_border].mean()
+    assert ratio == pytest.approx(1, abs=0.1)
+
+
+def test_where_no_patch_lies_the_map_is_zero():
+    mask = np.zeros((32, 40), bool)
+    mask[:8, :8] = True
+    grid = small_grid(mask=mask)
+    canvas = stitch(grid, np.ones((len(grid), 1, 4, 4), np.float32))
+    assert canvas.sum() == 16
+    assert (canvas[0, :4, :4] == 1).all()
+
+
+def test_map_pixels_divide_cells_and_stride():
+    assert cell_size(PatchSpec(224, 0.5, 112), (7, 7)) == (16, 16)
+    assert cell_size(PatchSpec(128, 0.5, 128), (8, 8)) == (16, 16)
+    with pytest.raises(ValueError, match="do not divide"):
+        cell_size(PatchSpec(100, 0.5, 100), (7, 7))
+
+
+def test_pyramid_averages_until_it_fits_a_screen():
+    canvas = np.random.default_rng(0).normal(size=(1, 100, 4100)).astype(np.float32)
+    levels = pyramid(canvas)
+    assert [level.shape for level in levels] == [
+        (1, 100, 4100),
+        (1, 50, 2050),
+        (1, 25, 1025),
+    ]
+    np.testing.assert_allclose(levels[1].mean(), canvas.mean(), atol=1e-6)
+
+
+def test_refuses_an_unknown_mode():
+    grid = small_grid()
+    with pytest.raises(ValueError, match="'max'"):
+        stitch(grid, np.ones((len(grid), 1, 4, 4), np.float32), mode="max")

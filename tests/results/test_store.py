@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import zarr
+
+from builders.stores import begin_store, complete_store
+from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results.store import open_result
+
+
+def test_a_complete_store_gives_back_what_was_written(tmp_path):
+    result = complete_store(tmp_path)
+    assert result.status == "complete"
+    assert result.prediction.patches.done == len(result.grid) == 20
+    assert result.pixel_size == PixelSize(0.5, 0.5)
+    assert result.mpp_source is MppSource.VENDOR
+    assert result.recipe.slide == "slide.tif"
+    assert [s.name for s in result.classes] == list(result.prediction.classes)
+    assert result.is_demo
+    assert "Basal" in repr(result) or "Luminal" in repr(result)
+
+
+def test_evidence_adds_up_from_map_to_patches_to_logit(tmp_path):
+    result = complete_store(tmp_path)
+    for index, logit in enumerate(result.prediction.call.logits):
+        assert result.evidence_map(index).sum() == pytest.approx(logit, rel=1e-4)
+        assert result.patch_evidence[:, index].sum() == pytest.approx(logit, rel=1e-4)
+
+
+def test_evidence_against_the_others_is_antisymmetric_for_two_classes(tmp_path):
+    result = complete_store(tmp_path)
+    first, second = (result.evidence_map(i, against_others=True) for i in (0, 1))
+    np.testing.assert_allclose(first, -second, atol=1e-6)
+    np.testing.assert_allclose(
+        first, result.evidence_map(0) - result.evidence_map(1), atol=1e-6
+    )
+
+
+def test_class_map_shows_the_class_with_most_evidence(tmp_path):
+    result = complete_store(tmp_path)
+    classes = result.class_map()
+    assert classes.shape == result.grid.shape
+    for (row, col), evidence in zip(
+        result.grid.cell, result.patch_evidence, strict=True
+    ):
+        assert classes[row, col] == 1 + evidence.argmax()
+
+
+def test_map_pixels_are_a_quarter_of_a_patch_in_microns(tmp_path):
+    assert complete_store(tmp_path).map_pixel_size == PixelSize(8.0, 8.0)
+
+
+def test_tissue_mask_covers_the_slide(tmp_path):
+    mask, size = complete_store(tmp_path).tissue
+    assert mask.all()
+    assert (mask.shape[0] * size.y, mask.shape[1] * size.x) == (128.0, 160.0)
+
+
+def test_a_partial_store_opens_and_says_so(tmp_path):
+    result = open_result(begin_store(tmp_path).path)
+    assert result.status == "partial"
+    assert result.prediction is None
+    assert (result.class_map() == 0).all()
+    with pytest.raises(StoreError, match="resume"):
+        result.evidence_map(0)
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "folder", "foreign", "newer"])
+def test_refuses_what_is_no_store(tmp_path, kind):
+    path = tmp_path / "x.mmsubtype.zarr"
+    says = {
+        "missing": "found nothing",
+        "file": "found a file",
+        "folder": "not a readable result store",
+        "foreign": "not a result store",
+        "newer": "update napari-mmsubtype",
+    }[kind]
+    if kind == "file":
+        path.write_text("x")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind != "missing":
+        root = zarr.open_group(path, mode="w")
+        if kind == "newer":
+            root.attrs["mmsubtype"] = {"schema_version": 99}
+    with pytest.raises(StoreError, match=says):
+        open_result(path)

@@ -1,0 +1,75 @@
+import errno
+
+import numpy as np
+import pytest
+
+from builders.stores import begin_store, complete_store
+from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.results.store_writer import (
+    StoreWriter,
+    existing_stores,
+    store_path,
+)
+
+
+def test_stores_of_one_slide_are_numbered_so_that_none_is_overwritten(tmp_path):
+    first = complete_store(tmp_path).path
+    assert (
+        existing_stores(tmp_path, "slide") == [first] == [store_path(tmp_path, "slide")]
+    )
+    assert store_path(tmp_path, "slide", 2).name == "slide-2.mmsubtype.zarr"
+
+
+def test_a_run_of_patches_is_done_only_when_its_data_are_there(tmp_path, monkeypatch):
+    writer = begin_store(tmp_path)
+    order = []
+    put = StoreWriter._put
+    monkeypatch.setattr(
+        StoreWriter,
+        "_put",
+        lambda self, name, part, data: (
+            order.append(name),
+            put(self, name, part, data),
+        ),
+    )
+    cells = np.ones((3, 2, 4, 4), np.float32)
+    writer.write_patches(2, np.ones(3, np.uint8), np.ones((3, 5)), cells)
+    assert order[-1] == schema.STATUS
+    assert order[0] == schema.EMBEDDING
+    result = open_result(writer.path)
+    np.testing.assert_array_equal(result.patch_status[:6], [0, 0, 1, 1, 1, 0])
+    assert result.status == "partial"
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
+    tmp_path, monkeypatch
+):
+    writer = begin_store(tmp_path)
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zarr.storage._local._put", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
+        writer.write_patches(0, np.ones(2, np.uint8), np.ones((2, 5)), None)
+    monkeypatch.undo()
+    assert (open_result(writer.path).patch_status == 0).all()
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--out"):
+        begin_store(tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_nothing_half_made_is_left_when_creation_fails(tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zarr.Group.create_array", refuse)
+    with pytest.raises(StoreError, match="No space left"):
+        begin_store(tmp_path)
+    assert list(tmp_path.iterdir()) == []
