@@ -101,11 +101,10 @@ class Prediction:
     subsets : mapping of str to Call
         Every non-empty subset of the modalities present, by `cases.subset_key`.
     shapley : mapping of str to tuple of float
-        Exact Shapley share of each present modality in the logits, against the model's
-        answer when every modality but one is missing being averaged over all orders;
-        shares of one class sum to ``logit - bias``.
+        Exact Shapley share of each present modality in each logit; the shares of a
+        class sum to its logit less its ``bias``.
     bias : tuple of float
-        Per-class value that the shares are counted from (0 for the empty set).
+        Logits with every modality missing, which the shares are counted from.
     modalities : tuple of ModalityReport
         What became of each table given.
     patches : PatchCounts

@@ -33,7 +33,7 @@ class FusedCase:
     shapley : mapping of str to tuple of float
         Exact Shapley share of each modality in each logit.
     bias : tuple of float
-        The logits that the shares are counted from.
+        Logits with every modality missing; the shares are counted from them.
     weights : ndarray of float32, shape (n,)
         Patch weights.
     evidence : ndarray of float32, shape (n, c)
@@ -151,8 +151,8 @@ def fuse(
                 logits=tuple(row.tolist()),
                 probabilities=tuple(torch.softmax(row / temperature, 0).tolist()),
             )
-    bias = whole.modality_logits.get("bias", torch.zeros_like(whole.logits))[0]
-    shares = shapley_shares(case.available, logits, bias.double().numpy())
+        bias = case.forward(bag, ()).logits[0].double()
+    shares = shapley_shares(case.available, logits, bias.numpy())
     return FusedCase(
         call=calls[subset_key(case.available)],
         subsets=calls,

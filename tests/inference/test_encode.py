@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import torch
+
+from builders.grids import small_grid
+from builders.patches import RandomPatches
+from builders.stores import attributes
+from napari_mmsubtype.inference.device import Processor
+from napari_mmsubtype.inference.encode import (
+    CellProjector,
+    Meter,
+    batches_left,
+    encode_job,
+    map_cells_job,
+    prepare,
+)
+from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store_writer import StoreWriter
+
+CPU = Processor(torch.device("cpu"), None)
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return prepare(create_encoder("demo-cnn"), CPU)
+
+
+@pytest.fixture
+def writer(tmp_path, encoder):
+    grid = small_grid(size=SIZE)
+    cells = SIZE // encoder.cell_px
+    return StoreWriter.create(
+        tmp_path / "s.mmsubtype.zarr",
+        attributes=attributes(),
+        grid=grid,
+        tissue=np.ones((4, 4), bool),
+        embedding_size=encoder.dim,
+        classes=2,
+        cells=(cells, cells),
+    )
+
+
+def job(encoder, writer, source, queries=None, batch_size=6):
+    return encode_job(
+        encoder,
+        source,
+        writer,
+        CPU,
+        size_px=SIZE,
+        batch_size=batch_size,
+        queries=queries,
+    )
+
+
+def plain_embeddings(encoder, count):
+    """Embed patches one by one, without stream, batches or layout tricks."""
+    pixels = [RandomPatches(count, SIZE).read(i) for i in range(count)]
+    with torch.no_grad():
+        rows = [encoder(encoder.normalize(torch.from_numpy(p[None]))) for p in pixels]
+    return torch.cat(rows).numpy()
+
+
+def test_embeddings_equal_those_of_patches_run_one_by_one(encoder, writer):
+    events = list(job(encoder, writer, RandomPatches(20, SIZE)))
+    assert [event.done for event in events] == [6, 12, 18, 20]
+    np.testing.assert_allclose(
+        writer.read(schema.EMBEDDING),
+        plain_embeddings(encoder, 20),
+        rtol=2e-3,
+        atol=2e-3,
+    )
+
+
+def test_a_resumed_run_reads_only_what_is_left_and_gives_the_same_numbers(
+    encoder, writer, tmp_path
+):
+    queries = torch.randn(2, encoder.dim, generator=torch.Generator().manual_seed(1))
+    first = job(encoder, writer, RandomPatches(20, SIZE), queries)
+    next(first)
+    next(first)
+    first.close()
+    source = RandomPatches(20, SIZE)
+    events = list(job(encoder, writer, source, queries))
+    assert sorted(source.reads) == list(range(12, 20))
+    assert events[-1].done == 20
+    resumed = [writer.read(n) for n in (schema.EMBEDDING, schema.CELL_EVIDENCE)]
+    writer.write_patches(0, np.zeros(20, np.uint8), np.zeros((20, encoder.dim)), None)
+    list(job(encoder, writer, RandomPatches(20, SIZE), queries))
+    whole = [writer.read(n) for n in (schema.EMBEDDING, schema.CELL_EVIDENCE)]
+    for a, b in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_unreadable_patch_is_accounted_for(encoder, writer):
+    list(job(encoder, writer, RandomPatches(20, SIZE, damaged=[3, 19])))
+    status = writer.read(schema.STATUS)
+    assert np.flatnonzero(status == PatchStatus.UNREADABLE).tolist() == [3, 19]
+    assert (status == PatchStatus.DONE).sum() == 18
+
+
+@pytest.mark.parametrize("per_patch", [False, True])
+def test_cells_sum_to_the_query_times_the_stored_embedding(per_patch):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 7, 4, 5, generator=generator) * 30
+    shape = (5, 2, 7) if per_patch else (2, 7)
+    queries = torch.randn(*shape, generator=generator)
+    embedding, cells = CellProjector(queries)(features, slice(2, 5))
+    used = queries[2:5] if per_patch else queries.expand(3, 2, 7)
+    expected = torch.einsum("ncd,nd->nc", used, embedding.float())
+    torch.testing.assert_close(cells.sum((2, 3)), expected, rtol=1e-5, atol=1e-4)
+    pixel = torch.einsum("ncd,nd->nc", used, features[:, :, 1, 2]) / 20
+    torch.testing.assert_close(cells[:, :, 1, 2], pixel, rtol=0.02, atol=0.02)
+
+
+def test_the_second_pass_maps_every_patch_with_its_own_gradient(encoder, writer):
+    source = RandomPatches(20, SIZE)
+    list(job(encoder, writer, source))
+    assert not writer.read(schema.MAPPED).any()
+    gradients = torch.randn(
+        20, 2, encoder.dim, generator=torch.Generator().manual_seed(0)
+    )
+    list(
+        map_cells_job(
+            encoder,
+            source,
+            writer,
+            CPU,
+            size_px=SIZE,
+            batch_size=7,
+            gradients=gradients,
+        )
+    )
+    assert writer.read(schema.MAPPED).all()
+    embedding = torch.from_numpy(writer.read(schema.EMBEDDING).astype(np.float32))
+    expected = torch.einsum("ncd,nd->nc", gradients, embedding).numpy()
+    np.testing.assert_allclose(
+        writer.read(schema.CELL_EVIDENCE).sum(axis=(2, 3)),
+        expected,
+        rtol=1e-3,
+        atol=1e-2,
+    )
+
+
+def test_batches_start_at_multiples_and_skip_what_is_done():
+    done = np.array([1, 1, 1, 1, 0, 1, 0, 0, 1])
+    assert batches_left(done, 3) == [range(3, 6), range(6, 9)]
+    assert batches_left(np.ones(5), 2) == []
+
+
+def test_the_meter_counts_only_this_runs_patches_into_the_rate():
+    event = Meter("patches", 100, 90).advance(5)
+    assert (event.done, event.total) == (95, 100)
+    assert "patches/s" in event.message

@@ -1,0 +1,76 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.inference.stream import read_batches
+
+
+class NumberedPatches:
+    """Patches whose pixels are their index; some are damaged or slow."""
+
+    def __init__(self, count, damaged=(), delay_s=0.0):
+        self.count, self.damaged, self.delay_s = count, set(damaged), delay_s
+        self.read_now = []
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return self.count
+
+    def read(self, index):
+        with self._lock:
+            self.read_now.append(index)
+        time.sleep(self.delay_s)
+        if index in self.damaged:
+            msg = f"tile of patch {index} is damaged"
+            raise SlideReadError(msg)
+        return np.full((4, 4, 3), index, np.uint8)
+
+
+def batches_of(count, size):
+    return [range(s, min(s + size, count)) for s in range(0, count, size)]
+
+
+def test_every_patch_comes_once_and_in_order():
+    source = NumberedPatches(37)
+    read = list(read_batches(source, batches_of(37, 10), 4, workers=3))
+    assert [batch.start for batch in read] == [0, 10, 20, 30]
+    pixels = np.concatenate([batch.pixels for batch in read])
+    np.testing.assert_array_equal(pixels[:, 0, 0, 0], np.arange(37))
+    assert sorted(source.read_now) == list(range(37))
+
+
+def test_a_damaged_patch_is_marked_and_the_rest_goes_on(caplog):
+    read = list(read_batches(NumberedPatches(8, damaged=[5]), [range(8)], 4))
+    assert read[0].readable.tolist() == [True] * 5 + [False] + [True] * 2
+    assert (read[0].pixels[5] == 255).all()
+    assert "patch 5 skipped: tile of patch 5 is damaged" in caplog.text
+
+
+def test_reads_no_further_ahead_than_the_depth():
+    source = NumberedPatches(1000)
+    stream = read_batches(source, batches_of(1000, 10), 4, workers=2, depth=3)
+    next(stream)
+    time.sleep(0.1)
+    assert len(source.read_now) <= 10 * (1 + 3)
+    stream.close()
+
+
+def test_closing_stops_the_threads():
+    before = threading.active_count()
+    source = NumberedPatches(1000, delay_s=0.001)
+    stream = read_batches(source, batches_of(1000, 10), 4)
+    next(stream)
+    stream.close()
+    assert threading.active_count() == before
+
+
+def test_an_unexpected_fault_is_not_swallowed():
+    class Broken(NumberedPatches):
+        def read(self, index):
+            raise RuntimeError(index)
+
+    with pytest.raises(RuntimeError):
+        list(read_batches(Broken(3), [range(3)], 4))
