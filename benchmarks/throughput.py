@@ -1,0 +1,179 @@
+"""Patches per second of the engine beside the bare forward pass of the same network.
+
+Usage: ``python benchmarks/throughput.py SLIDE --encoder resnet50 [--json]``
+
+The engine is timed from opening the slide to the last embedding in the store: tissue,
+grid, reading, resizing, normalising, network, writing. The bare forward pass sees the
+same patches, already normalised in memory, in the same batches, layout and precision.
+Both are measured in turns within one run, because machines drift; the medians count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from napari_mmsubtype.slides.patch_source import PatchSource
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.tissue import find_tissue
+
+from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
+from napari_mmsubtype.inference.device import Processor, choose_processor
+from napari_mmsubtype.inference.encode import encode_job, prepare
+from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.results.store_writer import StoreWriter
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.models.encoders import Encoder
+
+
+def main() -> int:
+    """Measure, then print one table or one JSON object."""
+    arguments = parse()
+    torch.manual_seed(0)
+    processor = choose_processor(arguments.device)
+    encoder = prepare(create_encoder(arguments.encoder), processor)
+    batch_size = arguments.batch_size or processor.default_batch_size(
+        arguments.patch_size
+    )
+    warm_up(encoder, processor, batch_size, arguments.patch_size)
+    engine, bare = [], []
+    pixels = None
+    for _ in range(arguments.repeats):
+        seconds, pixels = run_engine(arguments, encoder, processor, batch_size, pixels)
+        engine.append(seconds)
+        bare.append(run_bare(encoder, processor, pixels, batch_size))
+    seconds, forward = statistics.median(engine), statistics.median(bare)
+    count = len(pixels)
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report = {
+        "slide": Path(arguments.slide).name,
+        "encoder": arguments.encoder,
+        "device": str(processor.device),
+        "precision": processor.precision,
+        "batch_size": batch_size,
+        "threads": torch.get_num_threads(),
+        "patches": count,
+        "seconds": round(seconds, 3),
+        "patches_per_second": round(count / seconds, 2),
+        "forward_patches_per_second": round(count / forward, 2),
+        "efficiency": round(forward / seconds, 3),
+        "peak_rss_mb": round(peak_kib / (1024 if sys.platform != "darwin" else 2**20)),
+    }
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for key, value in report.items():
+            print(f"{key:>28}  {value}")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("slide")
+    parser.add_argument("--encoder", default="resnet50")
+    parser.add_argument("--mpp", type=float, help="of the slide, where it has none")
+    parser.add_argument("--target-mpp", type=float, default=0.5)
+    parser.add_argument("--patch-size", type=int, default=224)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def run_engine(
+    arguments: argparse.Namespace,
+    encoder: Encoder,
+    processor: Processor,
+    batch_size: int,
+    pixels: np.ndarray | None,
+) -> tuple[float, np.ndarray]:
+    """Time one pass from the closed slide to the store; keep the patches it read."""
+    start = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_slide(arguments.slide, mpp=arguments.mpp) as slide,
+    ):
+        tissue = find_tissue(slide)
+        size = arguments.patch_size
+        grid = lay_grid(
+            PatchSpec(size, arguments.target_mpp, size),
+            slide.levels[0].shape,
+            slide.require_pixel_size(),
+            [level.downsample for level in slide.levels],
+            tissue.mask,
+            storage_tile=slide.storage_tile,
+        )
+        writer = StoreWriter.create(
+            Path(folder) / "benchmark.mmsubtype.zarr",
+            attributes={},
+            grid=grid,
+            tissue=tissue.mask,
+            embedding_size=encoder.dim,
+            classes=1,
+            cells=(1, 1),
+        )
+        source = PatchSource(slide, grid)
+        job = encode_job(
+            encoder,
+            source,
+            writer,
+            processor,
+            size_px=size,
+            batch_size=batch_size,
+            queries=None,
+        )
+        deque(job, maxlen=0)
+        seconds = time.perf_counter() - start
+        if pixels is None:
+            pixels = np.stack([source.read(i) for i in range(len(grid))])
+    return seconds, pixels
+
+
+@torch.inference_mode()
+def run_bare(
+    encoder: Encoder, processor: Processor, pixels: np.ndarray, batch_size: int
+) -> float:
+    """Time the network alone on normalised patches that are already on the device."""
+    batches = []
+    for start in range(0, len(pixels), batch_size):
+        part = torch.from_numpy(pixels[start : start + batch_size])
+        images = encoder.normalize(part.to(processor.device))
+        batches.append(images.contiguous(memory_format=torch.channels_last))
+    synchronize(processor)
+    start_time = time.perf_counter()
+    for images in batches:
+        with processor.autocasting():
+            encoder(images)
+    synchronize(processor)
+    return time.perf_counter() - start_time
+
+
+@torch.inference_mode()
+def warm_up(encoder: Encoder, processor: Processor, batch: int, size: int) -> None:
+    """Let the libraries choose their kernels before the clock runs."""
+    images = torch.zeros(batch, 3, size, size, device=processor.device)
+    with processor.autocasting():
+        encoder(images.contiguous(memory_format=torch.channels_last))
+    synchronize(processor)
+
+
+def synchronize(processor: Processor) -> None:
+    """Wait for the GPU, so that the clock sees its work."""
+    if processor.device.type == "cuda":
+        torch.cuda.synchronize(processor.device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

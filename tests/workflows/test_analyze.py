@@ -1,0 +1,252 @@
+import numpy as np
+import pandas as pd
+import pytest
+from napari_mmsubtype.slides.patch_source import PatchSource
+
+from builders.bundles import tiny_bundle
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.core.units import MppSource
+from napari_mmsubtype.errors import (
+    BundleError,
+    ConfigurationError,
+    JobCancelled,
+    MissingPixelSizeError,
+    NoTissueError,
+    SlideOpenError,
+    SlideReadError,
+    SlideTooSmallError,
+    StoreError,
+    UnmatchedFeaturesError,
+    UnmatchedSampleError,
+)
+from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.workflows.analyze import analyze, analyze_job
+
+SLIDE = "synthetic:seed=5,size=1536"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def rna(bundle, tmp_path_factory):
+    """A table in log2(tpm+1) that holds every gene of the tiny bundle."""
+    spec = load_bundle(bundle).modalities["rna"]
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 12, size=(3, len(spec.features)))
+    table = pd.DataFrame(
+        values, index=["P1", "P2", "P3"], columns=list(spec.features["feature"])
+    )
+    path = tmp_path_factory.mktemp("tables") / "rna.csv"
+    table.to_csv(path, index_label="patient_id")
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(bundle, rna, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    return analyze(SLIDE, bundle, rna=rna, patient="P2", out=out, device="cpu")
+
+
+def test_every_patch_is_accounted_for(result):
+    counts = result.prediction.patches
+    assert counts.done + counts.unreadable == counts.tissue == len(result.grid)
+    assert counts.total == result.grid.positions
+    assert counts.done > 20
+    assert result.status == "complete"
+
+
+def test_evidence_adds_up_from_pixels_to_patches_to_slide_to_logit(result):
+    prediction = result.prediction
+    weighted = result.cell_evidence * result.patch_weights[:, None, None, None]
+    np.testing.assert_allclose(
+        weighted.sum(axis=(2, 3)), result.patch_evidence, rtol=1e-4, atol=1e-6
+    )
+    alone = {k: np.array(c.logits) for k, c in prediction.subsets.items()}
+    for index in range(2):
+        total = float(result.evidence_map(index).sum(dtype=np.float64))
+        patches = float(result.patch_evidence[:, index].sum(dtype=np.float64))
+        assert total == pytest.approx(patches, rel=1e-4, abs=1e-5)
+        # With the image taken away, its evidence is exactly what is missing, since
+        # tables speak for themselves in the `evidence` model.
+        fused = prediction.call.logits[index]
+        assert fused - alone["rna"][index] == pytest.approx(total, rel=1e-3, abs=1e-4)
+
+
+def test_the_recipe_and_the_software_are_kept(result, rna):
+    assert result.recipe.rna == str(rna)
+    assert result.recipe.patient == "P2"
+    assert result.provenance["packages"]["torch"]
+    assert result.provenance["precision"] == "float32"
+    assert result.mpp_source is MppSource.VENDOR
+
+
+def test_another_patients_rna_moves_the_call(result, bundle, rna, tmp_path):
+    other = analyze(SLIDE, bundle, rna=rna, patient="P3", out=tmp_path, device="cpu")
+    difference = np.subtract(
+        other.prediction.call.logits, result.prediction.call.logits
+    )
+    assert np.abs(difference).max() > 1e-4
+    same = other.prediction.subsets["image"].logits
+    assert same == pytest.approx(result.prediction.subsets["image"].logits, abs=1e-5)
+
+
+def test_the_same_request_is_not_run_twice(result, bundle, rna):
+    events = []
+    again = analyze(
+        SLIDE,
+        bundle,
+        rna=rna,
+        patient="P2",
+        out=result.path.parent,
+        device="cpu",
+        on_progress=events.append,
+    )
+    assert again.path == result.path
+    assert "already analysed" in events[-1].message
+
+
+def test_another_request_for_the_slide_gets_a_store_of_its_own(result, bundle):
+    other = analyze(SLIDE, bundle, out=result.path.parent, device="cpu")
+    assert other.path != result.path
+    assert open_result(result.path).recipe.patient == "P2"
+    assert list(other.prediction.subsets) == ["image"]
+
+
+def test_cancelled_runs_resume_to_the_same_numbers(result, bundle, rna, tmp_path):
+    request = {"rna": rna, "patient": "P2", "out": tmp_path, "device": "cpu"}
+
+    def stop(event):
+        if event.stage == "patches" and event.done >= 10:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        analyze(SLIDE, bundle, batch_size=8, on_progress=stop, **request)
+    store = next(tmp_path.glob("*" + schema.SUFFIX))
+    partial = open_result(store)
+    assert partial.status == "partial"
+    assert 0 < (partial.patch_status == 1).sum() < len(partial.grid)
+    resumed = analyze(SLIDE, bundle, batch_size=8, **request)
+    assert resumed.path == store
+    straight = analyze(
+        SLIDE,
+        bundle,
+        batch_size=8,
+        **{**request, "out": tmp_path / "straight"},
+    )
+    np.testing.assert_array_equal(resumed.embeddings, straight.embeddings)
+    np.testing.assert_array_equal(resumed.evidence_map(0), straight.evidence_map(0))
+    assert resumed.prediction == straight.prediction
+
+
+def test_unreadable_patches_are_skipped_and_reported(bundle, tmp_path, monkeypatch):
+    read = PatchSource.read
+
+    def damaged(self, index):
+        if index % 5 == 0:
+            raise SlideReadError("damaged tile")
+        return read(self, index)
+
+    monkeypatch.setattr(PatchSource, "read", damaged)
+    result = analyze(SLIDE, bundle, out=tmp_path, device="cpu")
+    counts = result.prediction.patches
+    assert counts.unreadable == -(-counts.tissue // 5)
+    assert counts.done + counts.unreadable == counts.tissue
+    lost = result.patch_status == 2
+    assert not result.patch_weights[lost].any()
+    assert result.class_map()[tuple(result.grid.cell[lost].T)].max() == 0
+
+
+def test_a_wholly_unreadable_slide_is_one_clear_error(bundle, tmp_path, monkeypatch):
+    def damaged(_self, _index):
+        raise SlideReadError("damaged tile")
+
+    monkeypatch.setattr(PatchSource, "read", damaged)
+    with pytest.raises(SlideReadError, match="none of its"):
+        analyze(SLIDE, bundle, out=tmp_path, device="cpu")
+
+
+def test_a_model_whose_evidence_is_not_exact_is_mapped_in_a_second_pass(
+    tmp_path, rna, bundle
+):
+    crossed = tiny_bundle(tmp_path / "crossed", fusion="cross_attention")
+    events = []
+    result = analyze(
+        SLIDE,
+        crossed,
+        out=tmp_path / "out",
+        device="cpu",
+        on_progress=events.append,
+    )
+    assert not result.exact
+    assert result.prediction.patches.done == sum(1 for _ in result.grid.origin)
+    assert events[-1].stage == "maps"
+    assert np.abs(result.evidence_map(0)).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"slide": "absent.svs"}, SlideOpenError, "absent.svs"),
+        ({"bundle": "absent"}, BundleError, "absent"),
+        ({"patient": "P9"}, UnmatchedSampleError, "P9"),
+        ({"rna": "foreign"}, UnmatchedFeaturesError, "gene|feature"),
+        ({"device": "cuda:77"}, ConfigurationError, "cuda:77"),
+        ({"stride_px": 4000}, ConfigurationError, "stride"),
+        ({"slide": "blank"}, NoTissueError, "no tissue"),
+        ({"slide": "small"}, SlideTooSmallError, "smaller|one patch"),
+        ({"slide": "unsized"}, MissingPixelSizeError, "--mpp"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_nothing_is_written(
+    tmp_path, bundle, rna, change, error, says
+):
+    import tifffile
+
+    blank = np.full((512, 512, 3), 250, np.uint8)
+    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "blank.tif", blank, photometric="rgb", **resolution)
+    tifffile.imwrite(
+        tmp_path / "small.tif", blank[:20, :20], photometric="rgb", **resolution
+    )
+    tifffile.imwrite(tmp_path / "unsized.tif", blank, photometric="rgb")
+    foreign = pd.DataFrame(
+        np.random.default_rng(0).uniform(0, 9, (2, 3)),
+        index=["P1", "P2"],
+        columns=["NOGENE1", "NOGENE2", "NOGENE3"],
+    )
+    foreign.to_csv(tmp_path / "foreign.csv", index_label="patient_id")
+    request = {"slide": SLIDE, "bundle": bundle, "rna": rna, "patient": "P1", **change}
+    for name in ("blank", "small", "unsized"):
+        if request["slide"] == name:
+            request["slide"] = tmp_path / f"{name}.tif"
+    if request["rna"] == "foreign":
+        request["rna"] = tmp_path / "foreign.csv"
+    out = tmp_path / "out"
+    with pytest.raises(error, match=says) as caught:
+        analyze(request.pop("slide"), request.pop("bundle"), out=out, **request)
+    assert "\n\n" not in str(caught.value)
+    assert not out.exists() or list(out.iterdir()) == []
+
+
+def test_a_table_the_model_has_no_branch_for_is_refused(tmp_path, rna):
+    image_rna = tiny_bundle(tmp_path / "b", modalities=("rna",))
+    with pytest.raises(ConfigurationError, match="leave out --methylation"):
+        analyze(SLIDE, image_rna, methylation=rna, patient="P1", out=tmp_path / "o")
+
+
+def test_an_unwritable_folder_is_one_clear_error(tmp_path, bundle):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--out"):
+        analyze(SLIDE, bundle, out=tmp_path / "file", device="cpu")
+
+
+def test_the_job_can_be_closed_before_it_starts(bundle, tmp_path):
+    job = analyze_job(AnalyzeRecipe(slide=SLIDE, bundle=str(bundle), out=str(tmp_path)))
+    next(job)
+    job.close()
+    assert list(tmp_path.iterdir()) == []
