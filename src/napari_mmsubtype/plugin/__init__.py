@@ -1,0 +1,1 @@
+"""What napari finds here: layers, reader and sample data; no Qt."""

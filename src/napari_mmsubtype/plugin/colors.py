@@ -1,0 +1,74 @@
+"""Colours that read well over haematoxylin and eosin, as plain arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.subtypes import Subtype
+
+AGAINST = (0.07, 0.07, 0.11)
+"""Evidence against a class: near black, a colour that stained tissue never has."""
+
+UNREADABLE = (0.55, 0.55, 0.55, 1.0)
+"""Patches whose pixels could not be decoded."""
+
+_STEPS = 64
+_MOST_OPAQUE = 0.85
+
+
+def evidence_colors(subtype: Subtype) -> NDArray[np.float32]:
+    """Give a diverging colour scale whose middle is transparent.
+
+    Parameters
+    ----------
+    subtype : Subtype
+        The class whose colour stands for evidence in its favour.
+
+    Returns
+    -------
+    ndarray of float32, shape (129, 4)
+        Red, green, blue and alpha, 0 to 1, from the strongest evidence against the
+        class to the strongest for it. Tissue without evidence stays visible.
+
+    Notes
+    -----
+    Opacity grows faster than the evidence: half the strength is already plain to see,
+    while the noise about zero hides nothing.
+    """
+    strength = np.linspace(0.0, 1.0, _STEPS + 1, dtype=np.float32)
+    alpha = _MOST_OPAQUE * np.clip((strength - 0.04) / 0.96, 0.0, 1.0) ** 0.6
+    against = _side(AGAINST, alpha)[:0:-1]
+    return np.concatenate([against, _side(subtype.rgb, alpha)])
+
+
+def _side(
+    color: tuple[float, float, float], alpha: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    rgb = np.tile(np.asarray(color, np.float32), (len(alpha), 1))
+    return np.column_stack([rgb, alpha]).astype(np.float32)
+
+
+def label_colors(classes: tuple[Subtype, ...]) -> list[list[float]]:
+    """Give the colour cycle of a class layer.
+
+    Parameters
+    ----------
+    classes : tuple of Subtype
+        The model's classes, in order.
+
+    Returns
+    -------
+    list of list of float
+        Red, green, blue and alpha, 0 to 1: the transparent background, one row per
+        class, and last the grey of patches that could not be read.
+    """
+    return [
+        [0.0, 0.0, 0.0, 0.0],
+        *([*subtype.rgb, 1.0] for subtype in classes),
+        list(UNREADABLE),
+    ]

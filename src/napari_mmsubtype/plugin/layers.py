@@ -1,0 +1,268 @@
+"""Turn slides and results into napari layers, all registered in microns."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import SlideError
+from napari_mmsubtype.plugin.colors import evidence_colors, label_colors
+from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.slides.registry import open_slide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.results.store import Result
+    from napari_mmsubtype.slides.slide import Slide
+
+logger = logging.getLogger(__name__)
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+"""Data, keyword arguments and type of a napari layer."""
+
+METADATA_KEY = "napari-mmsubtype"
+"""Key of a layer's metadata under which this plugin keeps its own."""
+
+_MICRONS = ("um", "um")
+_PIXELS = ("pixel", "pixel")
+_PERCENTILE = 99.0
+
+
+def slide_layers(slide: Slide) -> list[LayerTuple]:
+    """Show a slide as one lazy multiscale image.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide; the layer keeps it in use.
+
+    Returns
+    -------
+    list of tuple
+        One image layer, in microns where the pixel size is known, else in pixels.
+        Nothing is decoded.
+    """
+    pyramid = slide.pyramid()
+    kwargs = {
+        "name": slide.name,
+        "rgb": True,
+        "multiscale": len(pyramid) > 1,
+        "metadata": {METADATA_KEY: {"kind": "slide", **_describe(slide)}},
+        **slide_placement(slide.pixel_size),
+    }
+    data = pyramid if len(pyramid) > 1 else pyramid[0]
+    return [(data, kwargs, "image")]
+
+
+def slide_placement(pixel_size: PixelSize | None) -> dict[str, Any]:
+    """Say how large a slide's pixels are, as keyword arguments of its layer.
+
+    Parameters
+    ----------
+    pixel_size : PixelSize or None
+        Microns per pixel of level 0; None where unknown.
+
+    Returns
+    -------
+    dict
+        ``scale`` (y, x) and ``units``.
+    """
+    if pixel_size is None:
+        return {"scale": (1.0, 1.0), "units": _PIXELS}
+    return {"scale": (pixel_size.y, pixel_size.x), "units": _MICRONS}
+
+
+def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
+    """Show a result: slide, tissue, classes and evidence, registered in microns.
+
+    Parameters
+    ----------
+    result : Result
+        As opened by `open_result`.
+    with_slide : bool, default: True
+        Begin with the slide itself; it is left out, with a logged warning, where its
+        file can no longer be opened.
+
+    Returns
+    -------
+    list of tuple
+        Layers from bottom to top, as ``(data, keyword arguments, type)``. The maps are
+        there only where the analysis was completed. The evidence for the class called
+        is visible; that for the others is hidden at first.
+    """
+    layers: list[LayerTuple] = []
+    if with_slide:
+        layers += _slide_of(result)
+    layers.append(_tissue_layer(result))
+    if result.prediction is not None:
+        layers.append(_class_layer(result))
+        layers += _evidence_layers(result)
+    return layers
+
+
+def _describe(slide: Slide) -> dict[str, Any]:
+    """Record what the panels need to know of a slide's layer."""
+    size = slide.pixel_size
+    return {
+        "path": slide.path,
+        "name": slide.name,
+        "vendor": slide.vendor,
+        "mpp": None if size is None else [size.y, size.x],
+        "mpp_source": str(slide.mpp_source),
+    }
+
+
+def _slide_of(result: Result) -> list[LayerTuple]:
+    """Open the analysed slide again, where it was or beside the store."""
+    mpp = result.pixel_size.mean if result.mpp_source is MppSource.USER else None
+    beside = result.path.parent / Path(result.slide_path).name
+    for path in (result.slide_path, str(beside)):
+        try:
+            return slide_layers(open_slide(path, mpp=mpp))
+        except SlideError as err:
+            logger.warning("slide of %s not shown: %s", result.path, err)
+    return []
+
+
+def _common(
+    result: Result, kind: str, size: PixelSize, offset: PixelSize | None = None
+) -> dict[str, Any]:
+    """Place a map: its first cell covers the slide's first pixels.
+
+    ``offset`` is what the first cell's centre is the middle of, by default the cell.
+    """
+    pixel = result.pixel_size
+    centre = size if offset is None else offset
+    return {
+        "scale": (size.y, size.x),
+        # Level-0 pixel (0, 0) has its centre at the origin of the world.
+        "translate": ((centre.y - pixel.y) / 2, (centre.x - pixel.x) / 2),
+        "units": _MICRONS,
+        "metadata": {
+            METADATA_KEY: {
+                "kind": kind,
+                "store": str(result.path),
+                "path": result.slide_path,
+            }
+        },
+    }
+
+
+def _tissue_layer(result: Result) -> LayerTuple:
+    mask, size = result.tissue
+    kwargs = {
+        "name": "tissue",
+        "opacity": 0.35,
+        "visible": False,
+        "colormap": [[0.0, 0.0, 0.0, 0.0], [0.0, 0.62, 0.45, 1.0]],
+        **_common(result, "tissue", size),
+    }
+    return (mask.astype(np.uint8), kwargs, "labels")
+
+
+def _class_layer(result: Result) -> LayerTuple:
+    """Draw the class of every patch; each patch is a label of its own.
+
+    Labels run through the colours in a cycle, so that a patch keeps its identity (and
+    its row of features) while its colour says its class, at no cost per patch.
+    """
+    grid, names = result.grid, [subtype.name for subtype in result.classes]
+    status, canvas = result.patch_status, result.class_map()
+    row, col = grid.cell.T
+    shown = canvas[row, col].astype(np.int32)
+    shown[status == PatchStatus.UNREADABLE] = len(names) + 1
+    cycle = len(names) + 1
+    label = np.where(shown > 0, np.arange(len(grid), dtype=np.int32) * cycle + shown, 0)
+    labels = np.zeros(grid.shape, np.int32)
+    labels[row, col] = label
+    pixel = result.pixel_size
+    step = PixelSize(grid.step[0] * pixel.y, grid.step[1] * pixel.x)
+    extent = PixelSize(grid.extent[0] * pixel.y, grid.extent[1] * pixel.x)
+    kwargs = {
+        "name": "class: " + " / ".join(names),
+        "opacity": 0.4,
+        "visible": False,
+        "colormap": label_colors(result.classes),
+        "features": _patch_features(result, label, shown, names),
+        # A cell stands for the patch about its centre, also where patches overlap.
+        **_common(result, "class", step, extent),
+    }
+    return (labels, kwargs, "labels")
+
+
+def _patch_features(
+    result: Result,
+    label: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    names: list[str],
+) -> pd.DataFrame:
+    """List every patch with what the model made of it, for hovering and the table."""
+    grid = result.grid
+    words = np.array(["not analysed", *names, "unreadable"])
+    columns: dict[str, NDArray[Any]] = {
+        "index": label,
+        "class": words[shown],
+        "row": grid.cell[:, 0],
+        "column": grid.cell[:, 1],
+        "tissue": grid.tissue.round(3),
+        "weight": result.patch_weights,
+    }
+    for number, name in enumerate(names):
+        columns[f"evidence {name}"] = result.patch_evidence[:, number]
+    return pd.DataFrame(columns)[label > 0].reset_index(drop=True)
+
+
+def _evidence_layers(result: Result) -> list[LayerTuple]:
+    """Draw the evidence for each class against the others, all on one scale."""
+    prediction = result.prediction
+    maps = [
+        result.evidence_map(index, against_others=True)
+        for index in range(len(result.classes))
+    ]
+    limit = symmetric_limit(maps)
+    layers: list[LayerTuple] = []
+    for subtype, canvas in zip(result.classes, maps, strict=True):
+        kwargs = {
+            "name": f"evidence: {subtype.name}",
+            "colormap": {
+                "colors": evidence_colors(subtype),
+                "name": f"evidence {subtype.name}",
+            },
+            "contrast_limits": (-limit, limit),
+            "interpolation2d": "linear",
+            "blending": "translucent",
+            "visible": prediction is not None and subtype.name == prediction.label,
+            **_common(result, "evidence", result.map_pixel_size),
+        }
+        kwargs["metadata"][METADATA_KEY]["class"] = subtype.name
+        layers.append((canvas, kwargs, "image"))
+    layers.sort(key=lambda layer: bool(layer[1]["visible"]))
+    return layers
+
+
+def symmetric_limit(maps: list[NDArray[np.float32]]) -> float:
+    """Give the value at which the colours of evidence saturate.
+
+    Parameters
+    ----------
+    maps : list of ndarray of float32, shape (y, x)
+        Signed evidence; 0 where nothing was analysed.
+
+    Returns
+    -------
+    float
+        The 99th percentile of the absolute evidence over analysed cells of all maps,
+        positive; 1 where there is none.
+    """
+    values = np.abs(np.concatenate([canvas[canvas != 0] for canvas in maps]))
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 1.0
+    smallest = float(np.finfo(np.float32).tiny)
+    return max(float(np.percentile(values, _PERCENTILE)), smallest)

@@ -1,0 +1,277 @@
+"""The panel Analyze slide: from an open slide and tables to layers and a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.core.units import PixelSize
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.plugin.layers import (
+    METADATA_KEY,
+    LayerTuple,
+    slide_layers,
+    slide_placement,
+    to_layers,
+)
+from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
+from napari_mmsubtype.widgets.command_line import command_line
+from napari_mmsubtype.widgets.job_bar import JobBar
+from napari_mmsubtype.widgets.job_runner import JobRunner
+from napari_mmsubtype.widgets.layer_adder import LayerAdder
+from napari_mmsubtype.widgets.result_panel import ResultPanel
+from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
+from napari_mmsubtype.widgets.slide_field import SlideChoice
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_mmsubtype.results.store import Result
+
+AnalyzeJob = Callable[[AnalyzeRecipe], "Job[Result]"]
+RESULT_TITLE = "Result"
+_SLIDES = (
+    "Slides (*.svs *.tif *.tiff *.btf *.ndpi *.mrxs *.scn *.bif *.svslide *.vms *.vmu "
+    "*.dcm *.png *.jpg *.jpeg *.webp *.bmp *.jp2);;All files (*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the worker prepared for the GUI thread: nothing is read after this."""
+
+    layers: list[LayerTuple]
+    summary: ResultSummary
+
+
+class AnalyzePanel(QWidget):
+    """Lets the user choose slide, model, tables and patient, and runs the analysis.
+
+    It builds one `AnalyzeRecipe`, runs it away from the GUI thread, adds the layers of
+    the result and opens the result panel.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Whose slides are offered and which receives the layers.
+    job : callable, optional
+        Makes the job of a recipe; by default `workflows.analyze.analyze_job`.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.Viewer,
+        job: AnalyzeJob | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = napari_viewer
+        self._job = job
+        self.form = AnalyzeForm(self)
+        self.runner = JobRunner("Analyze slide", self)
+        self.opener = JobRunner("Open slide", self)
+        self.bar = JobBar(self.runner, self)
+        self._adder = LayerAdder(napari_viewer, self)
+        self._copy = QPushButton("Copy as command", self)
+        self._copy.setToolTip("The line that does the same in a terminal")
+        self._copy.clicked.connect(self._on_copy)
+        self._lay_out()
+        self.form.slide.openRequested.connect(self._choose_slide)
+        self.form.slide.pixelSizeChanged.connect(self._on_pixel_size)
+        self.bar.runRequested.connect(self.run)
+        self.runner.succeeded.connect(self._on_result)
+        self.opener.succeeded.connect(self._adder.add)
+        self.opener.started.connect(
+            lambda: self.form.slide.openButton.setEnabled(False)
+        )
+        self.opener.finished.connect(
+            lambda: self.form.slide.openButton.setEnabled(True)
+        )
+        events = napari_viewer.layers.events
+        for emitter in (events.inserted, events.removed):
+            emitter.connect(self._offer_slides)
+        self.destroyed.connect(self._disconnector())
+        self._offer_slides()
+
+    def value(self) -> AnalyzeRecipe:
+        """Build the request that Run would run.
+
+        Returns
+        -------
+        AnalyzeRecipe
+            What the form shows.
+        """
+        return self.form.value()
+
+    def setValue(self, recipe: AnalyzeRecipe) -> None:
+        """Show a request.
+
+        Parameters
+        ----------
+        recipe : AnalyzeRecipe
+            What `value` gives back afterwards.
+        """
+        self.form.setValue(recipe)
+
+    def run(self) -> None:
+        """Run what the form describes, or say beside the fields what is missing."""
+        if self.runner.is_running or not self.form.validate():
+            return
+        recipe, make = self.form.value(), self._job
+        self.runner.start(lambda: _analyze_and_draw(recipe, make))
+
+    def openSlide(self, path: str) -> None:
+        """Open a slide away from the GUI thread and add its layer.
+
+        Parameters
+        ----------
+        path : str
+            Path of the slide, or a ``synthetic:`` address.
+        """
+        if not self.opener.is_running:
+            self.opener.start(lambda: _open_job(path))
+
+    def _lay_out(self) -> None:
+        inner = QWidget(self)
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(0, 0, 4, 0)
+        column.addWidget(self.form)
+        column.addWidget(self.bar)
+        column.addWidget(self._copy)
+        column.addStretch(1)
+        scroll = QScrollArea(self)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        layout = QVBoxLayout(self)
+        layout.addWidget(scroll)
+        self.setMinimumWidth(340)
+
+    def _disconnector(self) -> Any:
+        """Make a function that lets go of the viewer without keeping this alive."""
+        events, offer = self._viewer.layers.events, self._offer_slides
+
+        def disconnect(*_: object) -> None:
+            events.inserted.disconnect(offer)
+            events.removed.disconnect(offer)
+
+        return disconnect
+
+    def _slide_layers(self) -> list[Any]:
+        return [layer for layer in self._viewer.layers if _facts(layer)]
+
+    def _offer_slides(self, event: Any = None) -> None:
+        self.form.slide.setChoices([_choice(layer) for layer in self._slide_layers()])
+
+    def _on_pixel_size(self, path: str, mpp: float) -> None:
+        """Redraw a slide at the size that the user gave."""
+        size = PixelSize.square(mpp) if mpp > 0 else None
+        placement = slide_placement(size)
+        for layer in self._slide_layers():
+            if _facts(layer)["path"] == path:
+                layer.scale = placement["scale"]
+                layer.units = placement["units"]
+
+    def _choose_slide(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
+        if path:
+            self.openSlide(path)
+
+    def _on_result(self, shown: _Shown) -> None:
+        open_paths = {_facts(layer)["path"] for layer in self._slide_layers()}
+        layers = [
+            entry
+            for entry in shown.layers
+            if entry[1]["metadata"][METADATA_KEY]["kind"] != "slide"
+            or entry[1]["metadata"][METADATA_KEY]["path"] not in open_paths
+        ]
+        self._remove_layers_of(shown.summary.store)
+        self._adder.add(layers)
+        self._result_panel().addSummary(shown.summary)
+
+    def _remove_layers_of(self, store: str) -> None:
+        """Take away what an earlier run of the same request drew."""
+        for layer in list(self._viewer.layers):
+            if layer.metadata.get(METADATA_KEY, {}).get("store") == store:
+                self._viewer.layers.remove(layer)
+
+    def _result_panel(self) -> ResultPanel:
+        """Find the result panel in the window, or open it under this one."""
+        window = self._viewer.window
+        for widget in window.dock_widgets.values():
+            inner = getattr(widget, "native", widget)
+            if isinstance(inner, ResultPanel):
+                return inner
+        panel = ResultPanel(self._viewer)
+        window.add_dock_widget(panel, name=RESULT_TITLE, area="right")
+        return panel
+
+    def _on_copy(self) -> None:
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is None or not self.form.validate():
+            return
+        try:
+            clipboard.setText(command_line(self.form.value()))
+        except ConfigurationError:
+            self.form.validate()
+
+
+def _facts(layer: Any) -> dict[str, Any]:
+    """Give what `slide_layers` recorded; nothing for a layer of another kind."""
+    facts: dict[str, Any] = layer.metadata.get(METADATA_KEY, {})
+    return facts if facts.get("kind") == "slide" else {}
+
+
+def _choice(layer: Any) -> SlideChoice:
+    facts = _facts(layer)
+    mpp = float(np.sqrt(np.prod(facts["mpp"]))) if facts["mpp"] else None
+    by_user = facts["mpp_source"] == "user"
+    return SlideChoice(
+        name=layer.name,
+        path=facts["path"],
+        mpp=None if by_user else mpp,
+        mpp_source=facts["mpp_source"],
+        user_mpp=mpp if by_user else None,
+    )
+
+
+def _open_job(path: str) -> Job[list[LayerTuple]]:
+    """Open a slide and decode its smallest level, which napari shows first."""
+    from napari_mmsubtype.slides.registry import open_slide
+
+    yield Progress("open", message=f"opening {path}")
+    layers = slide_layers(open_slide(path))
+    data = layers[0][0]
+    np.asarray(data[-1] if isinstance(data, list) else data[:1, :1])
+    return layers
+
+
+def _analyze_and_draw(recipe: AnalyzeRecipe, make: AnalyzeJob | None) -> Job[_Shown]:
+    """Run the analysis and prepare its layers, all in the worker."""
+    if make is None:
+        # Importing PyTorch takes seconds: here it happens away from the GUI thread.
+        yield Progress("open", message="loading PyTorch")
+        from napari_mmsubtype.workflows.analyze import analyze_job
+
+        make = analyze_job
+    result = yield from make(recipe)
+    yield Progress("draw", message="preparing layers")
+    return _Shown(layers=to_layers(result), summary=summarize(result))

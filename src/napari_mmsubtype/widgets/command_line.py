@@ -1,0 +1,45 @@
+"""Write a request as the command that does the same."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+
+PROGRAM = "napari-mmsubtype"
+_OPTIONS = {
+    "patient": "--patient",
+    "rna": "--rna",
+    "methylation": "--methylation",
+    "clinical": "--clinical",
+    "mpp": "--mpp",
+    "stride_px": "--stride",
+    "batch_size": "--batch-size",
+    "out": "--out",
+}
+
+
+def command_line(recipe: AnalyzeRecipe) -> str:
+    """Write a request as one line for a terminal.
+
+    Parameters
+    ----------
+    recipe : AnalyzeRecipe
+        The request.
+
+    Returns
+    -------
+    str
+        Quoted for the shell of this operating system.
+    """
+    words = [PROGRAM, "analyze", recipe.slide, "--bundle", recipe.bundle]
+    for name, option in _OPTIONS.items():
+        value = getattr(recipe, name)
+        if value is not None:
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    if recipe.device != "auto":
+        words += ["--device", recipe.device]
+    # A Windows shell reads other quotes than a POSIX one.
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -1,0 +1,101 @@
+"""Run, cancel, and see how far a job has come."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.widgets.job_runner import JobRunner
+
+
+class JobBar(QWidget):
+    """Buttons and progress of one job runner.
+
+    Parameters
+    ----------
+    runner : JobRunner
+        Whose progress is shown, and which Cancel stops.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    runRequested = Signal()  # noqa: N815 - as Qt names signals
+
+    def __init__(self, runner: JobRunner, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._runner = runner
+        self.runButton = QPushButton("Run", self)
+        self.cancelButton = QPushButton("Cancel", self)
+        self.cancelButton.setEnabled(False)
+        self._bar = QProgressBar(self)
+        self._bar.setTextVisible(True)
+        self._text = QLabel(self)
+        self._text.setWordWrap(True)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        buttons.addWidget(self.runButton, 1)
+        buttons.addWidget(self.cancelButton, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(buttons)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._text)
+        self._bar.hide()
+        self._text.hide()
+        self.runButton.clicked.connect(self.runRequested)
+        self.cancelButton.clicked.connect(self._on_cancel)
+        runner.started.connect(self._on_started)
+        runner.progressed.connect(self._on_progress)
+        runner.succeeded.connect(lambda _: self._say("Done."))
+        runner.failed.connect(self._say)
+        runner.cancelled.connect(
+            lambda: self._say("Cancelled. Run again to resume where it stopped.")
+        )
+        runner.finished.connect(self._on_finished)
+
+    def text(self) -> str:
+        """Give the line of text.
+
+        Returns
+        -------
+        str
+            Rate and time left, or how the last job ended.
+        """
+        return str(self._text.text())
+
+    def _say(self, text: str) -> None:
+        self._text.setText(text)
+        self._text.setVisible(bool(text))
+
+    def _on_started(self) -> None:
+        self.runButton.setEnabled(False)
+        self.cancelButton.setEnabled(True)
+        self._bar.setRange(0, 0)
+        self._bar.show()
+        self._say("starting")
+
+    def _on_cancel(self) -> None:
+        self.cancelButton.setEnabled(False)
+        self._say("stopping after this batch")
+        self._runner.cancel()
+
+    def _on_progress(self, event: Progress) -> None:
+        self._bar.setRange(0, event.total)
+        self._bar.setValue(event.done)
+        self._bar.setFormat(f"{event.stage} %v of %m")
+        if self.cancelButton.isEnabled():
+            self._say(event.message or event.stage)
+
+    def _on_finished(self) -> None:
+        self.runButton.setEnabled(True)
+        self.cancelButton.setEnabled(False)
+        self._bar.hide()

@@ -1,0 +1,170 @@
+"""Run a job in a worker thread: progress, cancelling and errors, in one place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils import progress
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Signal
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a job ended."""
+
+    result: Any = None
+    error: Exception | None = None
+    cancelled: bool = False
+
+
+class _JobWorker(GeneratorWorker):
+    """A worker that closes its generator in its own thread when asked to quit.
+
+    Otherwise the generator would be closed by the garbage collector, at any time and in
+    any thread, and the job's files and readers with it.
+    """
+
+    def work(self) -> Any:
+        try:
+            return super().work()
+        finally:
+            self._gen.close()
+
+    def _relay_warning(self, warning: tuple[Any, ...]) -> None:
+        # Libraries warn developers; a pop-up in the viewer helps nobody.
+        logger.warning("%s", warning[0])
+
+
+def _drive(make_job: Callable[[], Job[Any]]) -> Generator[Progress, None, _Outcome]:
+    """Run a job and turn every failure into a value.
+
+    superqt takes a `RuntimeError` (what PyTorch raises for a full GPU) for a deleted
+    worker and would swallow it.
+    """
+    try:
+        result = yield from make_job()
+    except JobCancelled:
+        return _Outcome(cancelled=True)
+    except Exception as err:  # noqa: BLE001 - the edge where errors become messages
+        return _Outcome(error=err)
+    return _Outcome(result=result)
+
+
+class JobRunner(QObject):
+    """Runs one job at a time away from the GUI thread.
+
+    Signals arrive in the GUI thread. An error is shown as a napari notification, its
+    traceback goes to the log. Cancelling takes effect at the job's next event.
+
+    Parameters
+    ----------
+    title : str
+        Shown with napari's own progress bar, for example ``"Analyze slide"``.
+    parent : QObject, optional
+        Owner; a running job is asked to stop when it goes.
+    """
+
+    started = Signal()
+    progressed = Signal(object)
+    succeeded = Signal(object)
+    failed = Signal(str)
+    cancelled = Signal()
+    finished = Signal()
+
+    def __init__(self, title: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._title = title
+        self._worker: _JobWorker | None = None
+        self._outcome: _Outcome | None = None
+        self._bar: progress | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job is under way."""
+        return self._worker is not None
+
+    def start(self, make_job: Callable[[], Job[Any]]) -> None:
+        """Start a job.
+
+        Parameters
+        ----------
+        make_job : callable
+            Makes the job; called in the worker thread, so it may import what is heavy.
+
+        Raises
+        ------
+        RuntimeError
+            If a job is still running.
+        """
+        if self._worker is not None:
+            msg = "a job is still running; cancel it first"
+            raise RuntimeError(msg)
+        worker = create_worker(
+            _drive,
+            make_job,
+            _start_thread=False,
+            _worker_class=_JobWorker,
+        )
+        worker.yielded.connect(self._on_progress)
+        worker.returned.connect(self._on_returned)
+        worker.finished.connect(self._on_finished)
+        self._worker = worker
+        self._outcome = None
+        self._bar = progress(total=0, desc=self._title)
+        self.started.emit()
+        worker.start()
+
+    def cancel(self) -> None:
+        """Ask the job to stop at its next event."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _on_progress(self, event: Progress) -> None:
+        bar = self._bar
+        if bar is not None:
+            if bar.total != event.total:
+                bar.reset(total=event.total)
+                bar.total = event.total
+            bar.set_description(f"{self._title}: {event.stage}")
+            bar.update(event.done - bar.n)
+        self.progressed.emit(event)
+
+    def _on_returned(self, outcome: _Outcome) -> None:
+        self._outcome = outcome
+
+    def _on_finished(self) -> None:
+        # The worker is let go before anyone hears of it, so that a listener may start
+        # the next job.
+        outcome, self._worker = self._outcome, None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if outcome is None or outcome.cancelled:
+            self.cancelled.emit()
+        elif outcome.error is not None:
+            self.failed.emit(self._report(outcome.error))
+        else:
+            self.succeeded.emit(outcome.result)
+        self.finished.emit()
+
+    def _report(self, error: Exception) -> str:
+        """Show an error once, in words that the user can act on."""
+        logger.error("%s failed", self._title, exc_info=error)
+        message = str(error) or type(error).__name__
+        if not isinstance(error, MMSubtypeError):
+            message = (
+                f"{self._title}: unexpected {type(error).__name__}: {message} "
+                "(the log has the details)"
+            )
+        show_error(message)
+        return message

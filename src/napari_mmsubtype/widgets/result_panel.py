@@ -1,0 +1,192 @@
+"""Show the result that belongs to the selected layer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.plugin.layers import METADATA_KEY
+from napari_mmsubtype.widgets.job_runner import JobRunner
+from napari_mmsubtype.widgets.result_summary import (
+    ResultSummary,
+    summarize,
+    summary_text,
+)
+from napari_mmsubtype.widgets.result_view import ResultView
+
+if TYPE_CHECKING:
+    import napari
+
+_NOTHING = (
+    "No result yet. Run an analysis, open a *.mmsubtype.zarr folder, or select a layer "
+    "of a result."
+)
+
+
+class ResultPanel(QWidget):
+    """Shows the results whose layers are in the viewer, one at a time.
+
+    It follows the selected layer; stores are read away from the GUI thread.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Whose layers are watched.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(
+        self, napari_viewer: napari.Viewer, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = napari_viewer
+        self._known: dict[str, ResultSummary] = {}
+        self._runner = JobRunner("Open result", self)
+        self._runner.succeeded.connect(self.addSummary)
+        self._runner.finished.connect(self._load_next)
+        self._failed: set[str] = set()
+        self._loading = ""
+        self._combo = QComboBox(self)
+        self._combo.setAccessibleName("Result")
+        self._combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self._combo.setMinimumContentsLength(12)
+        self._combo.currentIndexChanged.connect(self._show_current)
+        self._scroll = QScrollArea(self)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._copy = QPushButton("Copy as text", self)
+        self._copy.clicked.connect(self._on_copy)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self._combo)
+        layout.addWidget(self._scroll, 1)
+        layout.addWidget(self._copy)
+        layers = napari_viewer.layers
+        layers.events.inserted.connect(self._load_next)
+        layers.events.removed.connect(self._forget)
+        layers.selection.events.active.connect(self._on_active)
+        self.destroyed.connect(self._disconnector())
+        self._show_current()
+        self._load_next()
+
+    def summary(self) -> ResultSummary | None:
+        """Give the result that is shown.
+
+        Returns
+        -------
+        ResultSummary or None
+            None while there is none.
+        """
+        return self._known.get(self._combo.currentData() or "")
+
+    def addSummary(self, summary: ResultSummary) -> None:
+        """Offer a result and show it.
+
+        Parameters
+        ----------
+        summary : ResultSummary
+            Replaces what was known of the same store.
+        """
+        self._known[summary.store] = summary
+        index = self._combo.findData(summary.store)
+        if index < 0:
+            text = f"{summary.slide_name} ({summary.bundle_name})"
+            self._combo.addItem(text, summary.store)
+            index = self._combo.count() - 1
+        if index == self._combo.currentIndex():
+            self._show_current()
+        self._combo.setCurrentIndex(index)
+
+    def _disconnector(self) -> Any:
+        """Make a function that lets go of the viewer without keeping this alive."""
+        layers = self._viewer.layers
+        load, forget, active = self._load_next, self._forget, self._on_active
+
+        def disconnect(*_: object) -> None:
+            layers.events.inserted.disconnect(load)
+            layers.events.removed.disconnect(forget)
+            layers.selection.events.active.disconnect(active)
+
+        return disconnect
+
+    def _stores(self) -> list[str]:
+        """List the stores whose layers are in the viewer."""
+        found = (_store_of(layer) for layer in self._viewer.layers)
+        return list(dict.fromkeys(store for store in found if store))
+
+    def _load_next(self, event: Any = None) -> None:
+        """Read the next store that is in the viewer and not known yet."""
+        if self._runner.is_running:
+            return
+        if self._loading and self._loading not in self._known:
+            self._failed.add(self._loading)
+        self._loading = ""
+        for store in self._stores():
+            if store not in self._known and store not in self._failed:
+                self._loading = store
+                self._runner.start(partial(_open_job, store))
+                return
+
+    def _forget(self, event: Any = None) -> None:
+        """Drop results whose layers are gone."""
+        stores = self._stores()
+        for index in reversed(range(self._combo.count())):
+            if self._combo.itemData(index) not in stores:
+                self._known.pop(self._combo.itemData(index), None)
+                self._combo.removeItem(index)
+        self._failed.intersection_update(stores)
+
+    def _on_active(self, event: Any = None) -> None:
+        store = _store_of(self._viewer.layers.selection.active)
+        index = self._combo.findData(store) if store else -1
+        if index >= 0:
+            self._combo.setCurrentIndex(index)
+
+    def _show_current(self) -> None:
+        summary = self.summary()
+        self._combo.setVisible(self._combo.count() > 1)
+        self._copy.setVisible(summary is not None)
+        if summary is None:
+            hint = QLabel(_NOTHING)
+            hint.setWordWrap(True)
+            hint.setAlignment(Qt.AlignmentFlag.AlignTop)
+            self._scroll.setWidget(hint)
+        else:
+            self._scroll.setWidget(ResultView(summary))
+
+    def _on_copy(self) -> None:
+        summary = self.summary()
+        clipboard = QGuiApplication.clipboard()
+        if summary is not None and clipboard is not None:
+            clipboard.setText(summary_text(summary))
+
+
+def _store_of(layer: Any) -> str:
+    """Path of the store that a layer was drawn from, or empty."""
+    if layer is None:
+        return ""
+    return str(layer.metadata.get(METADATA_KEY, {}).get("store", ""))
+
+
+def _open_job(store: str) -> Job[ResultSummary]:
+    """Read a store's summary."""
+    from napari_mmsubtype.results.store import open_result
+
+    yield Progress("open", message=f"opening {store}")
+    return summarize(open_result(store))

@@ -1,0 +1,243 @@
+"""What the result panel says about an analysis, as plain text and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_mmsubtype.core.cases import Modality, ordered, subset_key
+from napari_mmsubtype.core.records import ModalityReport, Prediction
+from napari_mmsubtype.core.subtypes import Subtype
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.results.store import Result
+
+NAMES = {
+    "image": "image",
+    "rna": "RNA",
+    "methylation": "methylation",
+    "clinical": "clinical",
+}
+RESEARCH_ONLY = "Research use only; not for diagnosis."
+DEMO_CAUTION = (
+    "This model was trained on synthetic tissue and made-up genes only. It knows "
+    "nothing about real patients: do not read meaning into this call."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SubsetRow:
+    """One line of the table of calls from less data.
+
+    Attributes
+    ----------
+    text : str
+        What the call was made from, for example ``"without RNA"``.
+    probabilities : tuple of float
+        One per class.
+    label : str
+        The class called.
+    """
+
+    text: str
+    probabilities: tuple[float, ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSummary:
+    """Everything the result panel shows; plain records, nothing is read later.
+
+    Attributes
+    ----------
+    store : str
+        Path of the store.
+    slide_name, bundle_name : str
+        What was analysed, with which model.
+    patient : str
+        Identifier, or empty.
+    classes : tuple of Subtype
+        In the order of all per-class values.
+    prediction : Prediction or None
+        None where the analysis was interrupted.
+    is_demo, exact : bool
+        Whether the model knows synthetic tissue only; whether evidence adds up.
+    """
+
+    store: str
+    slide_name: str
+    bundle_name: str
+    patient: str
+    classes: tuple[Subtype, ...]
+    prediction: Prediction | None
+    is_demo: bool
+    exact: bool
+
+
+def summarize(result: Result) -> ResultSummary:
+    """Read what the panel shows out of a store.
+
+    Parameters
+    ----------
+    result : Result
+        As opened by `open_result`.
+
+    Returns
+    -------
+    ResultSummary
+        No array is read.
+    """
+    return ResultSummary(
+        store=str(result.path),
+        slide_name=result.slide_name,
+        bundle_name=result.bundle_name,
+        patient=result.recipe.patient or "",
+        classes=tuple(result.classes),
+        prediction=result.prediction,
+        is_demo=result.is_demo,
+        exact=result.exact,
+    )
+
+
+def subset_rows(prediction: Prediction) -> list[SubsetRow]:
+    """Choose the calls that tell what each modality does.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With a call for every subset of its modalities.
+
+    Returns
+    -------
+    list of SubsetRow
+        All modalities, then all but one, then one alone; no subset twice (with two
+        modalities, "without RNA" is "image alone").
+    """
+    present = ordered(Modality(name) for name in prediction.call.modalities)
+    wanted = {"all data": present}
+    if len(present) > 2:
+        for left in present:
+            rest = tuple(m for m in present if m is not left)
+            wanted[f"without {NAMES[left]}"] = rest
+    if len(present) > 1:
+        for only in present:
+            wanted[f"{NAMES[only]} alone"] = (only,)
+    if len(present) == 1:
+        wanted = {f"{NAMES[present[0]]} alone": present}
+    rows = []
+    for text, subset in wanted.items():
+        call = prediction.subsets.get(subset_key(subset))
+        if call is not None:
+            best = max(
+                range(len(call.probabilities)), key=call.probabilities.__getitem__
+            )
+            rows.append(SubsetRow(text, call.probabilities, prediction.classes[best]))
+    return rows
+
+
+def share_rows(prediction: Prediction) -> list[tuple[str, float]]:
+    """Say how far each modality moves the call towards the class called.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With Shapley shares per modality and class.
+
+    Returns
+    -------
+    list of (str, float)
+        Modality and its share in logits, the class called against the mean of the
+        others: probabilities depend on such differences only.
+    """
+    index = prediction.classes.index(prediction.label)
+    return [
+        (NAMES.get(name, name), _against_others(shares, index))
+        for name, shares in prediction.shapley.items()
+    ]
+
+
+def _against_others(values: Sequence[float], index: int) -> float:
+    others = [value for i, value in enumerate(values) if i != index]
+    return values[index] - (sum(others) / len(others) if others else 0.0)
+
+
+def report_text(report: ModalityReport) -> str:
+    """Say in words what became of a table.
+
+    Parameters
+    ----------
+    report : ModalityReport
+        From the prediction.
+
+    Returns
+    -------
+    str
+        One or more sentences.
+    """
+    if not report.used:
+        text = f"not used: {report.reason}" if report.reason else "not used"
+    else:
+        text = f"sample {report.sample}" if report.sample else "used"
+    parts = [text]
+    if report.expected:
+        parts.append(
+            f"{report.matched:,} of {report.expected:,} features "
+            f"({report.coverage:.0%})"
+        )
+    if report.unit:
+        parts.append(report.unit)
+    return "; ".join([", ".join(parts), *report.notes])
+
+
+def patches_text(prediction: Prediction) -> str:
+    """Account for every patch in words.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With the patch counts.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    counts = prediction.patches
+    text = (
+        f"{counts.done:,} of {counts.tissue:,} tissue patches analysed "
+        f"({counts.total:,} grid positions)"
+    )
+    if counts.unreadable:
+        text += (
+            f"; {counts.unreadable:,} could not be read and have no part in the call"
+        )
+    return text
+
+
+def summary_text(summary: ResultSummary) -> str:
+    """Write the summary as plain text, to be pasted elsewhere.
+
+    Parameters
+    ----------
+    summary : ResultSummary
+        Of a complete or interrupted analysis.
+
+    Returns
+    -------
+    str
+        Several lines, the cautions included.
+    """
+    lines = [f"{summary.slide_name} {summary.patient}".strip()]
+    prediction = summary.prediction
+    if prediction is not None:
+        lines.append(f"model {summary.bundle_name}: {prediction.label}")
+        for row in subset_rows(prediction):
+            values = zip(prediction.classes, row.probabilities, strict=True)
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
+            lines.append(f"{row.text}: {shown}")
+        lines.append(patches_text(prediction))
+    if summary.is_demo:
+        lines.append(DEMO_CAUTION)
+    lines.append(RESEARCH_ONLY)
+    return "\n".join(lines)
