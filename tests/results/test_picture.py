@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+from napari_mmsubtype.slides.registry import open_slide
+from PIL import Image
+
+from builders.stores import begin_store, complete_store
+from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results.picture import write_picture
+from napari_mmsubtype.results.store import open_result
+
+SHAPE = (512, 640)
+SLIDE = "synthetic:seed=1,size=512x640"
+
+
+def test_the_picture_shows_classes_and_evidence(tmp_path):
+    result = complete_store(tmp_path, slide=SLIDE, shape=SHAPE)
+    with open_slide(SLIDE) as slide:
+        path = write_picture(result, slide, tmp_path / "p.png")
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert picture.shape[1] > 1000
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    assert (blue - red > 80).mean() > 0.01  # Luminal blue
+    assert (red - blue > 80).mean() > 0.01  # Basal/HER2 vermilion
+
+
+def test_an_interrupted_analysis_is_not_drawn(tmp_path):
+    result = open_result(begin_store(tmp_path).path)
+    with open_slide(SLIDE) as slide, pytest.raises(StoreError, match="resume"):
+        write_picture(result, slide, tmp_path / "p.png")
+    assert not (tmp_path / "p.png").exists()
