@@ -209,7 +209,8 @@ class GroupTokens(nn.Module):
         hidden = torch.einsum("khg,bg->bkh", weight, values) + self.first_bias
         hidden = self.dropout(F.elu(hidden))
         token = torch.einsum("kdh,bkh->bkd", self.second, hidden) + self.second_bias
-        return self.dropout(F.elu(token))
+        tokens: Tensor = self.dropout(F.elu(token))
+        return tokens
 
 
 def vector_encoder(

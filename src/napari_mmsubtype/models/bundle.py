@@ -1,0 +1,308 @@
+"""Loading a bundle: verified file by file, self-tested, never unpickled."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.patch_grid import PatchSpec
+from napari_mmsubtype.core.subtypes import Subtype
+from napari_mmsubtype.errors import (
+    BundleError,
+    BundleIntegrityError,
+    ConfigurationError,
+)
+from napari_mmsubtype.models.bundle_files import opened, sha256_file, verify_hashes
+from napari_mmsubtype.models.bundle_schema import (
+    CALIBRATION,
+    CARD,
+    MANIFEST,
+    REFERENCE,
+    REQUIRED_FILES,
+    SCHEMA_VERSION,
+    SELFTEST,
+    WEIGHTS,
+    Bundle,
+    check_parts,
+    features_file,
+)
+from napari_mmsubtype.models.bundle_selftest import (
+    LOGITS,
+    TOLERANCE,
+    run_selftest,
+    selftest_error,
+)
+from napari_mmsubtype.models.bundle_writer import save_bundle
+from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.omics.preprocessing import ModalitySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.models.fusion import FusionModel
+
+__all__ = ["Bundle", "load_bundle", "save_bundle"]
+
+DEMO = "demo"
+
+
+def load_bundle(source: str | Path) -> Bundle:
+    """Load a model, after checking every file of it.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"demo"`` for the one that comes with the package, or a folder or zip.
+
+    Returns
+    -------
+    Bundle
+        On the CPU, in evaluation mode, its weights frozen.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle, its schema is unknown or its parts do not fit.
+    BundleIntegrityError
+        If a file was changed, is missing, could run code, cannot be read, or the model
+        does not give the logits of its self-test.
+    """
+    path = _demo_folder() if source == DEMO else Path(source)
+    try:
+        with opened(path) as folder:
+            return _load(folder, path)
+    except OSError as err:
+        msg = f"bundle {str(path)!r} cannot be read ({err}); check its permissions"
+        raise BundleError(msg) from err
+
+
+def _load(folder: Path, source: Path) -> Bundle:
+    """Load from an unpacked folder without links and pickles."""
+    manifest = _read_manifest(folder, source)
+    verify_hashes(folder, manifest["files"])
+    try:
+        # Random weights are drawn and then replaced: the caller's seed is no concern.
+        with torch.random.fork_rng(devices=[]):
+            encoder, fusion, patch, modalities = _build(folder, manifest)
+        classes = tuple(Subtype(**entry) for entry in manifest["classes"])
+        temperature = float(_read_json(folder / CALIBRATION)["temperature"])
+        check_parts(classes, encoder, fusion, patch, modalities, temperature)
+        bundle = Bundle(
+            name=str(manifest["name"]),
+            version=str(manifest["version"]),
+            path=source,
+            digest=sha256_file(folder / MANIFEST),
+            classes=classes,
+            encoder=encoder,
+            fusion=fusion,
+            patch=patch,
+            modalities=modalities,
+            temperature=temperature,
+            card=(folder / CARD).read_text(encoding="utf-8"),
+            info=dict(manifest["info"]),
+            reference=_read_reference(folder / REFERENCE, manifest["files"]),
+        )
+    except (BundleError, OSError):
+        raise
+    except ConfigurationError as err:
+        msg = f"bundle {str(source)!r} cannot be built: {err}"
+        raise BundleError(msg) from err
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        reason = f"no {err}" if isinstance(err, KeyError) else str(err)
+        msg = (
+            f"{MANIFEST} of bundle {str(source)!r} does not describe a model "
+            f"({reason}); expected schema {SCHEMA_VERSION}: write the bundle again "
+            "with save_bundle"
+        )
+        raise BundleError(msg) from err
+    _fill(bundle, _read_tensors(folder / WEIGHTS))
+    _selftest(bundle, _read_tensors(folder / SELFTEST))
+    return bundle
+
+
+def _demo_folder() -> Path:
+    """Find the bundle that comes with the package."""
+    folder = Path(str(files("napari_mmsubtype").joinpath("bundles", DEMO)))
+    if not (folder / MANIFEST).is_file():
+        msg = (
+            f"the demo bundle is not in this installation (no {MANIFEST} in {folder}); "
+            "in a source checkout run `nox -s demo_bundle`, otherwise install "
+            "napari-mmsubtype again"
+        )
+        raise BundleError(msg)
+    return folder
+
+
+def _read_manifest(folder: Path, source: Path) -> dict[str, Any]:
+    """Read the manifest and check that its schema is ours and its files complete."""
+    manifest = _read_json(folder / MANIFEST)
+    schema = manifest.get("schema")
+    if schema != SCHEMA_VERSION:
+        msg = (
+            f"bundle {str(source)!r} has schema {schema!r}, this version reads "
+            f"{SCHEMA_VERSION}; update napari-mmsubtype, or ask for a bundle of schema "
+            f"{SCHEMA_VERSION}"
+        )
+        raise BundleError(msg)
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or not all(
+        isinstance(digest, str) for digest in listed.values()
+    ):
+        msg = f"{MANIFEST} of bundle {str(source)!r} lists no files with their hashes"
+        raise BundleIntegrityError(msg)
+    tables = manifest.get("modalities")
+    needed = [*REQUIRED_FILES, *map(features_file, tables or ())]
+    unlisted = [name for name in needed if name not in listed]
+    if unlisted:
+        msg = (
+            f"{MANIFEST} of bundle {str(source)!r} has no hash for "
+            f"{', '.join(unlisted)}; write the bundle again with save_bundle"
+        )
+        raise BundleIntegrityError(msg)
+    return manifest
+
+
+def _build(
+    folder: Path, manifest: Mapping[str, Any]
+) -> tuple[Encoder, FusionModel, PatchSpec, dict[Modality, ModalitySpec]]:
+    """Make the networks, without their weights, and the feature specifications."""
+    modalities = {
+        Modality(name): _read_modality(folder, Modality(name), facts)
+        for name, facts in manifest["modalities"].items()
+    }
+    modalities = {m: modalities[m] for m in OMICS if m in modalities}
+    about = manifest["encoder"]
+    encoder = create_encoder(about["name"], weights=None, **about["options"])
+    if (list(encoder.mean), list(encoder.std)) != (about["mean"], about["std"]):
+        msg = (
+            f"encoder {encoder.name!r} normalizes by {encoder.mean}, {encoder.std}; "
+            f"the bundle was trained with {about['mean']}, {about['std']}"
+        )
+        raise ConfigurationError(msg)
+    fusion = create_fusion(
+        manifest["fusion"]["name"],
+        dim=encoder.dim,
+        classes=len(manifest["classes"]),
+        omics={m: len(spec.features) for m, spec in modalities.items()},
+        **manifest["fusion"]["options"],
+    )
+    return encoder, fusion.eval(), PatchSpec(**manifest["patch"]), modalities
+
+
+def _read_modality(
+    folder: Path, modality: Modality, facts: Mapping[str, Any]
+) -> ModalitySpec:
+    """Read the features of one modality."""
+    path = folder / features_file(modality)
+    try:
+        features = pd.read_parquet(path)
+    except (OSError, ValueError, NotImplementedError) as err:
+        msg = (
+            f"{features_file(modality)!r} in bundle {folder.name!r} is not a readable "
+            f"Parquet table ({err}); copy or download the bundle again"
+        )
+        raise BundleIntegrityError(msg) from err
+    return ModalitySpec(
+        modality=modality,
+        unit=str(facts["unit"]),
+        clip=float(facts["clip"]),
+        min_coverage=float(facts["min_coverage"]),
+        features=features,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as err:
+        msg = f"{path.name!r} in bundle {path.parent.name!r} is not JSON ({err})"
+        raise BundleIntegrityError(msg) from err
+    if not isinstance(content, dict):
+        msg = (
+            f"{path.name!r} in bundle {path.parent.name!r} holds a "
+            f"{type(content).__name__}, expected an object"
+        )
+        raise BundleIntegrityError(msg)
+    return content
+
+
+def _read_reference(
+    path: Path, listed: Mapping[str, str]
+) -> dict[str, NDArray[np.generic]]:
+    """Read the statistics of the training data, if the bundle has them."""
+    if path.name not in listed:
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, AttributeError) as err:
+        msg = (
+            f"{path.name!r} in bundle {path.parent.name!r} does not hold plain arrays "
+            f"({err}); arrays of Python objects are refused"
+        )
+        raise BundleIntegrityError(msg) from err
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as err:
+        msg = f"{path.name!r} in bundle {path.parent.name!r} cannot be read ({err})"
+        raise BundleIntegrityError(msg) from err
+    return tensors
+
+
+def _fill(bundle: Bundle, weights: Mapping[str, Tensor]) -> None:
+    """Put the weights into the networks, all of them, and freeze them."""
+    for part, module in (("encoder", bundle.encoder), ("fusion", bundle.fusion)):
+        own = {
+            name.removeprefix(f"{part}."): value
+            for name, value in weights.items()
+            if name.startswith(f"{part}.")
+        }
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as err:
+            reason = " ".join(str(err).split())[:300]
+            msg = (
+                f"{WEIGHTS} of bundle {bundle.name!r} does not fit its {part} "
+                f"{module.name!r}: {reason}"
+            )
+            raise BundleIntegrityError(msg) from err
+        module.requires_grad_(False)
+
+
+def _selftest(bundle: Bundle, tensors: Mapping[str, Tensor]) -> None:
+    """Run the model on the recorded inputs and compare."""
+    try:
+        found = run_selftest(bundle.encoder, bundle.fusion, tensors)
+        error = selftest_error(found, tensors[LOGITS])
+    except (KeyError, ValueError, RuntimeError) as err:
+        msg = (
+            f"{SELFTEST} of bundle {bundle.name!r} does not fit its model ({err}); "
+            "write the bundle again with save_bundle"
+        )
+        raise BundleIntegrityError(msg) from err
+    if not error <= TOLERANCE:
+        msg = (
+            f"bundle {bundle.name!r} fails its self-test: logits differ by {error:.3g} "
+            f"from those recorded, expected at most {TOLERANCE:g}; its weights or this "
+            "installation of torch are not those it was made with"
+        )
+        raise BundleIntegrityError(msg)

@@ -1,0 +1,151 @@
+"""What a bundle is once loaded, and the names of its parts on disk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_mmsubtype.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.cases import Modality
+    from napari_mmsubtype.core.patch_grid import PatchSpec
+    from napari_mmsubtype.core.subtypes import Subtype
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+
+SCHEMA_VERSION = 1
+
+MANIFEST = "bundle.json"
+WEIGHTS = "weights.safetensors"
+SELFTEST = "selftest.safetensors"
+CALIBRATION = "calibration.json"
+REFERENCE = "reference.npz"
+CARD = "MODEL_CARD.md"
+
+REQUIRED_FILES = (WEIGHTS, SELFTEST, CALIBRATION, CARD)
+"""Files that every bundle has besides the manifest."""
+
+
+def features_file(modality: str) -> str:
+    """Name the file that holds a modality's features.
+
+    Parameters
+    ----------
+    modality : str
+        ``rna``, ``methylation`` or ``clinical``.
+
+    Returns
+    -------
+    str
+        Path inside the bundle, with forward slashes.
+    """
+    return f"features/{modality}.parquet"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A packaged model, verified and ready to run.
+
+    Attributes
+    ----------
+    name, version : str
+        As given by who trained it.
+    path : Path
+        The folder or zip it was loaded from.
+    digest : str
+        SHA-256 of the manifest, which holds those of all other files.
+    classes : tuple of Subtype
+        In the order of the logits.
+    encoder : Encoder
+        In evaluation mode, on the CPU.
+    fusion : FusionModel
+        In evaluation mode, on the CPU.
+    patch : PatchSpec
+        What a patch must be.
+    modalities : dict of Modality to ModalitySpec
+        Tables that the model takes, with their features and training statistics.
+    temperature : float
+        Logits are divided by it before the softmax.
+    card : str
+        The model card in Markdown.
+    info : dict
+        Facts about training, as given.
+    reference : dict of str to ndarray
+        Statistics of the training data, for example ``embedding_mean`` and
+        ``embedding_std`` of shape (dim,); may be empty.
+    """
+
+    name: str
+    version: str
+    path: Path
+    digest: str
+    classes: tuple[Subtype, ...]
+    encoder: Encoder
+    fusion: FusionModel
+    patch: PatchSpec
+    modalities: Mapping[Modality, ModalitySpec]
+    temperature: float
+    card: str
+    info: Mapping[str, Any]
+    reference: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+
+def check_parts(
+    classes: Sequence[Subtype],
+    encoder: Encoder,
+    fusion: FusionModel,
+    patch: PatchSpec,
+    modalities: Mapping[Modality, ModalitySpec],
+    temperature: float,
+) -> None:
+    """Check that the parts of a bundle belong together.
+
+    Parameters
+    ----------
+    classes : sequence of Subtype
+        In the order of the logits.
+    encoder : Encoder
+        The image branch.
+    fusion : FusionModel
+        The joint model.
+    patch : PatchSpec
+        What a patch must be.
+    modalities : mapping of Modality to ModalitySpec
+        Tables that the model takes.
+    temperature : float
+        Of the calibration.
+
+    Raises
+    ------
+    BundleError
+        Naming every part that does not fit.
+    """
+    lengths = {str(m): len(spec.features) for m, spec in modalities.items()}
+    taken = {str(m): length for m, length in fusion.omics.items()}
+    problems = []
+    if len(classes) != fusion.classes:
+        problems.append(f"{len(classes)} classes but {fusion.classes} logits")
+    if encoder.dim != fusion.dim:
+        problems.append(
+            f"the encoder gives {encoder.dim} features but fusion takes {fusion.dim}"
+        )
+    if patch.size_px != encoder.input_size:
+        problems.append(
+            f"patches are {patch.size_px} px but the encoder takes {encoder.input_size}"
+        )
+    if lengths != taken:
+        problems.append(f"tables have {lengths} features but fusion takes {taken}")
+    if not (math.isfinite(temperature) and temperature > 0):
+        problems.append(f"the temperature is {temperature} but must be positive")
+    if problems:
+        msg = f"the parts of the bundle do not fit: {'; '.join(problems)}"
+        raise BundleError(msg)

@@ -1,0 +1,243 @@
+"""Writing a bundle: all of it or nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.models.bundle_files import sha256_file
+from napari_mmsubtype.models.bundle_schema import (
+    CALIBRATION,
+    CARD,
+    MANIFEST,
+    REFERENCE,
+    SCHEMA_VERSION,
+    SELFTEST,
+    WEIGHTS,
+    check_parts,
+    features_file,
+)
+from napari_mmsubtype.models.bundle_selftest import LOGITS, make_selftest
+from napari_mmsubtype.models.model_card import render_card
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from napari_mmsubtype.core.patch_grid import PatchSpec
+    from napari_mmsubtype.core.subtypes import Subtype
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+
+
+def save_bundle(
+    folder: str | Path,
+    *,
+    name: str,
+    version: str,
+    classes: Sequence[Subtype],
+    encoder: Encoder,
+    fusion: FusionModel,
+    patch: PatchSpec,
+    modalities: Mapping[Modality, ModalitySpec],
+    temperature: float = 1.0,
+    info: Mapping[str, Any] | None = None,
+    reference: Mapping[str, ArrayLike] | None = None,
+) -> Path:
+    """Write a model as a bundle folder.
+
+    The folder appears complete or not at all; an older bundle there is replaced. The
+    same model and facts give the same files.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the bundle goes; its parent is made if needed.
+    name, version : str
+        Of the bundle.
+    classes : sequence of Subtype
+        In the order of the logits.
+    encoder : Encoder
+        Made by `registry.create_encoder`; not changed.
+    fusion : FusionModel
+        Made by `fusion.create_fusion`; not changed.
+    patch : PatchSpec
+        What a patch must be; its size is the encoder's.
+    modalities : mapping of Modality to ModalitySpec
+        One for each omics modality of the fusion model.
+    temperature : float, default: 1.0
+        Logits are divided by it before the softmax.
+    info : mapping of str to Any, optional
+        Facts about training in plain JSON types; see `model_card.render_card`.
+    reference : mapping of str to array-like, optional
+        Numeric statistics of the training data.
+
+    Returns
+    -------
+    Path
+        The bundle's folder.
+
+    Raises
+    ------
+    BundleError
+        If the parts do not fit each other, or the folder holds something else.
+    """
+    target = Path(folder)
+    facts = dict(info or {})
+    tables = {m: modalities[m] for m in OMICS if m in modalities}
+    check_parts(classes, encoder, fusion, patch, tables, temperature)
+    if target.exists() and not _replaceable(target):
+        msg = (
+            f"{str(target)!r} exists and is not a bundle (no {MANIFEST}); choose "
+            "another folder or remove it"
+        )
+        raise BundleError(msg)
+    encoder = copy.deepcopy(encoder).cpu().float().eval()
+    fusion = copy.deepcopy(fusion).cpu().float().eval()
+    selftest = make_selftest(encoder, fusion)
+    if not torch.isfinite(selftest[LOGITS]).all():
+        msg = (
+            f"bundle {name!r} was not written: its model gives logits that are not "
+            "finite; train it again"
+        )
+        raise BundleError(msg)
+    card = render_card(
+        name=name,
+        version=version,
+        classes=classes,
+        encoder=encoder,
+        fusion=fusion,
+        patch=patch,
+        modalities=tables,
+        temperature=temperature,
+        info=facts,
+    )
+    manifest = {
+        "schema": SCHEMA_VERSION,
+        "name": name,
+        "version": version,
+        **_describe(classes, encoder, fusion, patch, tables),
+        "info": facts,
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        fresh.mkdir()
+        _write_tensors(fresh, encoder, fusion, selftest)
+        _write_tables(fresh, tables)
+        _write_json(fresh / CALIBRATION, {"temperature": float(temperature)})
+        if reference:
+            arrays = {key: np.asarray(value) for key, value in reference.items()}
+            np.savez(fresh / REFERENCE, allow_pickle=False, **arrays)
+        (fresh / CARD).write_text(card, encoding="utf-8", newline="\n")
+        manifest["files"] = {
+            path.relative_to(fresh).as_posix(): sha256_file(path)
+            for path in sorted(fresh.rglob("*"))
+            if path.is_file()
+        }
+        _write_json(fresh / MANIFEST, manifest)
+        _swap(fresh, target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def _describe(
+    classes: Sequence[Subtype],
+    encoder: Encoder,
+    fusion: FusionModel,
+    patch: PatchSpec,
+    tables: Mapping[Modality, ModalitySpec],
+) -> dict[str, Any]:
+    """Put the model's architecture into plain JSON types."""
+    return {
+        "classes": [{"name": s.name, "color": s.color} for s in classes],
+        "encoder": {
+            "name": encoder.name,
+            "options": encoder.options,
+            "dim": encoder.dim,
+            "input_size": encoder.input_size,
+            "mean": list(encoder.mean),
+            "std": list(encoder.std),
+        },
+        "fusion": {"name": fusion.name, "options": fusion.options},
+        "patch": {
+            "size_px": patch.size_px,
+            "mpp": patch.mpp,
+            "stride_px": patch.stride_px,
+            "min_tissue": patch.min_tissue,
+        },
+        "modalities": {
+            modality.value: {
+                "unit": spec.unit,
+                "clip": float(spec.clip),
+                "min_coverage": float(spec.min_coverage),
+                "features": len(spec.features),
+            }
+            for modality, spec in tables.items()
+        },
+    }
+
+
+def _write_tensors(
+    folder: Path,
+    encoder: Encoder,
+    fusion: FusionModel,
+    selftest: Mapping[str, torch.Tensor],
+) -> None:
+    """Write the weights of both parts, and the self-test."""
+    weights = {
+        f"{part}.{key}": value.contiguous()
+        for part, module in (("encoder", encoder), ("fusion", fusion))
+        for key, value in module.state_dict().items()
+    }
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
+    safetensors.torch.save_file(dict(selftest), folder / SELFTEST)
+
+
+def _write_tables(folder: Path, tables: Mapping[Modality, ModalitySpec]) -> None:
+    """Write the features of each modality."""
+    for modality, spec in tables.items():
+        path = folder / features_file(modality)
+        path.parent.mkdir(exist_ok=True)
+        spec.features.to_parquet(path, index=False)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people to read, the same for the same content."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether a new bundle may take this place: an old bundle or an empty folder."""
+    if not target.is_dir():
+        return False
+    return (target / MANIFEST).is_file() or not any(target.iterdir())
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    """Put a finished folder in its place; the older one survives a failure."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    older = fresh.with_suffix(".old")
+    target.rename(older)
+    try:
+        fresh.rename(target)
+    except OSError:
+        older.rename(target)
+        raise
+    shutil.rmtree(older, ignore_errors=True)

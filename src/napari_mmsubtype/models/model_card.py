@@ -1,0 +1,116 @@
+"""The model card of a bundle, written from facts and silent about what is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.core.patch_grid import PatchSpec
+    from napari_mmsubtype.core.subtypes import Subtype
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+
+_SECTIONS = (
+    ("intended_use", "Intended use"),
+    ("limits", "Limits"),
+    ("data", "Training data"),
+    ("patients", "Patients"),
+    ("sites", "Sites"),
+    ("training", "Training"),
+    ("metrics", "Performance"),
+    ("license", "License"),
+)
+
+
+def render_card(
+    *,
+    name: str,
+    version: str,
+    classes: Sequence[Subtype],
+    encoder: Encoder,
+    fusion: FusionModel,
+    patch: PatchSpec,
+    modalities: Mapping[Any, ModalitySpec],
+    temperature: float,
+    info: Mapping[str, Any],
+) -> str:
+    """Write the model card.
+
+    Parameters
+    ----------
+    name, version : str
+        Of the bundle.
+    classes : sequence of Subtype
+        In the order of the logits.
+    encoder : Encoder
+        The image branch.
+    fusion : FusionModel
+        The joint model.
+    patch : PatchSpec
+        What a patch must be.
+    modalities : mapping of Modality to ModalitySpec
+        Tables that the model takes.
+    temperature : float
+        Of the calibration.
+    info : mapping of str to Any
+        Facts: ``description``, ``intended_use``, ``limits``, ``data``, ``patients``,
+        ``sites``, ``training``, ``metrics`` and ``license`` have their places, anything
+        else is listed at the end. A metric is a number or a mapping with ``value``,
+        ``low`` and ``high``.
+
+    Returns
+    -------
+    str
+        Markdown. Facts that are not given are said to be not stated.
+    """
+    lines = [f"# {name} {version}", ""]
+    lines += [str(info.get("description", "A model of napari-mmsubtype.")), ""]
+    lines += ["**Research use only. Not for diagnosis or treatment.**", "", "## Model"]
+    parameters = sum(p.numel() for part in (encoder, fusion) for p in part.parameters())
+    lines += [
+        "",
+        f"- Classes: {', '.join(subtype.name for subtype in classes)}",
+        f"- Encoder: {encoder.name}, {encoder.dim} features, "
+        f"{patch.size_px} px patches at {patch.mpp:g} µm/px",
+        f"- Fusion: {fusion.name}"
+        + (" (evidence adds up to the logits exactly)" if fusion.exact_cam else ""),
+        f"- Parameters: {parameters:,}",
+        f"- Temperature: {temperature:.4g}",
+        "- Modalities: image (any of them may be missing)",
+    ]
+    lines += [
+        f"- Modality {modality}: {len(spec.features)} features, unit {spec.unit}"
+        for modality, spec in modalities.items()
+    ]
+    for key, title in _SECTIONS:
+        lines += ["", f"## {title}", "", *_fact(info.get(key))]
+    placed = {"description", *(key for key, _ in _SECTIONS)}
+    rest = {key: value for key, value in info.items() if key not in placed}
+    if rest:
+        lines += ["", "## Further facts", "", *_fact(rest)]
+    return "\n".join(lines) + "\n"
+
+
+def _fact(value: Any) -> list[str]:
+    """Write one fact as Markdown lines."""
+    if value is None:
+        return ["Not stated."]
+    if isinstance(value, Mapping):
+        return [f"- {key}: {_inline(entry)}" for key, entry in value.items()]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [f"- {_inline(entry)}" for entry in value]
+    return [_inline(value)]
+
+
+def _inline(value: Any) -> str:
+    """Write a value within a line; a metric with its interval."""
+    if isinstance(value, Mapping):
+        if {"value", "low", "high"} <= set(value):
+            numbers = (_inline(value[key]) for key in ("value", "low", "high"))
+            return "{} (95 % interval {} to {})".format(*numbers)
+        return ", ".join(f"{key} {_inline(entry)}" for key, entry in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_inline(entry) for entry in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
