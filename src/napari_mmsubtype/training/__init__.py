@@ -1,0 +1,1 @@
+"""Fitting encoders to patches and fusion models to bags."""

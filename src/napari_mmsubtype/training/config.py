@@ -1,0 +1,217 @@
+"""How an encoder or a fusion model is trained, as plain records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Self
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """What every training has: how long, how fast, from which seed.
+
+    Attributes
+    ----------
+    seed : int
+        Of the order of the rows, of augmentation and of dropout.
+    epochs : int
+        Passes over the training rows.
+    batch_size : int
+        Rows per step.
+    learning_rate : float
+        Highest rate of AdamW, reached after warming up.
+    weight_decay : float
+        Of AdamW.
+    warmup : float
+        Part of the steps in which the rate rises from zero, 0 to below 1; it then
+        falls along a cosine.
+    label_smoothing : float
+        Part of the target that is spread over all classes, 0 to below 1.
+    """
+
+    seed: int = 0
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._require("epochs", self.epochs >= 1, "at least 1")
+        self._require("batch_size", self.batch_size >= 1, "at least 1")
+        self._require("learning_rate", self.learning_rate > 0, "positive")
+        self._require("weight_decay", self.weight_decay >= 0, "not negative")
+        self._require("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
+        self._require(
+            "label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"
+        )
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            msg = f"training: {name} must be {expected}, found {getattr(self, name)!r}"
+            raise ConfigurationError(msg)
+
+    def rate(self, step: int, steps: int) -> float:
+        """Give the learning rate of a step: linear warm-up, then cosine to zero.
+
+        Parameters
+        ----------
+        step : int
+            Steps already taken.
+        steps : int
+            Steps of the whole training.
+
+        Returns
+        -------
+        float
+            Positive, `learning_rate` at most.
+        """
+        rising = self.warmup * steps
+        if step < rising:
+            return self.learning_rate * (step + 1) / math.ceil(rising)
+        turn = math.pi * (step - rising) / max(steps - rising, 1)
+        return self.learning_rate * max(0.5 * (1 + math.cos(turn)), 1e-3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the record into plain JSON types.
+
+        Returns
+        -------
+        dict
+            The fields by name; `from_dict` reverses it.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: {str(k): v for k, v in value.items()}
+            if isinstance(value, Mapping)
+            else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote, or a user's settings.
+
+        Parameters
+        ----------
+        data : mapping
+            Fields by name; those not named keep their defaults.
+
+        Returns
+        -------
+        TrainingConfig
+            Of the class it is called on.
+
+        Raises
+        ------
+        ConfigurationError
+            If a field is unknown or its value impossible.
+        """
+        known = sorted(f.name for f in fields(cls))
+        unknown = sorted(set(data) - set(known))
+        if unknown:
+            msg = f"training: unknown settings {unknown}; known are {', '.join(known)}"
+            raise ConfigurationError(msg)
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchTrainingConfig(TrainingConfig):
+    """Training of an encoder on labelled patches.
+
+    Attributes
+    ----------
+    stain_jitter : float
+        Relative spread of the strength of each stain, 0 for none.
+    tint_jitter : float
+        Relative spread of the optical density of each color channel.
+    feature_noise : float
+        Spread of the noise added to the normalized image.
+    feature_penalty : float
+        Weight of the mean squared feature in the loss; keeps embeddings moderate.
+    """
+
+    stain_jitter: float = 0.25
+    tint_jitter: float = 0.08
+    feature_noise: float = 0.0
+    feature_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        TrainingConfig.__post_init__(self)
+        for name in ("stain_jitter", "tint_jitter"):
+            self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
+        for name in ("feature_noise", "feature_penalty"):
+            self._require(name, getattr(self, name) >= 0, "not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionTrainingConfig(TrainingConfig):
+    """Training of a fusion model on bags of embeddings and omics.
+
+    Attributes
+    ----------
+    patches_per_bag : int or None
+        Patches drawn from each bag anew in each step; None takes all.
+    drop : mapping of Modality to float
+        Chance that a present modality is hidden in a step, 0 to below 1; one always
+        stays.
+    alone_weight : float
+        Weight of the loss of each present modality on its own, against collapse onto
+        the easiest one.
+    consistency : float
+        Weight of the divergence of the answer with hidden modalities from the answer
+        with all.
+    embedding_noise : float
+        Spread of the noise added to embeddings, in their own standard deviations.
+    omics_noise : float
+        Spread of the noise added to the standardized omics.
+    class_weights : bool
+        Whether rare classes count more, so that all classes weigh the same.
+    patience : int
+        Epochs without a better validation loss before stopping.
+    """
+
+    patches_per_bag: int | None = 256
+    drop: Mapping[Modality, float] = field(
+        default_factory=lambda: MappingProxyType(
+            {
+                Modality.IMAGE: 0.25,
+                Modality.RNA: 0.35,
+                Modality.METHYLATION: 0.5,
+                Modality.CLINICAL: 0.5,
+            }
+        )
+    )
+    alone_weight: float = 0.3
+    consistency: float = 0.0
+    embedding_noise: float = 0.0
+    omics_noise: float = 0.0
+    class_weights: bool = True
+    patience: int = 20
+
+    def __post_init__(self) -> None:
+        TrainingConfig.__post_init__(self)
+        self._require(
+            "patches_per_bag",
+            self.patches_per_bag is None or self.patches_per_bag >= 1,
+            "at least 1",
+        )
+        self._require("patience", self.patience >= 1, "at least 1")
+        for name in ("alone_weight", "consistency", "embedding_noise", "omics_noise"):
+            self._require(name, getattr(self, name) >= 0, "not negative")
+        try:
+            drop = {Modality(m): float(p) for m, p in self.drop.items()}
+        except ValueError as err:
+            msg = f"training: drop must give chances by modality, found {self.drop!r}"
+            raise ConfigurationError(msg) from err
+        object.__setattr__(self, "drop", MappingProxyType(drop))
+        self._require(
+            "drop", all(0 <= p < 1 for p in drop.values()), "chances from 0 to below 1"
+        )

@@ -1,0 +1,70 @@
+"""Tiny cohorts and networks for training tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.models.encoders import Encoder
+from napari_mmsubtype.models.fusion import FusionModel, create_fusion
+from napari_mmsubtype.training.bags import BagSet
+
+DIM = 6
+GENES = 4
+
+
+def make_bags(
+    n: int = 60, seed: int = 0, patches: int = 12, prefix: str = "p"
+) -> BagSet:
+    """Cases whose label needs the image (share of marked patches) and the RNA."""
+    rng = np.random.default_rng(seed)
+    z_image, z_rna = rng.normal(size=(2, n))
+    share = 1 / (1 + np.exp(-1.5 * z_image))
+    bags = []
+    for s in share:
+        bag = rng.normal(0, 0.3, (patches, DIM)) + 1.0
+        bag[: round(s * patches), 0] += 3.0
+        bags.append(rng.permutation(bag).astype(np.float16))
+    rna = rng.normal(0, 0.2, (n, GENES))
+    rna[:, 1] += z_rna
+    return BagSet(
+        patients=tuple(f"{prefix}{i}" for i in range(n)),
+        labels=(z_image + z_rna > 0).astype(np.int64),
+        bags=bags,
+        omics={Modality.RNA: rna.astype(np.float32)},
+        present=np.ones((n, 2), bool),
+        modalities=(Modality.IMAGE, Modality.RNA),
+    )
+
+
+def make_fusion(name: str = "evidence") -> FusionModel:
+    """A small fusion model for the cases of `make_bags`, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return create_fusion(
+            name, dim=DIM, classes=2, omics={"rna": GENES}, dropout=0.05
+        )
+
+
+class ColorEncoder(Encoder):
+    """One strided convolution: 16 px patches to 2 x 2 cells."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Sequential(nn.Conv2d(3, 5, 8, stride=8), nn.BatchNorm2d(5), nn.ReLU()),
+            dim=5,
+            input_size=16,
+            cell_px=8,
+        )
+
+    def feature_map(self, images: torch.Tensor) -> torch.Tensor:
+        return self.body(images)
+
+
+def make_encoder() -> ColorEncoder:
+    """A tiny encoder, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ColorEncoder()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.training.config import (
+    FusionTrainingConfig,
+    PatchTrainingConfig,
+    TrainingConfig,
+)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PatchTrainingConfig(seed=3, stain_jitter=0.1),
+        FusionTrainingConfig(patches_per_bag=None, drop={Modality.RNA: 0.5}),
+    ],
+)
+def test_config_survives_json(config: TrainingConfig) -> None:
+    plain = json.loads(json.dumps(config.to_dict()))
+    assert type(config).from_dict(plain) == config
+
+
+def test_rate_warms_up_then_falls_to_almost_nothing() -> None:
+    config = TrainingConfig(learning_rate=2.0, warmup=0.25)
+    rates = [config.rate(step, 40) for step in range(40)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == pytest.approx(2.0)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.02
+    assert config.rate(25, 40) == pytest.approx(1.0)  # halfway down the cosine
+
+
+def test_rate_without_warmup_starts_at_its_highest() -> None:
+    config = TrainingConfig(learning_rate=0.5, warmup=0.0)
+    assert config.rate(0, 1) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("cls", "settings", "named"),
+    [
+        (TrainingConfig, {"epochs": 0}, "epochs"),
+        (TrainingConfig, {"batch_size": 0}, "batch_size"),
+        (TrainingConfig, {"learning_rate": 0.0}, "learning_rate"),
+        (TrainingConfig, {"weight_decay": -1.0}, "weight_decay"),
+        (TrainingConfig, {"warmup": 1.0}, "warmup"),
+        (TrainingConfig, {"label_smoothing": 1.0}, "label_smoothing"),
+        (PatchTrainingConfig, {"stain_jitter": 1.0}, "stain_jitter"),
+        (PatchTrainingConfig, {"feature_penalty": -0.1}, "feature_penalty"),
+        (FusionTrainingConfig, {"patches_per_bag": 0}, "patches_per_bag"),
+        (FusionTrainingConfig, {"patience": 0}, "patience"),
+        (FusionTrainingConfig, {"consistency": -1.0}, "consistency"),
+        (FusionTrainingConfig, {"drop": {"rna": 1.0}}, "drop"),
+        (FusionTrainingConfig, {"drop": {"proteins": 0.1}}, "drop"),
+        (FusionTrainingConfig, {"epoch": 3}, "epochs"),
+    ],
+)
+def test_impossible_settings_are_named(cls, settings, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        cls.from_dict(settings)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from builders.training import make_bags, make_fusion
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.evaluation.metrics import balanced_accuracy, roc_auc
+from napari_mmsubtype.training.config import FusionTrainingConfig
+from napari_mmsubtype.training.fusion_trainer import (
+    FusionFit,
+    drop_modalities,
+    embedding_statistics,
+    fit_fusion,
+    predict_logits,
+)
+from napari_mmsubtype.workflows.jobs import run_job
+
+CONFIG = FusionTrainingConfig(
+    epochs=40, learning_rate=5e-3, batch_size=32, patches_per_bag=8
+)
+
+
+@pytest.fixture(scope="module")
+def fit() -> FusionFit:
+    train, validation = make_bags(160, seed=1), make_bags(60, seed=2, prefix="v")
+    return run_job(fit_fusion(make_fusion(), train, validation, CONFIG))
+
+
+def test_fusion_solves_what_neither_modality_can(fit: FusionFit) -> None:
+    test = make_bags(200, seed=3, prefix="t")
+    score = {
+        name: balanced_accuracy(
+            test.labels, predict_logits(fit.model, test.restricted(subset))
+        )
+        for name, subset in {
+            "both": [Modality.IMAGE, Modality.RNA],
+            "image": [Modality.IMAGE],
+            "rna": [Modality.RNA],
+        }.items()
+    }
+    assert score["both"] > 0.9
+    assert 0.6 < score["image"] < score["both"] - 0.1
+    assert 0.6 < score["rna"] < score["both"] - 0.1
+
+
+def test_marked_patches_carry_the_evidence(fit: FusionFit) -> None:
+    test = make_bags(30, seed=4, prefix="t")
+    marked, evidence = [], []
+    for i in range(len(test)):
+        bag = torch.from_numpy(test.bags[i].astype(np.float32))[None]
+        rna = torch.from_numpy(test.omics[Modality.RNA][i : i + 1])
+        with torch.no_grad():
+            out = fit.model(
+                bag,
+                torch.ones(1, bag.shape[1], dtype=torch.bool),
+                {"rna": rna},
+                torch.ones(1, 2, dtype=torch.bool),
+            )
+        evidence.append((out.evidence[0, :, 1] - out.evidence[0, :, 0]).numpy())
+        marked.append(bag[0, :, 0].numpy() > 2.5)
+    truth, values = np.concatenate(marked), np.concatenate(evidence)
+    assert roc_auc(truth.astype(int), np.stack([-values, values], axis=1)) > 0.95
+
+
+def test_best_epoch_is_the_one_that_is_kept(fit: FusionFit) -> None:
+    losses = fit.validation_losses
+    assert losses[fit.best_epoch] == min(losses)
+    assert not fit.model.training
+
+
+def test_training_repeats_bit_by_bit() -> None:
+    train, validation = make_bags(30, seed=1), make_bags(10, seed=2, prefix="v")
+    config = FusionTrainingConfig(
+        epochs=2, consistency=0.1, omics_noise=0.1, embedding_noise=0.1
+    )
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    fits = [
+        run_job(fit_fusion(make_fusion(), train, validation, config)) for _ in range(2)
+    ]
+    assert torch.equal(torch.rand(1), expected)
+    first, second = (f.model.state_dict() for f in fits)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_statistics_come_from_training_cases_only() -> None:
+    train, validation = make_bags(20, seed=1), make_bags(10, seed=2, prefix="v")
+    config = FusionTrainingConfig(epochs=1)
+    other = make_bags(10, seed=2, prefix="v")
+    for bag in other.bags:
+        bag += 100
+    models = [
+        run_job(fit_fusion(make_fusion(), train, held_out, config)).model
+        for held_out in (validation, other)
+    ]
+    first, second = (m.state_dict() for m in models)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_training_stops_when_validation_no_longer_improves() -> None:
+    train, validation = make_bags(40, seed=1), make_bags(20, seed=2, prefix="v")
+    flipped = validation.take(range(20))
+    flipped.labels[:] = 1 - flipped.labels
+    config = FusionTrainingConfig(epochs=50, learning_rate=1e-2, patience=3)
+    fit = run_job(fit_fusion(make_fusion(), train, flipped, config))
+    assert len(fit.validation_losses) < 50
+    assert len(fit.validation_losses) == fit.best_epoch + 4
+
+
+def test_shared_patients_are_refused() -> None:
+    cases = make_bags(10)
+    with pytest.raises(ValueError, match="split by patient"):
+        run_job(fit_fusion(make_fusion(), cases, cases.take([3]), CONFIG))
+
+
+def test_embedding_statistics_weigh_cases_equally() -> None:
+    cases = make_bags(2)
+    cases.bags[0] = np.full((2, 6), 1.0)
+    cases.bags[1] = np.full((50, 6), 3.0)
+    mean, std = embedding_statistics(cases)
+    assert torch.allclose(mean, torch.full((6,), 2.0))
+    assert torch.allclose(std, torch.full((6,), 1.0))
+
+
+def test_cases_without_image_do_not_count_in_the_statistics() -> None:
+    cases = make_bags(3)
+    cases.present[0, 0] = False
+    assert torch.equal(
+        embedding_statistics(cases)[0], embedding_statistics(cases.take([1, 2]))[0]
+    )
+    mean, std = embedding_statistics(cases.restricted([Modality.RNA]))
+    assert (mean == 0).all()
+    assert (std == 1).all()
+
+
+def test_dropping_leaves_one_and_never_invents_any() -> None:
+    generator = torch.Generator().manual_seed(0)
+    present = torch.tensor([[True, True, True], [False, True, False]]).repeat(3000, 1)
+    kept = drop_modalities(present, torch.tensor([0.9, 0.9, 0.0]), generator)
+    assert kept.any(dim=1).all()
+    assert not (kept & ~present).any()
+    assert kept[::2, 2].all()
+    assert kept[::2, 0].float().mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_prediction_does_not_depend_on_the_batch(fit: FusionFit) -> None:
+    cases = make_bags(20, seed=5)
+    cases.bags[3] = cases.bags[3][:4]
+    whole = predict_logits(fit.model, cases)
+    single = np.concatenate(
+        [predict_logits(fit.model, cases.take([i])) for i in range(20)]
+    )
+    assert np.allclose(whole, single, atol=1e-5)
