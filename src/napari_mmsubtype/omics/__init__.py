@@ -1,0 +1,1 @@
+"""Omics and clinical tables: reading, recognising, matching and scaling them."""

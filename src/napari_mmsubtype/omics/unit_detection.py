@@ -1,0 +1,180 @@
+"""Recognise the unit of an omics table from its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import TableReadError
+from napari_mmsubtype.omics.units import (
+    LOG2_MAXIMUM,
+    MAX_INVALID_BETA,
+    TPM_TOTAL,
+    UNITS,
+    Unit,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WHOLE_TRANSCRIPTOME = 10_000
+"""A table with at least this many features is taken for all genes of a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFinding:
+    """A unit and what speaks for it.
+
+    Attributes
+    ----------
+    unit : Unit
+        The unit.
+    evidence : str
+        What in the values, or who, said so.
+    """
+
+    unit: Unit
+    evidence: str
+
+
+def detect_unit(
+    values: NDArray[np.floating], modality: Modality, *, hint: str = ""
+) -> UnitFinding:
+    """Recognise the unit of a table from its values.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (sample, feature)
+        NaN where missing.
+    modality : Modality
+        RNA or methylation.
+    hint : str, default: ""
+        File name; decides only between units that the values allow.
+
+    Returns
+    -------
+    UnitFinding
+        The unit and the evidence for it.
+
+    Raises
+    ------
+    TableReadError
+        If the values fit no unit of this modality, or several equally well.
+    """
+    found = np.asarray(values)[np.isfinite(values)]
+    if found.size == 0:
+        msg = f"every value of the {modality.value} table is missing"
+        raise TableReadError(msg)
+    if modality is Modality.METHYLATION:
+        return _detect_methylation(found)
+    return _detect_expression(np.asarray(values), found, hint.casefold())
+
+
+def _detect_methylation(found: NDArray[np.floating]) -> UnitFinding:
+    """Tell beta from M-values and z-scores."""
+    low, high = float(found.min()), float(found.max())
+    span = f"values from {low:.4g} to {high:.4g}"
+    outside = float(np.mean((found < 0) | (found > 1)))
+    if outside <= MAX_INVALID_BETA:
+        return UnitFinding(UNITS["beta"], f"{span}, {1 - outside:.1%} within 0 to 1")
+    if low >= 0 and high <= 100:
+        msg = f"{span}: these may be percentages of methylation; divide them by 100"
+        raise TableReadError(msg)
+    negative = float(np.mean(found < 0))
+    if negative > 0.05 and max(-low, high) <= 25:
+        # M-values are spread over both modes (about -4 and +3); z-scores are not.
+        middle, spread = _robust(found)
+        if spread > 1.5 or abs(middle) > 1:
+            return UnitFinding(UNITS["m-value"], f"{span}, {negative:.0%} negative")
+        return UnitFinding(
+            UNITS["z-score"], f"{span}, median {middle:.2g}, spread {spread:.2g}"
+        )
+    msg = (
+        f"{span} are neither beta (0 to 1) nor M-values (about -10 to 10); "
+        "check the table or pass unit="
+    )
+    raise TableReadError(msg)
+
+
+def _detect_expression(
+    values: NDArray[np.floating], found: NDArray[np.floating], hint: str
+) -> UnitFinding:
+    """Tell z-scores, logarithms, counts, TPM and FPKM apart."""
+    low, high = float(found.min()), float(found.max())
+    span = f"values from {low:.4g} to {high:.4g}"
+    whole = bool(np.all(found == np.rint(found)))
+    if low < 0:
+        return _detect_negative(found, span, whole=whole)
+    if whole and high > 1:
+        return UnitFinding(UNITS["counts"], f"{span}, all whole numbers")
+    if high <= LOG2_MAXIMUM:
+        for name in ("tpm", "fpkm", "counts"):
+            if name in hint:
+                unit = UNITS[f"log2({name}+1)"]
+                return UnitFinding(unit, f"{span}, file name says {name}")
+        return UnitFinding(
+            UNITS["log2(x+1)"], f"{span}: too small for anything but logarithms"
+        )
+    return _detect_linear(values, span, hint)
+
+
+def _detect_negative(
+    found: NDArray[np.floating], span: str, *, whole: bool
+) -> UnitFinding:
+    """Tell z-scores from logarithms with a small pseudocount."""
+    if whole:
+        count = int((found < 0).sum())
+        msg = f"{span}: {count} negative counts; counts start at 0, check the table"
+        raise TableReadError(msg)
+    low, high = float(found.min()), float(found.max())
+    floor = np.log2(0.001)
+    if abs(low - floor) < 0.01 and high <= LOG2_MAXIMUM:
+        return UnitFinding(
+            UNITS["log2(tpm+0.001)"], f"{span}, the minimum is log2(0.001)"
+        )
+    middle, spread = _robust(found)
+    if abs(middle) <= 1 and 0.2 <= spread <= 2.5:
+        negative = float(np.mean(found < 0))
+        return UnitFinding(
+            UNITS["z-score"],
+            f"{span}, {negative:.0%} negative, median {middle:.2g}, "
+            f"spread {spread:.2g}",
+        )
+    msg = (
+        f"{span} (median {middle:.3g}, spread {spread:.3g}) are neither z-scores nor "
+        "expression that starts at 0; pass unit= (for example 'z-score', 'log2(tpm+1)')"
+    )
+    raise TableReadError(msg)
+
+
+def _detect_linear(values: NDArray[np.floating], span: str, hint: str) -> UnitFinding:
+    """Tell TPM, FPKM and counts that are no whole numbers apart."""
+    total = float(np.median(np.nansum(values, axis=1)))
+    whole_genome = values.shape[1] >= WHOLE_TRANSCRIPTOME
+    sums = f"{span}, samples sum to {total:.4g} over {values.shape[1]} features"
+    if whole_genome and abs(total / TPM_TOTAL - 1) < 0.02:
+        return UnitFinding(UNITS["tpm"], sums)
+    for name, words in (
+        ("fpkm", ("fpkm", "rpkm")),
+        ("counts", ("counts", "rsem", "norm_count")),
+        ("tpm", ("tpm",)),
+    ):
+        if any(word in hint for word in words):
+            return UnitFinding(UNITS[name], f"{sums}, file name says {name}")
+    if total > 1.02 * TPM_TOTAL:
+        return UnitFinding(UNITS["counts"], f"{sums}: more than TPM or FPKM can be")
+    if whole_genome:
+        return UnitFinding(UNITS["fpkm"], f"{sums}: not the million of TPM")
+    return UnitFinding(
+        UNITS["tpm"],
+        f"{sums}; TPM was assumed (part of the genes cannot tell it from FPKM)",
+    )
+
+
+def _robust(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Median, and the spread that outliers do not move."""
+    middle = float(np.median(values))
+    return middle, float(1.4826 * np.median(np.abs(values - middle)))

@@ -1,0 +1,342 @@
+"""Units of omics values: names, what they allow, how they are converted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import ConfigurationError, TableReadError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Quantity = Literal["counts", "tpm", "fpkm", "expression", "z-score", "beta", "m-value"]
+
+LOG2_MAXIMUM = 30.0
+"""No log2 expression exceeds this: it would mean more than 2**30 reads of one gene."""
+
+TPM_TOTAL = 1e6
+"""Sum of a sample in TPM over all its genes."""
+
+MAX_INVALID_BETA = 0.01
+"""Share of values outside 0..1 up to which a table still counts as beta values."""
+
+_M_OFFSET = 0.01  # Keeps M finite at beta 0 and 1; as large as the arrays' noise.
+_MIN_SCALING_GENES = 20
+_MIN_DECLARED_FEATURES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What the numbers of a table mean.
+
+    Attributes
+    ----------
+    name : str
+        For example ``"log2(tpm+1)"``.
+    quantity : str
+        What was measured; ``"expression"`` where the kind of logarithm's argument
+        is not known.
+    pseudocount : float or None
+        ``p`` of ``log2(x + p)``; None for values that are no logarithms.
+    """
+
+    name: str
+    quantity: Quantity
+    pseudocount: float | None = None
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the values are logarithms of expression."""
+        return self.pseudocount is not None
+
+
+UNITS = {
+    unit.name: unit
+    for unit in (
+        Unit("counts", "counts"),
+        Unit("tpm", "tpm"),
+        Unit("fpkm", "fpkm"),
+        Unit("log2(counts+1)", "counts", 1.0),
+        Unit("log2(tpm+1)", "tpm", 1.0),
+        Unit("log2(fpkm+1)", "fpkm", 1.0),
+        Unit("log2(x+1)", "expression", 1.0),
+        Unit("log2(tpm+0.001)", "tpm", 0.001),
+        Unit("z-score", "z-score"),
+        Unit("beta", "beta"),
+        Unit("m-value", "m-value"),
+    )
+}
+"""Every unit by name."""
+
+_ALIASES = {
+    "count": "counts",
+    "raw counts": "counts",
+    "rsem": "counts",
+    "cpm": "counts",
+    "rpkm": "fpkm",
+    "fpkm-uq": "fpkm",
+    "log2": "log2(x+1)",
+    "log": "log2(x+1)",
+    "log2 counts": "log2(counts+1)",
+    "log2 tpm": "log2(tpm+1)",
+    "log2 fpkm": "log2(fpkm+1)",
+    "log2(count+1)": "log2(counts+1)",
+    "z": "z-score",
+    "zscore": "z-score",
+    "zscores": "z-score",
+    "z-scores": "z-score",
+    "z score": "z-score",
+    "b": "beta",
+    "β": "beta",
+    "beta-value": "beta",
+    "m": "m-value",
+    "mvalue": "m-value",
+    "m value": "m-value",
+}
+
+_ALLOWED = {
+    Modality.RNA: frozenset(UNITS) - {"beta", "m-value"},
+    Modality.METHYLATION: frozenset({"beta", "m-value", "z-score"}),
+}
+
+
+def parse_unit(name: str, modality: Modality) -> Unit:
+    """Find a unit by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `UNITS` or a common other spelling, in any case.
+    modality : Modality
+        RNA or methylation.
+
+    Returns
+    -------
+    Unit
+        The unit.
+
+    Raises
+    ------
+    ConfigurationError
+        If no unit of this modality has this name.
+    """
+    plain = name.strip().casefold()
+    known = _ALIASES.get(plain, plain)
+    allowed = _ALLOWED[modality]
+    if known not in allowed:
+        listed = ", ".join(key for key in UNITS if key in allowed)
+        msg = (
+            f"unit {name!r} is not one of {modality.value}: {listed}; pass one of them"
+        )
+        raise ConfigurationError(msg)
+    return UNITS[known]
+
+
+def check_unit(
+    values: NDArray[np.floating], unit: Unit
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Refuse values that a unit cannot have, and clip those just outside it.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (sample, feature)
+        NaN where missing.
+    unit : Unit
+        Detected or declared.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (sample, feature)
+        Beta values clipped to 0..1; infinite values made NaN.
+    notes : tuple of str
+        What was changed.
+
+    Raises
+    ------
+    TableReadError
+        If values are impossible in this unit; in particular logarithms declared as
+        counts, TPM or FPKM, which would be logged twice.
+    """
+    kept = np.array(values, dtype=np.float32)
+    notes = []
+    infinite = np.isinf(kept)
+    if infinite.any():
+        kept[infinite] = np.nan
+        notes.append(f"{int(infinite.sum())} infinite values count as missing")
+    if unit.quantity == "beta":
+        kept, clipped = _clip_beta(kept)
+        notes.extend(clipped)
+    elif unit.quantity in {"counts", "tpm", "fpkm"} and not unit.is_log:
+        _refuse_logarithms(kept, unit)
+    elif unit.is_log and np.nanmax(kept, initial=-np.inf) > LOG2_MAXIMUM:
+        msg = (
+            f"values up to {np.nanmax(kept):.6g} cannot be {unit.name} "
+            f"(at most {LOG2_MAXIMUM:g}); pass unit='tpm', 'fpkm' or 'counts'"
+        )
+        raise TableReadError(msg)
+    return kept, tuple(notes)
+
+
+def to_unit(
+    values: NDArray[np.floating],
+    source: Unit,
+    target: Unit,
+    *,
+    reference: NDArray[np.floating],
+    total: float | None = None,
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Bring one sample's values into a model's unit.
+
+    A logarithm is taken only of a unit that is none: values that are logarithms already
+    are first raised again, so nothing is logged twice. Quantities that differ by
+    sequencing depth or gene length (counts, FPKM, TPM) are brought to one scale by the
+    factor of DESeq [1]_: the median ratio to the training means, over expressed genes.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (feature,)
+        One sample, NaN where missing.
+    source, target : Unit
+        Unit of the table and of the model; neither is a z-score.
+    reference : ndarray of float, shape (feature,)
+        Training means in the model's unit.
+    total : float or None, default: None
+        Sum of the sample over all its genes in linear units, where the table holds a
+        whole transcriptome; makes FPKM to TPM exact.
+
+    Returns
+    -------
+    values : ndarray of float64, shape (feature,)
+        In the model's unit.
+    notes : tuple of str
+        Steps taken and assumptions made.
+
+    References
+    ----------
+    .. [1] Anders and Huber, "Differential expression analysis for sequence count
+       data", Genome Biology 11:R106, 2010.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if source == target:
+        return found, ()
+    step = f"converted from {source.name} to {target.name}"
+    if source.quantity == "beta":
+        return np.log2((found + _M_OFFSET) / (1.0 - found + _M_OFFSET)), (step,)
+    if source.quantity == "m-value":
+        power = np.exp2(found)
+        # The inverse of the line above, offset included.
+        beta = (power * (1.0 + _M_OFFSET) - _M_OFFSET) / (1.0 + power)
+        return np.clip(beta, 0.0, 1.0), (step,)
+    if "expression" in {source.quantity, target.quantity} and (
+        source.is_log and target.is_log
+    ):
+        return found, (f"{source.name} was taken to be the model's {target.name}",)
+    linear = to_linear(found, source)
+    notes = [step]
+    if source.quantity != target.quantity and target.quantity != "expression":
+        expected = to_linear(np.asarray(reference, dtype=np.float64), target)
+        factor, note = _scale(linear, expected, source, target, total)
+        linear = linear * factor
+        notes.append(note)
+    if target.pseudocount is None:
+        return linear, tuple(notes)
+    return np.log2(np.maximum(linear, 0.0) + target.pseudocount), tuple(notes)
+
+
+def to_linear(values: NDArray[np.floating], unit: Unit) -> NDArray[np.float64]:
+    """Undo the logarithm of expression values.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Expression in `unit`, NaN where missing.
+    unit : Unit
+        Their unit.
+
+    Returns
+    -------
+    ndarray of float64
+        Unchanged where the unit is no logarithm, otherwise ``2**x - pseudocount``, at
+        least 0.
+    """
+    linear = np.asarray(values, dtype=np.float64)
+    if unit.pseudocount is None:
+        return linear
+    return np.maximum(np.exp2(linear) - unit.pseudocount, 0.0)
+
+
+def _scale(
+    linear: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    source: Unit,
+    target: Unit,
+    total: float | None,
+) -> tuple[float, str]:
+    """Find the factor between two quantities of expression."""
+    if (source.quantity, target.quantity) == ("fpkm", "tpm") and total:
+        return TPM_TOTAL / total, "FPKM scaled to a million per sample"
+    usable = np.isfinite(linear) & (linear > 0) & (expected >= 1.0)
+    genes = int(usable.sum())
+    if genes < _MIN_SCALING_GENES:
+        return 1.0, (
+            f"{source.quantity} were not scaled to {target.quantity}: only {genes} "
+            f"expressed genes are shared ({_MIN_SCALING_GENES} needed); "
+            "expect a shift, and prefer a table in the model's unit"
+        )
+    ratio = float(np.exp2(np.median(np.log2(expected[usable] / linear[usable]))))
+    note = (
+        f"{source.quantity} were scaled by {ratio:.3g} to the model's "
+        f"{target.quantity} (median ratio to the training means over {genes} genes)"
+    )
+    if source.quantity == "counts":
+        note += "; gene lengths are not corrected"
+    return ratio, note
+
+
+def _clip_beta(
+    values: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Clip a few impossible betas; refuse a table with many."""
+    with np.errstate(invalid="ignore"):
+        invalid = (values < 0) | (values > 1)
+    count = int(invalid.sum())
+    if not count:
+        return values, ()
+    share = count / int(np.isfinite(values).sum())
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if share > MAX_INVALID_BETA:
+        msg = (
+            f"{count} values ({share:.1%}, from {low:.4g} to {high:.4g}) lie outside "
+            "0 to 1 and cannot be beta values; pass unit='m-value' or mend the table"
+        )
+        raise TableReadError(msg)
+    note = f"{count} beta values outside 0 to 1 (from {low:.4g} to {high:.4g}) clipped"
+    return np.clip(values, 0.0, 1.0), (note,)
+
+
+def _refuse_logarithms(values: NDArray[np.float32], unit: Unit) -> None:
+    """Refuse values that are logarithms, or negative, in a linear unit."""
+    with np.errstate(invalid="ignore"):
+        negative = int((values < 0).sum())
+    if negative:
+        msg = (
+            f"{negative} negative values (down to {np.nanmin(values):.4g}) cannot be "
+            f"{unit.name}; pass unit='z-score' or 'log2(tpm+0.001)', or mend the table"
+        )
+        raise TableReadError(msg)
+    finite = values[np.isfinite(values)]
+    if (
+        values.shape[1] >= _MIN_DECLARED_FEATURES
+        and finite.size
+        and float(finite.max()) <= LOG2_MAXIMUM
+        and not np.all(finite == np.rint(finite))
+    ):
+        msg = (
+            f"values up to {finite.max():.4g} over {values.shape[1]} features are "
+            f"logarithms already, not {unit.name}; pass unit='log2({unit.name}+1)'"
+        )
+        raise TableReadError(msg)
