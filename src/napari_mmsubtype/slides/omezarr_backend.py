@@ -1,0 +1,258 @@
+"""OME-Zarr 0.4 and 0.5, as a local folder or a zip."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore, ZipStore
+
+from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.slides.backend import BackendRefusal, Level, true_downsample
+from napari_mmsubtype.slides.pixel_size import MICRONS_PER_UNIT, measured
+from napari_mmsubtype.slides.rgb import to_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+METADATA_FILES = (".zattrs", ".zgroup", "zarr.json")
+
+
+class OmeZarrBackend:
+    """An OME-Zarr image in RGB or grey.
+
+    Parameters
+    ----------
+    path : str
+        Path of the folder or zip.
+
+    Raises
+    ------
+    BackendRefusal
+        If there is no OME-Zarr image, or one with planes or channels that are no RGB.
+    """
+
+    name = "omezarr"
+    vendor = "ome-zarr"
+    icc_profile = None
+
+    def __init__(self, path: str) -> None:
+        self._store = _open_store(Path(path))
+        try:
+            self._open()
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _open(self) -> None:
+        """Read the metadata without decoding a pixel."""
+        try:
+            group = _image_group(zarr.open_group(self._store, mode="r"))
+            image = _multiscale(group.attrs.asdict())
+            self._axes = _axis_names(image)
+            self._arrays = [_array(group, entry) for entry in image["datasets"]]
+        except BackendRefusal:
+            raise
+        except (KeyError, TypeError, ValueError, OSError, LookupError) as err:
+            msg = f"no readable OME-Zarr image: {type(err).__name__}: {err}"
+            raise BackendRefusal(msg) from err
+        for array in self._arrays:
+            self._check(array)
+        self._y, self._x = self._axes.index("y"), self._axes.index("x")
+        shapes = [(a.shape[self._y], a.shape[self._x]) for a in self._arrays]
+        scales = [_scale(image, entry, len(self._axes)) for entry in image["datasets"]]
+        self.levels = self._levels(shapes, scales)
+        del self._arrays[len(self.levels) :]
+        chunks = [(a.chunks[self._y], a.chunks[self._x]) for a in self._arrays]
+        # Whole-image chunks are legal; a tile never needs to exceed its level.
+        self.tile_shapes = tuple(
+            (min(chunk[0], level.shape[0]), min(chunk[1], level.shape[1]))
+            for chunk, level in zip(chunks, self.levels, strict=True)
+        )
+        self.pixel_size = self._pixel_size(image, scales[0])
+        self.mpp_source = (
+            MppSource.NONE if self.pixel_size is None else MppSource.VENDOR
+        )
+        self.compression = ", ".join(
+            type(codec).__name__.lower() for codec in self._arrays[0].compressors
+        )
+        version = image.get("version") or group.attrs.asdict().get("ome", {}).get(
+            "version", ""
+        )
+        self.properties = {"ome.version": str(version), "ome.axes": "".join(self._axes)}
+        self.associated_names: tuple[str, ...] = ()
+
+    def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Decode one chunk.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+        row, col : int
+            Place of the chunk.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            RGB.
+        """
+        tile_h, tile_w = self.tile_shapes[level]
+        where: list[int | slice] = [0] * len(self._axes)
+        where[self._y] = slice(row * tile_h, (row + 1) * tile_h)
+        where[self._x] = slice(col * tile_w, (col + 1) * tile_w)
+        kept = [axis for axis in self._axes if axis in "yx"]
+        if "c" in self._axes:
+            where[self._axes.index("c")] = slice(None)
+            kept = [axis for axis in self._axes if axis in "cyx"]
+        samples = np.asarray(self._arrays[level][tuple(where)])
+        if "c" not in kept:
+            samples, kept = samples[None], ["c", *kept]
+        samples = samples.transpose([kept.index(axis) for axis in "yxc"])
+        return to_rgb(samples, alpha=samples.shape[2] == 4)
+
+    def read_associated(self, name: str) -> NDArray[np.uint8]:
+        """Refuse, as OME-Zarr keeps no further images.
+
+        Parameters
+        ----------
+        name : str
+            Not used.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            Never.
+
+        Raises
+        ------
+        KeyError
+            Always.
+        """
+        raise KeyError(name)
+
+    def close(self) -> None:
+        """Close the store; a second call does nothing."""
+        self._store.close()
+
+    def _check(self, array: zarr.Array[Any]) -> None:
+        """Refuse stacks, channels that are no RGB, and other types than 8 or 16 bits."""
+        if len(array.shape) != len(self._axes) or not set("yx") <= set(self._axes):
+            msg = f"axes {self._axes} do not describe an array of shape {array.shape}"
+            raise BackendRefusal(msg)
+        for axis, length in zip(self._axes, array.shape, strict=True):
+            if axis not in ("c", "y", "x") and length != 1:
+                msg = f"{length} planes along {axis!r}; a single plane is expected"
+                raise BackendRefusal(msg)
+            if axis == "c" and length not in (1, 3, 4):
+                msg = (
+                    f"{length} channels, as fluorescence has; a brightfield image in "
+                    "RGB or grey is expected"
+                )
+                raise BackendRefusal(msg)
+        if array.dtype not in (np.bool_, np.uint8, np.uint16):
+            msg = f"samples of type {array.dtype}; 8 or 16 bits unsigned expected"
+            raise BackendRefusal(msg)
+
+    def _levels(
+        self, shapes: list[tuple[int, int]], scales: list[list[float]]
+    ) -> tuple[Level, ...]:
+        """Take the factors from the scales where they fit the shapes."""
+        levels = [Level(shapes[0], 1.0)]
+        for shape, scale in zip(shapes[1:], scales[1:], strict=True):
+            if shape[0] * shape[1] >= levels[-1].shape[0] * levels[-1].shape[1]:
+                break
+            factor = scale[self._y] / scales[0][self._y]
+            by_shape = true_downsample(shapes[0], shape)
+            fits = abs(factor / by_shape - 1) < 0.05
+            levels.append(Level(shape, factor if fits else by_shape))
+        return tuple(levels)
+
+    def _pixel_size(
+        self, image: Mapping[str, Any], scale: list[float]
+    ) -> PixelSize | None:
+        """Read the scale of level 0 where its unit is a length."""
+        lengths = []
+        for index in (self._y, self._x):
+            axis = image["axes"][index]
+            unit = axis.get("unit", "") if isinstance(axis, dict) else ""
+            factor = MICRONS_PER_UNIT.get(str(unit).lower())
+            lengths.append(None if factor is None else scale[index] * factor)
+        return measured(*lengths)
+
+
+def _open_store(path: Path) -> LocalStore | ZipStore:
+    """Open a folder or zip that may hold zarr metadata."""
+    if path.is_dir():
+        if not any((path / name).is_file() for name in METADATA_FILES):
+            msg = "the folder holds no zarr metadata (zarr.json or .zattrs)"
+            raise BackendRefusal(msg)
+        return LocalStore(path, read_only=True)
+    if not zipfile.is_zipfile(path):
+        msg = "neither a folder nor a zip"
+        raise BackendRefusal(msg)
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+    if not names & set(METADATA_FILES):
+        msg = "the zip holds no zarr metadata at its top"
+        raise BackendRefusal(msg)
+    return ZipStore(path, mode="r")
+
+
+def _image_group(group: zarr.Group) -> zarr.Group:
+    """Step into the first image of a bioformats2raw collection."""
+    attributes = group.attrs.asdict()
+    attributes = attributes.get("ome", attributes)
+    if "multiscales" in attributes or "bioformats2raw.layout" not in attributes:
+        return group
+    inner = group["0"]
+    if not isinstance(inner, zarr.Group):
+        msg = "the collection's first image is no group"
+        raise BackendRefusal(msg)
+    return inner
+
+
+def _multiscale(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the description of the image: under ``ome`` since 0.5, at the top before."""
+    found = attributes.get("ome", attributes).get("multiscales")
+    if not found:
+        msg = (
+            "the zarr group has no OME-Zarr 'multiscales' metadata; it begins with "
+            + json.dumps(sorted(attributes))[:120]
+        )
+        raise BackendRefusal(msg)
+    return dict(found[0])
+
+
+def _axis_names(image: Mapping[str, Any]) -> list[str]:
+    """Give the names of the axes in order."""
+    return [
+        str(axis["name"] if isinstance(axis, dict) else axis) for axis in image["axes"]
+    ]
+
+
+def _array(group: zarr.Group, entry: Mapping[str, Any]) -> zarr.Array[Any]:
+    """Open the array of one level."""
+    array = group[entry["path"]]
+    if not isinstance(array, zarr.Array):
+        msg = f"level {entry['path']!r} is no array"
+        raise BackendRefusal(msg)
+    return array
+
+
+def _scale(
+    image: Mapping[str, Any], entry: Mapping[str, Any], axes: int
+) -> list[float]:
+    """Multiply the scales of a level and of the whole image."""
+    total = np.ones(axes)
+    for holder in (entry, image):
+        for transform in holder.get("coordinateTransformations") or ():
+            if transform.get("type") == "scale":
+                total *= np.asarray(transform["scale"], dtype=float)
+    return [float(value) for value in total]

@@ -1,0 +1,189 @@
+"""Scanner formats through OpenSlide: NDPI, MRXS, SCN, BIF, DICOM, VSI and more."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.slides.backend import BackendRefusal, Level
+from napari_mmsubtype.slides.pixel_size import measured
+from napari_mmsubtype.slides.rgb import to_rgb
+
+if TYPE_CHECKING:
+    import openslide
+    from numpy.typing import NDArray
+
+TILE_PX = (256, 2048)
+"""Bounds of the tile read at once; OpenSlide reads any box, stored tiles go fastest."""
+
+DEFAULT_TILE_PX = 512
+
+
+class OpenSlideBackend:
+    """A slide that OpenSlide reads.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file.
+
+    Raises
+    ------
+    BackendRefusal
+        If OpenSlide does not know the format or finds the file damaged.
+    """
+
+    name = "openslide"
+
+    def __init__(self, path: str) -> None:
+        if Path(path).is_dir():
+            msg = "a folder; OpenSlide wants a file, such as one .dcm of a series"
+            raise BackendRefusal(msg)
+        self._path = path
+        self._lock = threading.Lock()
+        self._slide: openslide.OpenSlide | None = _open(path)
+        slide = self._slide
+        self.properties = dict(slide.properties)
+        objective = self.properties.get("openslide.objective-power")
+        if objective:
+            self.properties["objective"] = objective
+        self.vendor = self.properties.get("openslide.vendor", "unknown")
+        # OpenSlide counts (width, height); from here on everything is (y, x).
+        self.levels = tuple(
+            Level((height, width), float(factor))
+            for (width, height), factor in zip(
+                slide.level_dimensions, slide.level_downsamples, strict=True
+            )
+        )
+        self.tile_shapes = tuple(
+            self._tile_shape(index) for index in range(len(self.levels))
+        )
+        self.pixel_size, self.mpp_source = self._read_pixel_size()
+        self.compression = self.properties.get("tiff.Compression", "")
+        self.associated_names = tuple(slide.associated_images)
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """Embedded ICC profile."""
+        profile = self._handle().color_profile
+        return None if profile is None else bytes(profile.tobytes())
+
+    def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Decode one tile over white.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+        row, col : int
+            Place of the tile.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            RGB, cut to the level.
+        """
+        tile_h, tile_w = self.tile_shapes[level]
+        height, width = self.levels[level].shape
+        y, x = row * tile_h, col * tile_w
+        size = (min(tile_w, width - x), min(tile_h, height - y))
+        factor = self.levels[level].downsample
+        # OpenSlide takes the corner as (x, y) in level-0 pixels.
+        corner = (round(x * factor), round(y * factor))
+        return self._read(lambda s: np.asarray(s.read_region(corner, level, size)))
+
+    def read_associated(self, name: str) -> NDArray[np.uint8]:
+        """Decode a further image.
+
+        Parameters
+        ----------
+        name : str
+            One of `associated_names`.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            RGB.
+        """
+        return self._read(lambda s: np.asarray(s.associated_images[name]))
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._lock:
+            slide, self._slide = self._slide, None
+        if slide is not None:
+            slide.close()
+
+    def _handle(self) -> openslide.OpenSlide:
+        """Give the open slide."""
+        slide = self._slide
+        if slide is None:
+            msg = "the file is closed"
+            raise ValueError(msg)
+        return slide
+
+    def _read(self, read: _Reader) -> NDArray[np.uint8]:
+        """Read RGBA and put it over white; replace a handle that an error spoiled."""
+        from openslide import OpenSlideError
+
+        slide = self._handle()
+        try:
+            rgba = read(slide)
+        except OpenSlideError:
+            # OpenSlide refuses every later read after one failure; a fresh handle
+            # keeps a single damaged tile from losing the whole slide. The old one is
+            # left to be collected, since other threads may still be inside it.
+            with self._lock:
+                if self._slide is slide:
+                    self._slide = _open(self._path)
+            raise
+        return to_rgb(rgba, alpha=rgba.shape[2] == 4)
+
+    def _tile_shape(self, level: int) -> tuple[int, int]:
+        """Give the stored tile of a level within sensible bounds."""
+        sides = []
+        for axis in ("height", "width"):
+            told = self.properties.get(f"openslide.level[{level}].tile-{axis}", "")
+            side = int(told) if told.isdecimal() and int(told) else DEFAULT_TILE_PX
+            low, high = TILE_PX
+            side *= -(-low // side)
+            sides.append(side if side <= high else DEFAULT_TILE_PX)
+        return sides[0], sides[1]
+
+    def _read_pixel_size(self) -> tuple[PixelSize | None, MppSource]:
+        """Read the pixel size that OpenSlide found."""
+        values = []
+        for axis in "yx":
+            text = self.properties.get(f"openslide.mpp-{axis}")
+            try:
+                values.append(float(text) if text else None)
+            except ValueError:
+                values.append(None)
+        size = measured(*values)
+        if size is None:
+            return None, MppSource.NONE
+        generic = self.vendor == "generic-tiff"
+        return size, MppSource.RESOLUTION_TAG if generic else MppSource.VENDOR
+
+
+def _open(path: str) -> openslide.OpenSlide:
+    """Open a slide or refuse it."""
+    try:
+        import openslide
+    except (ImportError, OSError) as err:
+        msg = f"the OpenSlide library cannot be loaded ({err})"
+        raise BackendRefusal(msg) from err
+    try:
+        return openslide.OpenSlide(path)
+    except openslide.OpenSlideError as err:
+        raise BackendRefusal(str(err)) from err
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Reader = Callable[[openslide.OpenSlide], NDArray[np.uint8]]
