@@ -18,7 +18,7 @@ UNREADABLE = (0.55, 0.55, 0.55, 1.0)
 """Patches whose pixels could not be decoded."""
 
 _STEPS = 64
-_MOST_OPAQUE = 0.85
+_MOST_OPAQUE = 0.6
 
 
 def evidence_colors(subtype: Subtype) -> NDArray[np.float32]:

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -30,6 +22,7 @@ from napari_mmsubtype.plugin.layers import (
     to_layers,
 )
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
+from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -156,14 +149,10 @@ class AnalyzePanel(QWidget):
         column.addWidget(self.bar)
         column.addWidget(self._copy)
         column.addStretch(1)
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = ColumnScroll(self)
         scroll.setWidget(inner)
         layout = QVBoxLayout(self)
         layout.addWidget(scroll)
-        self.setMinimumWidth(340)
 
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
@@ -214,14 +203,14 @@ class AnalyzePanel(QWidget):
                 self._viewer.layers.remove(layer)
 
     def _result_panel(self) -> ResultPanel:
-        """Find the result panel in the window, or open it under this one."""
+        """Find the result panel in the window, or open it in a tab beside this one."""
         window = self._viewer.window
         for widget in window.dock_widgets.values():
             inner = getattr(widget, "native", widget)
             if isinstance(inner, ResultPanel):
                 return inner
         panel = ResultPanel(self._viewer)
-        window.add_dock_widget(panel, name=RESULT_TITLE, area="right")
+        window.add_dock_widget(panel, name=RESULT_TITLE, area="right", tabify=True)
         return panel
 
     def _on_copy(self) -> None:

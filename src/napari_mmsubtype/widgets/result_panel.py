@@ -9,16 +9,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
-    QFrame,
     QLabel,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.plugin.layers import METADATA_KEY
+from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.result_summary import (
     ResultSummary,
@@ -67,10 +66,7 @@ class ResultPanel(QWidget):
         )
         self._combo.setMinimumContentsLength(12)
         self._combo.currentIndexChanged.connect(self._show_current)
-        self._scroll = QScrollArea(self)
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll = ColumnScroll(self)
         self._copy = QPushButton("Copy as text", self)
         self._copy.clicked.connect(self._on_copy)
         layout = QVBoxLayout(self)

@@ -209,9 +209,7 @@ def patches_text(prediction: Prediction) -> str:
         f"({counts.total:,} grid positions)"
     )
     if counts.unreadable:
-        text += (
-            f"; {counts.unreadable:,} could not be read and have no part in the call"
-        )
+        text += f"; {counts.unreadable:,} could not be read: no part in the call"
     return text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_mmsubtype.core.records import Prediction
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
@@ -19,6 +19,7 @@ from napari_mmsubtype.widgets.result_summary import (
 )
 
 _AGAINST = "#808080"
+_GAP_PX = 6
 
 
 class ResultView(QWidget):
@@ -35,17 +36,21 @@ class ResultView(QWidget):
     def __init__(self, summary: ResultSummary, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._summary = summary
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(6)
+        # One grid for all sections, so that their bars begin and end on one line.
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 4, 0)
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(4)
+        self._grid.setColumnStretch(1, 1)
         self._add_header()
         if summary.prediction is not None:
             self._add_probabilities(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
             self._add_inputs(summary.prediction)
-        self._layout.addWidget(_text(RESEARCH_ONLY))
-        self._layout.addStretch(1)
+        self._add_gap()
+        self._add_wide(_text(RESEARCH_ONLY))
+        self._grid.setRowStretch(self._grid.rowCount(), 1)
 
     def _add_header(self) -> None:
         summary, prediction = self._summary, self._summary.prediction
@@ -53,81 +58,64 @@ class ResultView(QWidget):
             call = "Interrupted: run the same request again to resume it."
         else:
             call = f"{prediction.label}  {max(prediction.call.probabilities):.1%}"
-        title = _text(call)
-        font = title.font()
-        font.setPointSizeF(font.pointSizeF() * 1.4)
-        font.setBold(True)
-        title.setFont(font)
-        self._layout.addWidget(title)
+        self._add_wide(_bold(_text(call), 1.4))
         words = [summary.slide_name, summary.patient, f"model {summary.bundle_name}"]
-        self._layout.addWidget(_text(", ".join(word for word in words if word)))
+        self._add_wide(_text(", ".join(word for word in words if word)))
         if summary.is_demo:
-            self._layout.addWidget(_text(f"⚠ {DEMO_CAUTION}"))
+            self._add_wide(_text(f"⚠ {DEMO_CAUTION}"))
 
-    def _section(self, title: str) -> QGridLayout:
-        line = QFrame(self)
-        line.setFrameShape(QFrame.Shape.HLine)
-        line.setFrameShadow(QFrame.Shadow.Plain)
-        self._layout.addWidget(line)
-        heading = _text(title)
-        font = heading.font()
-        font.setBold(True)
-        heading.setFont(font)
-        self._layout.addWidget(heading)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
-        grid.setColumnStretch(1, 1)
-        self._layout.addLayout(grid)
-        return grid
+    def _add_wide(self, widget: QWidget) -> None:
+        self._grid.addWidget(widget, self._grid.rowCount(), 0, 1, 3)
+
+    def _add_gap(self) -> None:
+        self._grid.setRowMinimumHeight(self._grid.rowCount(), _GAP_PX)
+
+    def _add_heading(self, title: str) -> None:
+        self._add_gap()
+        self._add_wide(_bold(_text(title)))
+
+    def _add_bar(self, name: str, bar: QWidget, value: QWidget) -> None:
+        row = self._grid.rowCount()
+        self._grid.addWidget(_label(name), row, 0)
+        self._grid.addWidget(bar, row, 1)
+        self._grid.addWidget(value, row, 2)
 
     def _add_probabilities(self, prediction: Prediction) -> None:
-        grid = self._section("Probability of each class")
+        self._add_heading("Probability of each class")
         values = zip(self._summary.classes, prediction.call.probabilities, strict=True)
-        for row, (subtype, value) in enumerate(values):
+        for subtype, value in values:
             bar = StackedBar(self)
             bar.setParts([(value, subtype.color)])
             bar.setAccessibleName(f"{subtype.name} {value:.1%}")
-            grid.addWidget(_label(subtype.name), row, 0)
-            grid.addWidget(bar, row, 1)
-            grid.addWidget(_number(f"{value:.1%}"), row, 2)
+            self._add_bar(subtype.name, bar, _number(f"{value:.1%}"))
 
     def _add_subsets(self, prediction: Prediction) -> None:
         rows = subset_rows(prediction)
         if len(rows) < 2:
             return
-        grid = self._section("The same call from less data")
+        self._add_heading("The same call from less data")
         colors = [subtype.color for subtype in self._summary.classes]
-        for row, entry in enumerate(rows):
+        for entry in rows:
+            values = list(zip(prediction.classes, entry.probabilities, strict=True))
+            exact = "\n".join(f"{name}: {value:.4f}" for name, value in values)
             bar = StackedBar(self)
             bar.setParts(list(zip(entry.probabilities, colors, strict=True)))
-            exact = "\n".join(
-                f"{name}: {value:.4f}"
-                for name, value in zip(
-                    prediction.classes, entry.probabilities, strict=True
-                )
-            )
             bar.setToolTip(exact)
             bar.setAccessibleName(f"{entry.text}: {exact}")
             called = _number(f"{entry.label} {max(entry.probabilities):.1%}")
             if entry.label != prediction.label:
-                font = called.font()
-                font.setBold(True)
-                called.setFont(font)
-                called.setToolTip("The call changes.")
-            grid.addWidget(_label(entry.text), row, 0)
-            grid.addWidget(bar, row, 1)
-            grid.addWidget(called, row, 2)
+                _bold(called).setToolTip("The call changes.")
+            self._add_bar(entry.text, bar, called)
 
     def _add_shares(self, prediction: Prediction) -> None:
         rows = share_rows(prediction)
         if len(rows) < 2:
             return
-        grid = self._section(f"What speaks for {prediction.label} (logits)")
+        self._add_heading(f"What speaks for {prediction.label} (logits)")
         index = prediction.classes.index(prediction.label)
         color = self._summary.classes[index].color
         limit = max(abs(value) for _, value in rows)
-        for row, (name, value) in enumerate(rows):
+        for name, value in rows:
             bar = SignedBar(self)
             bar.setValue(value, limit, color if value >= 0 else _AGAINST)
             bar.setToolTip(
@@ -135,21 +123,27 @@ class ResultView(QWidget):
                 "mean of the others"
             )
             bar.setAccessibleName(f"{name} {value:+.2f}")
-            grid.addWidget(_label(name), row, 0)
-            grid.addWidget(bar, row, 1)
-            grid.addWidget(_number(f"{value:+.2f}"), row, 2)
+            self._add_bar(name, bar, _number(f"{value:+.2f}"))
 
     def _add_inputs(self, prediction: Prediction) -> None:
-        grid = self._section("Data used")
+        self._add_heading("Data used")
         rows = [("image", patches_text(prediction))]
         rows += [
             (NAMES.get(report.modality, report.modality), report_text(report))
             for report in prediction.modalities
         ]
-        for row, (name, text) in enumerate(rows):
-            name_label = _label(name)
-            grid.addWidget(name_label, row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(_text(text), row, 1)
+        for name, text in rows:
+            row = self._grid.rowCount()
+            self._grid.addWidget(_label(name), row, 0, Qt.AlignmentFlag.AlignTop)
+            self._grid.addWidget(_text(text), row, 1, 1, 2)
+
+
+def _bold(label: QLabel, size: float = 1.0) -> QLabel:
+    font = label.font()
+    font.setPointSizeF(font.pointSizeF() * size)
+    font.setBold(True)
+    label.setFont(font)
+    return label
 
 
 def _text(text: str) -> QLabel:

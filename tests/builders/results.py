@@ -1,0 +1,121 @@
+"""Small stores, written by the real writer, with evidence that is known."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
+from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.core.records import (
+    Call,
+    ModalityReport,
+    PatchCounts,
+    Prediction,
+)
+from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
+from napari_mmsubtype.core.units import PixelSize
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.overlay import pyramid, stitch
+from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store import Result, open_result
+from napari_mmsubtype.results.store_writer import StoreWriter
+
+CLASSES = (LUMINAL, BASAL_HER2)
+SLIDE_SHAPE = (512, 768)
+MPP = 0.5
+
+
+def make_prediction(
+    modalities: tuple[str, ...] = ("image", "rna", "clinical"),
+    *,
+    patches: PatchCounts | None = None,
+) -> Prediction:
+    """A Luminal call of 0.8 that the image alone would not have made."""
+    present = ordered(Modality(name) for name in modalities)
+
+    def call(subset: tuple[Modality, ...]) -> Call:
+        luminal = 0.8 if Modality.RNA in subset else 0.3
+        return Call(
+            tuple(str(m) for m in subset),
+            (float(np.log(luminal)), float(np.log(1 - luminal))),
+            (luminal, 1 - luminal),
+        )
+
+    reports = [
+        ModalityReport(
+            "rna", True, "", "TCGA-E2-A14V-01", "z-score", 180, 200, 0.9, ("ESR1",)
+        ),
+        ModalityReport(
+            "clinical", False, "2 of 12 features found, at least 6 are needed"
+        ),
+    ]
+    return Prediction(
+        classes=("Luminal", "Basal/HER2"),
+        call=call(present),
+        subsets={subset_key(subset): call(subset) for subset in subsets(present)},
+        shapley={
+            str(m): ((1.5, -0.5) if m is Modality.RNA else (-0.4, 0.4)) for m in present
+        },
+        bias=(0.1, -0.1),
+        patches=patches or PatchCounts(total=24, tissue=20, done=19, unreadable=1),
+        modalities=tuple(r for r in reports if r.modality in modalities),
+    )
+
+
+def make_result(
+    folder: Path,
+    *,
+    slide: str = "missing.svs",
+    complete: bool = True,
+    stride_px: int = 128,
+    unreadable: int = 1,
+    synthetic: bool = True,
+    mpp_source: str = "vendor",
+) -> Result:
+    """Write a store of 4 x 6 patches (without overlap) whose left half is Luminal."""
+    spec = PatchSpec(size_px=128, mpp=MPP, stride_px=stride_px)
+    mask = np.ones((64, 96), bool)
+    mask[:16, :16] = False
+    grid = lay_grid(spec, SLIDE_SHAPE, PixelSize.square(MPP), (1.0,), mask)
+    n, cells = len(grid), 8
+    recipe = AnalyzeRecipe(slide=slide, patient="TCGA-E2-A14V", rna="rna.csv")
+    writer = StoreWriter.create(
+        folder / f"{Path(slide).stem.replace(':', '-')}{schema.SUFFIX}",
+        attributes={
+            "slide": {
+                "path": slide,
+                "name": Path(slide).stem,
+                "shape": list(SLIDE_SHAPE),
+                "mpp": [MPP, MPP],
+                "mpp_source": mpp_source,
+            },
+            "recipe": recipe.to_dict(),
+            "plan_digest": "0",
+            "classes": [asdict(subtype) for subtype in CLASSES],
+            "bundle": {"name": "demo", "synthetic": synthetic},
+            "exact": True,
+            "provenance": {},
+        },
+        grid=grid,
+        tissue=mask,
+        embedding_size=4,
+        classes=len(CLASSES),
+        cells=(cells, cells),
+    )
+    status = np.full(n, PatchStatus.DONE, np.uint8)
+    status[n - unreadable :] = PatchStatus.UNREADABLE
+    done = status == PatchStatus.DONE
+    sign = np.where(grid.cell[:, 1] < grid.shape[1] / 2, 1.0, -1.0) * done
+    evidence = np.stack([sign, -sign], axis=1).astype(np.float32) / n
+    spread = evidence[:, :, None, None] / cells**2 * np.ones((1, 1, cells, cells))
+    writer.write_patches(0, status, np.zeros((n, 4), np.float32), spread)
+    if complete:
+        writer.write_fusion((done / max(done.sum(), 1)).astype(np.float32), evidence)
+        writer.write_map(pyramid(stitch(grid, spread.astype(np.float32))))
+        counts = PatchCounts(grid.positions, n, int(done.sum()), int((~done).sum()))
+        writer.finish(make_prediction(patches=counts), {})
+    return open_result(writer.path)
