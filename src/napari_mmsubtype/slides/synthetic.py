@@ -60,7 +60,7 @@ _EOSIN = (0.105, 0.940, 0.330)
 _HAEMATOXYLIN_STRENGTH = 1.25
 _EOSIN_STRENGTH = 0.84
 _GLASS = (244.0, 243.0, 246.0)
-_SPECKLE = 7.0  # grey levels, where nuclei are too small to draw
+_SPECKLE = 11.0  # grey levels, where nuclei are too small to draw
 _CALIBRATION_PX = 224
 
 

@@ -240,7 +240,7 @@ def nucleoli(style: NucleusStyle, nuclei: Blobs) -> Blobs:
 
 
 GLAND_PITCH_PX = 104.0
-GLAND_REACH_PX = 72
+GLAND_REACH_PX = 98
 
 
 def glands(seed: int, box_px: tuple[float, float, float, float]) -> Blobs:

@@ -280,7 +280,7 @@ def _materials(
     if nuclei.any():
         if tissue.downsample > 1:
             # Averaging light over a pixel is brighter than averaging density.
-            nuclei = nuclei * f(0.88)
+            nuclei = nuclei * f(0.91)
         fine = grain(2, rows, cols)
         chromatin = np.clip(
             1 + f(0.12) * fine + f(0.08) * grain(4, rows, cols, 3), 0, 2
