@@ -1,0 +1,97 @@
+"""``napari-mmsubtype analyze``: slide and tables in, call and store out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+
+
+def analyze_command(  # numpydoc ignore=PR01
+    slide: Annotated[
+        str, typer.Argument(help="Slide file or folder, or a synthetic: address.")
+    ],
+    *,
+    bundle: Annotated[
+        str, typer.Option(help="'demo', or the folder or zip of a model.")
+    ] = "demo",
+    rna: Annotated[
+        str | None, typer.Option(help="RNA table (CSV or TSV, .gz too).")
+    ] = None,
+    methylation: Annotated[
+        str | None, typer.Option(help="Methylation table (beta values).")
+    ] = None,
+    clinical: Annotated[str | None, typer.Option(help="Clinical table.")] = None,
+    patient: Annotated[
+        str | None, typer.Option(help="Patient to look up in the tables.")
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="Microns per pixel, where the slide does not say."),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Pixels between patches; default: the model's.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Patches per batch; default: what suits."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for the store; default: this folder.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as JSON.")
+    ] = False,
+) -> None:
+    """Analyse one patient; the same request again resumes or shows its store."""
+    recipe = AnalyzeRecipe(
+        slide=_located(slide),
+        bundle=bundle if bundle == "demo" else _located(bundle),
+        patient=patient,
+        rna=rna and _located(rna),
+        methylation=methylation and _located(methylation),
+        clinical=clinical and _located(clinical),
+        mpp=mpp,
+        stride_px=stride,
+        device=device,
+        batch_size=batch_size,
+        out=_located(out or "."),
+    )
+    analyze_and_print(recipe, as_json=as_json)
+
+
+def analyze_and_print(recipe: AnalyzeRecipe, *, as_json: bool) -> None:
+    """Run a recipe with progress on stderr and print the outcome to stdout.
+
+    Parameters
+    ----------
+    recipe : AnalyzeRecipe
+        The request.
+    as_json : bool
+        Print JSON and nothing else.
+    """
+    from napari_mmsubtype.cli.progress_line import ProgressLine
+    from napari_mmsubtype.cli.report import result_record, result_text, to_json
+
+    with ProgressLine() as progress:
+        # torch takes seconds to import: help and mistakes in the options do not wait.
+        from napari_mmsubtype.workflows import analyze, jobs
+
+        result = jobs.run_job(analyze.analyze_job(recipe), progress)
+    typer.echo(to_json(result_record(result)) if as_json else result_text(result))
+
+
+def _located(path: str) -> str:
+    """Make a path independent of the folder the command was run in.
+
+    The recipe is kept in the store and replayed from elsewhere.
+    """
+    if path.startswith("synthetic:"):
+        return path
+    return str(Path(path).expanduser().absolute())

@@ -1,0 +1,82 @@
+"""``napari-mmsubtype info``: what a slide or a result holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def info_command(  # numpydoc ignore=PR01
+    slide: Annotated[
+        str, typer.Argument(help="Slide, synthetic: address, or store of a result.")
+    ],
+    *,
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="Microns per pixel, where the slide does not say."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the facts as JSON.")
+    ] = False,
+) -> None:
+    """Show the levels, pixel size and origin of a slide, or a result again."""
+    from napari_mmsubtype.cli.report import result_record, result_text, to_json
+
+    if slide.rstrip("/\\").endswith(".mmsubtype.zarr") and Path(slide).is_dir():
+        from napari_mmsubtype.results.store import open_result
+
+        result = open_result(slide)
+        typer.echo(to_json(result_record(result)) if as_json else result_text(result))
+        return
+    from napari_mmsubtype.slides.registry import open_slide
+
+    with open_slide(slide, mpp=mpp) as opened:
+        facts = opened.info()
+    typer.echo(to_json(facts) if as_json else facts_text(facts))
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """Lay out the facts about a slide, one per line.
+
+    Parameters
+    ----------
+    facts : mapping
+        As `Slide.info` gives them.
+
+    Returns
+    -------
+    str
+        Names on the left; lists below one another.
+    """
+    lines = []
+    for name, value in facts.items():
+        words = _words(value)
+        label = name.replace("_", " ")
+        lines += [
+            f"{label if i == 0 else '':<20} {word}" for i, word in enumerate(words)
+        ]
+    if facts.get("mpp") is None:
+        lines.append("No pixel size: give --mpp 0.25 (40x) or --mpp 0.5 (20x).")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _words(value: Any) -> list[str]:
+    """Write a value as the lines it takes."""
+    if value is None or value == []:
+        return ["-"]
+    if isinstance(value, Mapping):
+        return [", ".join(f"{key} {_short(item)}" for key, item in value.items())]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if any(isinstance(item, Mapping) for item in value):
+            return [word for item in value for word in _words(item)]
+        return [", ".join(_short(item) for item in value)]
+    return [_short(value)]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

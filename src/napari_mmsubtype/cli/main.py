@@ -1,0 +1,159 @@
+"""Turn a command line into a run, and its outcome into an exit code."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from napari_mmsubtype import __version__
+from napari_mmsubtype.cli.analyze import analyze_command
+from napari_mmsubtype.cli.demo import demo_command
+from napari_mmsubtype.cli.info import info_command
+from napari_mmsubtype.cli.run import run_command
+from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
+
+DONE = 0
+INTERNAL_ERROR = 1
+BAD_INPUT = 2
+CANCELLED = 130
+
+# What a user can mend without a programmer: rights, a full or a read-only disk.
+_USERS_FAULT = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.ENAMETOOLONG,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
+
+app = typer.Typer(
+    name="napari-mmsubtype",
+    help="Classify one patient's cancer subtype from slide and omics. "
+    "Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("analyze")(analyze_command)
+app.command("info")(info_command)
+app.command("run")(run_command)
+app.command("demo")(demo_command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"napari-mmsubtype {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and debug messages.")
+    ] = False,
+) -> None:
+    # `main` takes --debug wherever it stands; it is declared here for the help text.
+    del version, debug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after the program's name; None takes those of this process.
+
+    Returns
+    -------
+    int
+        0 done, 2 bad input (one message on stderr), 130 cancelled, 1 internal error.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = [word for word in given if word != "--debug"]
+    debug = len(words) < len(given)
+    _set_up_messages(debug=debug)
+    # With nothing to do, the help is the answer and not a fault.
+    return _outcome(words or ["--help"], debug=debug)
+
+
+def _outcome(words: list[str], *, debug: bool) -> int:
+    try:
+        app(words, prog_name="napari-mmsubtype")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE
+    except (JobCancelled, KeyboardInterrupt) as err:
+        return _fail(str(err) or "stopped by the user", CANCELLED, debug=debug)
+    except MMSubtypeError as err:
+        return _fail(_with_notes(err), BAD_INPUT, debug=debug)
+    except OSError as err:
+        if err.errno in _USERS_FAULT:
+            return _fail(_about_disk(err), BAD_INPUT, debug=debug)
+        return _internal(err, debug=debug)
+    except Exception as err:  # noqa: BLE001 - the outermost edge: nothing may pass
+        return _internal(err, debug=debug)
+    return DONE
+
+
+def _about_disk(err: OSError) -> str:
+    place = f"use {str(err.filename)!r}" if err.filename else "read or write"
+    return (
+        f"cannot {place}: {err.strerror}; mend its rights or free space there, or give "
+        "another folder with --out"
+    )
+
+
+def _internal(err: Exception, *, debug: bool) -> int:
+    kind, text = type(err).__name__, str(err).partition("\n")[0]
+    message = f"internal error: {kind}: {text} (add --debug for the traceback)"
+    return _fail(message, INTERNAL_ERROR, debug=debug)
+
+
+def _fail(message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc(file=sys.stderr)
+    word = "cancelled" if code == CANCELLED else "error"
+    print(f"{word}: {message}", file=sys.stderr)
+    return code
+
+
+def _with_notes(err: BaseException) -> str:
+    """Join a message with what was noted about it, for example backends tried."""
+    return "\n  ".join([str(err), *getattr(err, "__notes__", [])])
+
+
+def _set_up_messages(*, debug: bool) -> None:
+    """Send warnings and log records to stderr, one line each."""
+    warnings.showwarning = _print_warning
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    if debug:
+        logging.getLogger("napari_mmsubtype").setLevel(logging.DEBUG)
+    # Tables and probabilities hold names in any script; a pipe may be set to ASCII.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    text = " ".join(str(message).split())
+    print(f"warning: {text}", file=sys.stderr)

@@ -1,0 +1,155 @@
+"""Write a result as a record for programs and as text for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
+    from napari_mmsubtype.results.store import Result
+
+_RESEARCH = "Research use only: not for diagnosis."
+_SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """Describe a result in plain JSON types.
+
+    Parameters
+    ----------
+    result : Result
+        Complete or interrupted.
+
+    Returns
+    -------
+    dict
+        ``status``, ``store``, ``slide`` and ``bundle``; where complete also ``label``
+        and ``classes``, lists in the order of ``classes`` (``probabilities``,
+        ``logits``, those of every subset, the ``shapley`` shares), ``modalities`` and
+        ``patches``.
+    """
+    record: dict[str, Any] = {
+        "status": result.status,
+        "store": str(result.path.absolute()),
+        "slide": result.slide_path,
+        "bundle": result.bundle_name,
+        "classes": [subtype.name for subtype in result.classes],
+    }
+    prediction = result.prediction
+    if prediction is None:
+        return record
+    return {
+        "label": prediction.label,
+        "classes": list(prediction.classes),
+        "probabilities": list(prediction.call.probabilities),
+        "logits": list(prediction.call.logits),
+        "subsets": {
+            key: {
+                "modalities": list(call.modalities),
+                "probabilities": list(call.probabilities),
+                "logits": list(call.logits),
+            }
+            for key, call in prediction.subsets.items()
+        },
+        "shapley": {key: list(share) for key, share in prediction.shapley.items()},
+        "bias": list(prediction.bias),
+        "modalities": [asdict(report) for report in prediction.modalities],
+        "patches": asdict(prediction.patches),
+        **{key: record[key] for key in ("status", "store", "slide", "bundle")},
+    }
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """Write a record as JSON that every reader takes.
+
+    Parameters
+    ----------
+    record : mapping
+        Plain JSON types.
+
+    Returns
+    -------
+    str
+        Indented; numbers that JSON lacks (NaN, infinity) are refused.
+    """
+    return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def result_text(result: Result) -> str:
+    """Describe a result for a terminal.
+
+    Parameters
+    ----------
+    result : Result
+        Complete or interrupted.
+
+    Returns
+    -------
+    str
+        The call, the same call from every subset of the modalities, what became of
+        tables and patches, and where the store is.
+    """
+    prediction = result.prediction
+    store = f"store        {result.path.absolute()}"
+    if prediction is None:
+        return f"{result.slide_name}: interrupted; run it again to resume\n{store}"
+    best = max(prediction.call.probabilities)
+    lines = [
+        f"{result.slide_name}: {prediction.label} ({best:.1%}), model "
+        f"{result.bundle_name}",
+        "",
+        *_calls(prediction),
+        "",
+        *(_table_line(report) for report in prediction.modalities),
+        _patch_line(prediction),
+        store,
+        "",
+        _RESEARCH,
+    ]
+    if result.is_demo and not result.slide_path.startswith("synthetic:"):
+        lines.append(_SYNTHETIC)
+    return "\n".join(lines)
+
+
+def _calls(prediction: Prediction) -> list[str]:
+    """Lay out the fused call and the call from each smaller set of modalities."""
+    titles = ["made from", *prediction.classes]
+
+    def row(call: Call) -> list[str]:
+        name = " + ".join(call.modalities)
+        return [name, *(f"{value:.3f}" for value in call.probabilities)]
+
+    rows = [titles, *(row(call) for call in prediction.subsets.values())]
+    widths = [max(len(line[i]) for line in rows) for i in range(len(titles))]
+    return [
+        "  ".join(
+            word.ljust(width) if i == 0 else word.rjust(width)
+            for i, (word, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in rows
+    ]
+
+
+def _table_line(report: ModalityReport) -> str:
+    name = f"{report.modality:<12} "
+    if not report.used:
+        return f"{name}not used: {report.reason or 'no reason recorded'}"
+    parts = [f"{report.matched} of {report.expected} features"]
+    if report.sample:
+        parts.insert(0, f"sample {report.sample}")
+    if report.unit:
+        parts.append(report.unit)
+    return name + "; ".join([", ".join(parts), *report.notes])
+
+
+def _patch_line(prediction: Prediction) -> str:
+    counts = prediction.patches
+    lost = f", {counts.unreadable} unreadable" if counts.unreadable else ""
+    return (
+        f"patches      {counts.done} analysed{lost}; {counts.tissue} on tissue of "
+        f"{counts.total} on the slide"
+    )

@@ -1,0 +1,65 @@
+import json
+
+from builders.stores import complete_store
+from napari_mmsubtype.cli.info import facts_text
+from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
+
+SLIDE = "synthetic:seed=1,size=1024"
+
+
+def test_facts_are_aligned_lines():
+    text = facts_text(
+        {
+            "name": "a",
+            "mpp": [0.25, 0.25],
+            "levels": [
+                {"height": 8, "width": 6, "downsample": 1.0, "stored": True},
+                {"height": 4, "width": 3, "downsample": 2.0, "stored": False},
+            ],
+            "associated": [],
+        }
+    )
+    assert text.splitlines() == [
+        "name                 a",
+        "mpp                  0.25, 0.25",
+        "levels               height 8, width 6, downsample 1, stored yes",
+        "                     height 4, width 3, downsample 2, stored no",
+        "associated           -",
+    ]
+
+
+def test_missing_pixel_size_comes_with_what_to_do():
+    assert "--mpp 0.25" in facts_text({"name": "a", "mpp": None})
+
+
+def test_info_as_json(capsys):
+    assert main(["info", SLIDE, "--json"]) == DONE
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["mpp"] == [0.5, 0.5]
+    assert (facts["levels"][0]["height"], facts["levels"][0]["width"]) == (1024, 1024)
+
+
+def test_given_pixel_size_wins(capsys):
+    assert main(["info", SLIDE, "--mpp", "0.25", "--json"]) == DONE
+    assert json.loads(capsys.readouterr().out)["mpp"] == [0.25, 0.25]
+
+
+def test_info_as_text(capsys):
+    assert main(["info", SLIDE]) == DONE
+    assert "synthetic" in capsys.readouterr().out
+
+
+def test_info_on_a_store_tells_the_result(tmp_path, capsys):
+    complete_store(tmp_path)
+    store = tmp_path / "slide.mmsubtype.zarr"
+    assert main(["info", str(store), "--json"]) == DONE
+    assert json.loads(capsys.readouterr().out)["status"] == "complete"
+
+
+def test_missing_slide_is_bad_input(tmp_path, capsys):
+    path = tmp_path / "absent.svs"
+    assert main(["info", str(path), "--json"]) == BAD_INPUT
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "absent.svs" in captured.err
+    assert "Traceback" not in captured.err

@@ -1,0 +1,158 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from napari_mmsubtype import __version__
+from napari_mmsubtype.cli import main as main_module
+from napari_mmsubtype.cli.main import BAD_INPUT, CANCELLED, DONE, INTERNAL_ERROR, main
+from napari_mmsubtype.errors import JobCancelled, SlideOpenError
+
+
+@pytest.fixture
+def app_raising(monkeypatch):
+    """Make whatever command is given end with an exception."""
+
+    def use(error):
+        def app(*_args, **_kwargs):
+            raise error
+
+        monkeypatch.setattr(main_module, "app", app)
+
+    return use
+
+
+@pytest.fixture(autouse=True)
+def _warnings_as_before(monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def test_without_arguments_the_help_is_shown(capsys):
+    assert main([]) == DONE
+    shown = capsys.readouterr().out
+    for command in ("analyze", "info", "run", "demo"):
+        assert command in shown
+
+
+@pytest.mark.parametrize("command", ["analyze", "info", "run", "demo"])
+def test_every_command_has_help(command, capsys):
+    assert main([command, "--help"]) == DONE
+    assert "--json" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == DONE
+    assert capsys.readouterr().out.strip() == f"napari-mmsubtype {__version__}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["analyze"],
+        ["analyze", "a.svs", "--nonsense"],
+        ["analyze", "a.svs", "--mpp", "half"],
+    ],
+)
+def test_usage_errors_are_bad_input(words, capsys):
+    assert main(words) == BAD_INPUT
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert captured.err
+
+
+def test_bad_request_gives_one_line_and_no_traceback(capsys):
+    assert main(["analyze", "a.svs", "--rna", "t.csv"]) == BAD_INPUT
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert "patient" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_what_was_tried_is_listed_under_the_message(app_raising, capsys):
+    error = SlideOpenError("no backend can open 'a.svs'")
+    error.add_note("tifffile: not a TIFF file")
+    app_raising(error)
+    assert main(["info", "a.svs"]) == BAD_INPUT
+    assert capsys.readouterr().err == (
+        "error: no backend can open 'a.svs'\n  tifffile: not a TIFF file\n"
+    )
+
+
+@pytest.mark.parametrize("error", [JobCancelled("stopped"), KeyboardInterrupt()])
+def test_cancelling_is_130(error, app_raising, capsys):
+    app_raising(error)
+    assert main(["demo"]) == CANCELLED
+    assert capsys.readouterr().err.startswith("cancelled: stopped")
+
+
+def test_a_full_disk_is_the_users_to_mend(app_raising, capsys):
+    app_raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/x"))
+    assert main(["demo"]) == BAD_INPUT
+    message = capsys.readouterr().err
+    assert "'/out/x'" in message
+    assert os.strerror(errno.ENOSPC) in message
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("boom\nmore"), OSError("odd")])
+def test_internal_errors_say_how_to_learn_more(error, app_raising, capsys):
+    app_raising(error)
+    assert main(["demo"]) == INTERNAL_ERROR
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: internal error: {type(error).__name__}: ")
+    assert "--debug" in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--debug", "demo"], ["demo", "--debug"]])
+def test_debug_shows_the_traceback_wherever_it_stands(words, app_raising, capsys):
+    app_raising(ZeroDivisionError("boom"))
+    assert main(words) == INTERNAL_ERROR
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line_on_stderr(monkeypatch, capsys):
+    def app(*_args, **_kwargs):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("the pixel size\n is odd", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr(main_module, "app", app)
+    # catch_warnings restores showwarning only on leaving, so ours is in place.
+    assert main(["info", "a.svs"]) == DONE
+    captured = capsys.readouterr()
+    assert captured.err == "warning: the pixel size is odd\n"
+    assert captured.out == ""
+
+
+def test_help_loads_no_heavy_library():
+    script = (
+        "import json, sys\n"
+        "from napari_mmsubtype.cli.main import main\n"
+        "main(['analyze', '--help'])\n"
+        "heavy = ('torch', 'napari', 'zarr', 'pandas', 'qtpy', 'openslide')\n"
+        "sys.stderr.write(json.dumps([m for m in heavy if m in sys.modules]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stderr) == []
+
+
+def test_the_real_process_returns_the_code():
+    script = "import sys; from napari_mmsubtype.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "/does/not/exist.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == BAD_INPUT
+    assert done.stdout == ""
+    assert "/does/not/exist.yaml" in done.stderr

@@ -1,0 +1,66 @@
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from napari_mmsubtype.cli import progress_line
+from napari_mmsubtype.cli.progress_line import ProgressLine
+from napari_mmsubtype.core.progress import Progress
+
+
+def test_stages_are_lines_where_there_is_no_terminal(capsys):
+    with ProgressLine() as progress:
+        progress(Progress("open", message="opening"))
+        progress(Progress("patches", 1, 3, "10.0 patches/s"))
+        progress(Progress("patches", 2, 3, "11.0 patches/s"))
+        progress(Progress("patches", 3, 3, "12.0 patches/s"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    # The middle one came too soon after the first to be worth a line.
+    assert captured.err.splitlines() == [
+        "open opening",
+        "patches 1/3 10.0 patches/s",
+        "patches 3/3 12.0 patches/s",
+    ]
+
+
+def test_a_long_stage_speaks_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr(progress_line, "_LINE_EVERY_S", -1.0)
+    with ProgressLine() as progress:
+        for done in range(1, 4):
+            progress(Progress("patches", done, 9))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["patches 1/9", "patches 2/9", "patches 3/9"]
+
+
+def test_prints_of_libraries_do_not_reach_stdout(capsys):
+    with ProgressLine():
+        sys.stdout.write("downloading\n")
+    sys.stdout.write("outcome\n")
+    captured = capsys.readouterr()
+    assert captured.out == "outcome\n"
+    assert captured.err == "downloading\n"
+
+
+def test_stdout_returns_after_an_error(capsys):
+    with pytest.raises(ZeroDivisionError), ProgressLine():
+        raise ZeroDivisionError
+    sys.stdout.write("here\n")
+    assert capsys.readouterr().out == "here\n"
+
+
+def test_a_terminal_gets_one_bar_with_rate_and_count(monkeypatch):
+    screen = io.StringIO()
+
+    def console(**_kwargs):
+        return Console(file=screen, force_terminal=True, width=120, color_system=None)
+
+    monkeypatch.setattr(progress_line, "Console", console)
+    with ProgressLine() as progress:
+        progress(Progress("open"))
+        progress(Progress("patches", 4, 8, "12.0 patches/s, [2 s] left"))
+        progress._bar.refresh()
+    shown = screen.getvalue()
+    assert "4/8" in shown
+    assert "12.0 patches/s, [2 s] left" in shown

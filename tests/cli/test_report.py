@@ -1,0 +1,71 @@
+import json
+
+import pytest
+
+from builders.stores import begin_store, complete_store
+from napari_mmsubtype.cli.report import result_record, result_text, to_json
+from napari_mmsubtype.results.store import open_result
+
+
+@pytest.fixture
+def result(tmp_path):
+    complete_store(tmp_path)
+    return open_result(tmp_path / "slide.mmsubtype.zarr")
+
+
+def test_record_survives_json_and_has_every_key(result):
+    record = json.loads(to_json(result_record(result)))
+    assert {
+        "label",
+        "classes",
+        "probabilities",
+        "logits",
+        "subsets",
+        "shapley",
+        "modalities",
+        "patches",
+        "store",
+        "status",
+    } <= set(record)
+    assert record["status"] == "complete"
+    assert record["label"] in record["classes"]
+    assert sum(record["probabilities"]) == pytest.approx(1)
+    assert record["subsets"]["image"]["modalities"] == ["image"]
+    counts = record["patches"]
+    assert counts["done"] + counts["unreadable"] == counts["tissue"]
+
+
+def test_label_is_the_most_probable_class(result):
+    record = result_record(result)
+    best = record["classes"].index(record["label"])
+    assert record["probabilities"][best] == max(record["probabilities"])
+
+
+def test_json_refuses_numbers_that_are_none():
+    with pytest.raises(ValueError, match="JSON"):
+        to_json({"value": float("nan")})
+
+
+def test_text_says_call_subsets_tables_patches_and_store(result):
+    text = result_text(result)
+    prediction = result.prediction
+    assert prediction.label in text.splitlines()[0]
+    assert f"{max(prediction.call.probabilities):.1%}" in text
+    assert f"{prediction.call.probabilities[0]:.3f}" in text
+    assert "not used: too few genes" in text
+    assert f"{prediction.patches.done} analysed" in text
+    assert str(result.path) in text
+    assert "Research use only" in text
+
+
+def test_text_warns_when_the_demo_model_met_real_tissue(result):
+    assert result.is_demo
+    assert "knows only synthetic tissue" in result_text(result)
+
+
+def test_interrupted_result_is_told_as_such(tmp_path):
+    begin_store(tmp_path)
+    result = open_result(tmp_path / "slide.mmsubtype.zarr")
+    assert result_record(result)["status"] == "partial"
+    assert "label" not in result_record(result)
+    assert "interrupted" in result_text(result)
