@@ -61,7 +61,7 @@ class SlideBackend(Protocol):
 
     @property
     def pixel_size(self) -> PixelSize | None:
-        """Microns per level-0 pixel as the file tells, believable or not."""
+        """Size of a level-0 pixel in microns as the file tells, believable or not."""
 
     @property
     def mpp_source(self) -> MppSource:
@@ -81,7 +81,7 @@ class SlideBackend(Protocol):
 
     @property
     def associated_names(self) -> tuple[str, ...]:
-        """Names of the further images of the file: label, macro, thumbnail."""
+        """Label, macro and thumbnail images of the file, by name."""
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         """Decode one tile of a stored level.

@@ -82,9 +82,8 @@ class OmeZarrBackend:
         self.compression = ", ".join(
             type(codec).__name__.lower() for codec in self._arrays[0].compressors
         )
-        version = image.get("version") or group.attrs.asdict().get("ome", {}).get(
-            "version", ""
-        )
+        attributes: dict[str, Any] = dict(group.attrs.asdict())
+        version = attributes.get("ome", image).get("version", "")
         self.properties = {"ome.version": str(version), "ome.axes": "".join(self._axes)}
         self.associated_names: tuple[str, ...] = ()
 
@@ -142,7 +141,7 @@ class OmeZarrBackend:
         self._store.close()
 
     def _check(self, array: zarr.Array[Any]) -> None:
-        """Refuse stacks, channels that are no RGB, and other types than 8 or 16 bits."""
+        """Refuse stacks, channels that are no RGB, and odd sample types."""
         if len(array.shape) != len(self._axes) or not set("yx") <= set(self._axes):
             msg = f"axes {self._axes} do not describe an array of shape {array.shape}"
             raise BackendRefusal(msg)
@@ -207,7 +206,7 @@ def _open_store(path: Path) -> LocalStore | ZipStore:
 
 def _image_group(group: zarr.Group) -> zarr.Group:
     """Step into the first image of a bioformats2raw collection."""
-    attributes = group.attrs.asdict()
+    attributes: dict[str, Any] = dict(group.attrs.asdict())
     attributes = attributes.get("ome", attributes)
     if "multiscales" in attributes or "bioformats2raw.layout" not in attributes:
         return group

@@ -27,10 +27,27 @@ BACKENDS = {
 SYNTHETIC_BACKEND = "napari_mmsubtype.slides.synthetic_backend:SyntheticBackend"
 
 SLIDE_SUFFIXES = frozenset(
-    (
-        ".svs .tif .tiff .btf .tf8 .ndpi .scn .mrxs .bif .vms .vmu .svslide .czi .dcm "
-        ".vsi .png .jpg .jpeg .webp .bmp"
-    ).split()
+    {
+        ".svs",
+        ".tif",
+        ".tiff",
+        ".btf",
+        ".tf8",
+        ".ndpi",
+        ".scn",
+        ".mrxs",
+        ".bif",
+        ".vms",
+        ".vmu",
+        ".svslide",
+        ".dcm",
+        ".vsi",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".webp",
+        ".bmp",
+    }
 )
 """Endings of files that some backend reads."""
 
@@ -81,7 +98,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
             tried.append((name, str(err)))
         except SlideOpenError:
             raise
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 - kept and reported below
             # A damaged file can fail inside a library in any way; the next backend may
             # still read it, and the reason is kept for the message.
             tried.append((name, f"{type(err).__name__}: {err}"))

@@ -122,7 +122,7 @@ class Slide:
 
     @property
     def associated(self) -> Mapping[str, Callable[[], NDArray[np.uint8]]]:
-        """Readers of the label, macro and thumbnail images, by name."""
+        """Lazy readers of the label, macro and thumbnail images, by name."""
         names = self._backend.associated_names
         return {name: partial(self.read_associated, name) for name in names}
 

@@ -1,0 +1,253 @@
+"""Where the tissue of a slide lies."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_mmsubtype.core.units import PixelSize
+from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.slides.area_resize import resize_area
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.slides.slide import Slide
+
+logger = logging.getLogger(__name__)
+
+THRESHOLD_RANGE = (0.05, 0.20)
+"""Glass stays below the lower saturation, stained tissue mostly above the upper."""
+
+GLASS_SATURATION = (0.07, 0.15)
+"""A class that is paler on average may be glass; up to the second only if tinted
+evenly."""
+
+EVEN_TINT = 8.0
+"""Distance of tinted glass from tissue, in standard deviations of the glass."""
+
+DARK_LEVEL = 64
+"""Darker pixels than this have no meaningful saturation."""
+
+MEDIAN_UM = 40.0
+CLOSING_UM = 32.0
+SMALL_UM2 = 20_000.0
+"""Pieces and holes below this area (about 140 um squared) are dropped and filled."""
+
+SMALL_SHARE = 0.02
+"""In a small region, pieces and holes are small relative to the image instead."""
+
+LARGEST_MASK_PX = 3200
+"""Longest side of a mask; a very large slide gets coarser pixels instead."""
+
+BLOCK_PX = 256
+SMALLEST_BLOCK_PX = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TissueMask:
+    """Tissue over the whole slide.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (y, x)
+        True on tissue; covers the slide exactly.
+    pixel_size : PixelSize
+        Microns per pixel of the mask.
+    threshold : float
+        Saturation, 0 to 1, above which a pixel counts as tissue.
+    """
+
+    mask: NDArray[np.bool_]
+    pixel_size: PixelSize
+    threshold: float
+
+
+def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
+    """Find stained tissue by its saturation.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide with known pixel size.
+    mpp : float, default: 8.0
+        Microns per pixel of the mask, met up to rounding; coarser where the mask
+        would be longer than `LARGEST_MASK_PX`.
+
+    Returns
+    -------
+    TissueMask
+        All False where the slide is blank. What cannot be read counts as tissue, so
+        that patches there are tried and reported and not passed over in silence.
+
+    Raises
+    ------
+    MissingPixelSizeError
+        If the pixel size of the slide is unknown.
+
+    Notes
+    -----
+    Otsu's threshold on HSV saturation, kept within `THRESHOLD_RANGE`. A region that is
+    tissue throughout has no glass to find, so where Otsu's paler class is too colorful
+    for glass, everything above the lower bound is tissue. Then median, closing, and
+    removal of small pieces and holes. The slide is read block by block from the
+    coarsest level that is fine enough; memory does not grow with its size.
+
+    References
+    ----------
+    .. [1] Otsu, "A threshold selection method from gray-level histograms", IEEE
+       Transactions on Systems, Man, and Cybernetics 9(1), 1979.
+    """
+    size = slide.require_pixel_size()
+    height, width = slide.levels[0].shape
+    mpp = max(mpp, max(height * size.y, width * size.x) / LARGEST_MASK_PX)
+    shape = (
+        max(round(height * size.y / mpp), 1),
+        max(round(width * size.x / mpp), 1),
+    )
+    pixel_size = PixelSize(height * size.y / shape[0], width * size.x / shape[1])
+    saturation, unread = _read_saturation(slide, shape)
+    threshold = choose_threshold(saturation[~unread])
+    side = 2 * max(round(MEDIAN_UM / pixel_size.mean / 2), 1) + 1
+    # The median lies above the threshold where most of its window does: this is the
+    # median filter, at the cost of a box filter.
+    share = ndimage.uniform_filter(
+        (saturation > threshold).astype(np.float32), side, mode="nearest"
+    )
+    mask = _clean((share > 0.5) | unread, pixel_size)
+    return TissueMask(mask | unread, pixel_size, threshold)
+
+
+def choose_threshold(saturation: NDArray[np.floating]) -> float:
+    """Choose the saturation that divides glass from tissue.
+
+    Parameters
+    ----------
+    saturation : ndarray of float
+        Saturation of the slide's pixels, 0 to 1.
+
+    Returns
+    -------
+    float
+        Otsu's threshold within `THRESHOLD_RANGE`, its lower bound where there is no
+        glass or nothing to divide.
+    """
+    low, high = THRESHOLD_RANGE
+    values = saturation[np.isfinite(saturation)]
+    counts, edges = np.histogram(values, bins=256, range=(0.0, 1.0))
+    center = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = counts.sum() - below
+    inner = np.cumsum(counts * center)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = inner[:-1] / below - (inner[-1] - inner[:-1]) / above
+        between = np.where((below > 0) & (above > 0), below * above * gap**2, -1.0)
+    best = int(np.argmax(between))
+    if between[best] <= 0:
+        return low
+    pale, strong = values[values <= edges[best + 1]], values[values > edges[best + 1]]
+    pale_mean, even_limit = pale.mean(), EVEN_TINT * pale.std()
+    certain, tinted = GLASS_SATURATION
+    is_even = pale_mean <= tinted and strong.mean() - pale_mean > even_limit
+    if pale_mean > certain and not is_even:
+        return low
+    lower = max(low, float(pale_mean) * 1.2) if is_even else low
+    return float(np.clip(edges[best + 1], lower, high))
+
+
+def _saturation(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Give the HSV saturation, damped where a pixel is nearly black."""
+    top = rgb.max(axis=2).astype(np.float32)
+    spread = top - rgb.min(axis=2)
+    share: NDArray[np.float32] = spread / np.maximum(top, np.float32(DARK_LEVEL))
+    return share
+
+
+def _read_saturation(
+    slide: Slide, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read the saturation of the whole slide and what could not be read."""
+    height, width = slide.levels[0].shape
+    factor = min(height / shape[0], width / shape[1])
+    fine = [level for level in slide.levels if level.downsample <= factor * 1.01]
+    level = len(fine) - 1 if fine else 0
+    saturation = np.zeros(shape, np.float32)
+    unread = np.zeros(shape, np.bool_)
+
+    def fill(top: int, left: int, bottom: int, right: int) -> None:
+        rows, cols = bottom - top, right - left
+        try:
+            thumbnail = _read_block(slide, level, shape, (top, left, bottom, right))
+        except SlideReadError as err:
+            if max(rows, cols) <= SMALLEST_BLOCK_PX or slide.is_closed:
+                if slide.is_closed:
+                    raise
+                logger.warning("tissue search: %s", err)
+                unread[top:bottom, left:right] = True
+                return
+            middle_y, middle_x = top + math.ceil(rows / 2), left + math.ceil(cols / 2)
+            for y0, y1 in ((top, middle_y), (middle_y, bottom)):
+                for x0, x1 in ((left, middle_x), (middle_x, right)):
+                    if y1 > y0 and x1 > x0:
+                        fill(y0, x0, y1, x1)
+            return
+        saturation[top:bottom, left:right] = _saturation(thumbnail)
+
+    blocks = [
+        (y, x, min(y + BLOCK_PX, shape[0]), min(x + BLOCK_PX, shape[1]))
+        for y in range(0, shape[0], BLOCK_PX)
+        for x in range(0, shape[1], BLOCK_PX)
+    ]
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for done in [pool.submit(fill, *block) for block in blocks]:
+            done.result()
+    return saturation, unread
+
+
+def _read_block(
+    slide: Slide, level: int, shape: tuple[int, int], block: tuple[int, int, int, int]
+) -> NDArray[np.uint8]:
+    """Read one block of the mask from a level, averaged to the mask's pixels."""
+    height, width = slide.levels[level].shape
+    ratio_y, ratio_x = height / shape[0], width / shape[1]
+    top, left, bottom, right = block
+    y0, y1 = round(top * ratio_y), max(round(bottom * ratio_y), 1)
+    x0, x1 = round(left * ratio_x), max(round(right * ratio_x), 1)
+    region = slide.read_region(level, y0, x0, max(y1 - y0, 1), max(x1 - x0, 1))
+    return resize_area(region, bottom - top, right - left)
+
+
+def _clean(mask: NDArray[np.bool_], pixel_size: PixelSize) -> NDArray[np.bool_]:
+    """Close gaps, then drop small pieces and fill small holes."""
+    if not mask.any() or mask.all():
+        return mask
+    radius = max(round(CLOSING_UM / pixel_size.mean), 1)
+    side = 2 * radius + 1
+    # Without a margin the erosion would eat tissue at the border of the slide.
+    closed = np.pad(mask.astype(np.uint8), radius, mode="edge")
+    closed = ndimage.minimum_filter(ndimage.maximum_filter(closed, side), side)
+    mask = mask | (closed[radius:-radius, radius:-radius] > 0)
+    small = min(SMALL_UM2 / (pixel_size.y * pixel_size.x), SMALL_SHARE * mask.size)
+    kept = mask & ~_small_parts(mask, small, keep_border=False)
+    return kept | _small_parts(~kept, small, keep_border=True)
+
+
+def _small_parts(
+    mask: NDArray[np.bool_], area: float, *, keep_border: bool
+) -> NDArray[np.bool_]:
+    """Mark connected parts below an area in pixels, but holes open to the border."""
+    labels, count = ndimage.label(mask)
+    is_small = np.bincount(labels.ravel(), minlength=count + 1) < area
+    is_small[0] = False
+    if keep_border:
+        border = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+        is_small[np.concatenate(border)] = False
+    marked: NDArray[np.bool_] = is_small[labels]
+    return marked
