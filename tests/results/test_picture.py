@@ -18,7 +18,7 @@ def test_the_picture_shows_classes_and_evidence(tmp_path):
         path = write_picture(result, slide, tmp_path / "p.png")
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert picture.shape[1] > 1000
-    red, green, blue = np.moveaxis(picture, -1, 0)
+    red, _green, blue = np.moveaxis(picture, -1, 0)
     assert (blue - red > 80).mean() > 0.01  # Luminal blue
     assert (red - blue > 80).mean() > 0.01  # Basal/HER2 vermilion
 

@@ -123,7 +123,9 @@ class AnalyzeRecipe:
         ConfigurationError
             If a key is unknown or the slide is missing.
         """
-        body = data.get("analyze") if isinstance(data, Mapping) else None
+        # Read from a file: nothing is certain about its shape.
+        whole: Any = data
+        body = whole.get("analyze") if isinstance(whole, Mapping) else None
         if not isinstance(body, Mapping):
             msg = "a recipe holds one key, 'analyze', with the fields of the request"
             raise ConfigurationError(msg)

@@ -165,7 +165,7 @@ def prepare(encoder: Encoder, processor: Processor) -> Encoder:
         The same encoder, in evaluation mode.
     """
     encoder.eval().to(processor.device)
-    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return encoder.to(memory_format=torch.channels_last)
 
 
 def encode_job(

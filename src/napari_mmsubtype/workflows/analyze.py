@@ -50,8 +50,16 @@ def analyze(
     slide: str | Path,
     bundle: str | Path = "demo",
     *,
+    patient: str | None = None,
+    rna: str | Path | None = None,
+    methylation: str | Path | None = None,
+    clinical: str | Path | None = None,
+    mpp: float | None = None,
+    stride_px: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    out: str | Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
-    **options: Any,
 ) -> Result:
     """Analyse one patient and wait for the result.
 
@@ -61,11 +69,23 @@ def analyze(
         Path of the slide, or a ``synthetic:`` address.
     bundle : str or Path, default: "demo"
         ``"demo"``, or the path of a bundle folder or zip.
+    patient : str, optional
+        Identifier to look up in the tables; needed where a table is given.
+    rna, methylation, clinical : str or Path, optional
+        Tables; what is left out counts as missing.
+    mpp : float, optional
+        Microns per pixel of level 0, overriding the slide's own.
+    stride_px : int, optional
+        Step between patches, in pixels that the model sees; the bundle's own if left
+        out.
+    device : str, default: "auto"
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+    batch_size : int, optional
+        Patches per forward pass.
+    out : str or Path, optional
+        Folder that receives the store; the current one if left out.
     on_progress : callable, optional
         Receives every `Progress` event; may raise `JobCancelled`.
-    **options : object
-        Further fields of `AnalyzeRecipe`: ``patient``, ``rna``, ``methylation``,
-        ``clinical``, ``mpp``, ``stride_px``, ``device``, ``batch_size``, ``out``.
 
     Returns
     -------
@@ -83,12 +103,24 @@ def analyze(
     >>> result.prediction.label  # doctest: +SKIP
     'Luminal'
     """
-    paths = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in options.items()
-    }
-    recipe = AnalyzeRecipe(slide=str(slide), bundle=str(bundle), **paths)
+    recipe = AnalyzeRecipe(
+        slide=str(slide),
+        bundle=str(bundle),
+        patient=patient,
+        rna=_text(rna),
+        methylation=_text(methylation),
+        clinical=_text(clinical),
+        mpp=mpp,
+        stride_px=stride_px,
+        device=device,
+        batch_size=batch_size,
+        out=_text(out),
+    )
     return run_job(analyze_job(recipe), on_progress)
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
