@@ -26,6 +26,8 @@ _MIN_DISTINCT = 6
 _MAX_CATEGORIES = 30
 _MIN_CATEGORY_COUNT = 2
 _STD_FLOOR = 1e-6
+# Three digits after a comma are as likely thousands: not read as a number.
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
 
 
 def fit_clinical(
@@ -129,8 +131,11 @@ def _number(value: object) -> float:
     """Read one number; NaN where the value is none."""
     if is_unanswered(value):
         return float("nan")
+    text = str(value).strip()
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
     try:
-        number = float(str(value).strip().replace(",", "."))
+        number = float(text)
     except ValueError:
         return float("nan")
     return number if np.isfinite(number) else float("nan")

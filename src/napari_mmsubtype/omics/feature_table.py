@@ -53,6 +53,9 @@ def check_features(features: pd.DataFrame, modality: Modality) -> pd.DataFrame:
             raise ConfigurationError(msg)
         if column in _TEXT:
             cells = ["" if pd.isna(cell) else str(cell) for cell in given]
+            if column == "entrez":
+                # A column of numbers with gaps holds floats in pandas.
+                cells = [cell.removesuffix(".0") for cell in cells]
             table[column] = np.array(cells, dtype=object)
         else:
             table[column] = given.astype(np.float64)

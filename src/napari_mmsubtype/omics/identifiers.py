@@ -41,6 +41,7 @@ SAMPLE_TYPES = {
 """TCGA's two-digit sample types that occur in public tables."""
 
 _TUMOUR_TYPES = ("01", "03", "09")
+_FIRST_NORMAL = "10"
 _SHOWN = 5
 
 
@@ -206,13 +207,15 @@ def _find_barcode(samples: Sequence[str], wanted: Barcode, request: str) -> Samp
     if not same:
         raise UnmatchedSampleError(_absent(samples, request))
     allowed = (wanted.sample_type,) if wanted.sample_type else _TUMOUR_TYPES
+    # Tables by patient hold tumours: such a row never stands for a normal sample.
+    untyped = {""} if allowed[0] < _FIRST_NORMAL else set()
     for sample_type in allowed:
-        fitting = [(i, b) for i, b in same if b.sample_type in {sample_type, ""}]
+        fitting = [(i, b) for i, b in same if b.sample_type in {sample_type} | untyped]
         if fitting:
             break
     else:
         listed = "; ".join(
-            f"{samples[i]!r} ({b.sample_type_name or 'type ' + b.sample_type})"
+            f"{samples[i]!r} ({b.sample_type_name or 'type not said'})"
             for i, b in same[:_SHOWN]
         )
         name = SAMPLE_TYPES.get(allowed[0], "sample") + f" (-{allowed[0]})"

@@ -120,9 +120,7 @@ def read_omics(
     else:
         samples, features, values = list(raw.columns), rows, raw.values.T
     try:
-        finding = declared or detect_unit(
-            _some_rows(values), kind, hint=source.name.split(".")[0]
-        )
+        finding = declared or detect_unit(_some_rows(values), kind, hint=source.name)
         checked, notes = check_unit(values, finding.unit)
     except TableReadError as err:
         msg = f"{source.name!r}: {err}"

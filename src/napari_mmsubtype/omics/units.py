@@ -231,13 +231,12 @@ def to_unit(
         # The inverse of the line above, offset included.
         beta = (power * (1.0 + _M_OFFSET) - _M_OFFSET) / (1.0 + power)
         return np.clip(beta, 0.0, 1.0), (step,)
-    if "expression" in {source.quantity, target.quantity} and (
-        source.is_log and target.is_log
-    ):
+    unknown = "expression" in {source.quantity, target.quantity}
+    if unknown and source.is_log and source.pseudocount == target.pseudocount:
         return found, (f"{source.name} was taken to be the model's {target.name}",)
     linear = to_linear(found, source)
     notes = [step]
-    if source.quantity != target.quantity and target.quantity != "expression":
+    if source.quantity != target.quantity and not unknown:
         expected = to_linear(np.asarray(reference, dtype=np.float64), target)
         factor, note = _scale(linear, expected, source, target, total)
         linear = linear * factor
