@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from builders.bundles import modality_spec
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.patch_grid import PatchSpec
+from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
+from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.models.bundle_schema import check_parts, features_file
+from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.registry import create_encoder
+
+
+@pytest.fixture
+def parts():
+    spec = modality_spec(Modality.RNA)
+    return {
+        "classes": (LUMINAL, BASAL_HER2),
+        "encoder": create_encoder("demo-cnn"),
+        "fusion": create_fusion(
+            "evidence", dim=96, classes=2, omics={"rna": len(spec.features)}
+        ),
+        "patch": PatchSpec(size_px=128, mpp=1.0, stride_px=128),
+        "modalities": {Modality.RNA: spec},
+        "temperature": 1.0,
+    }
+
+
+def test_parts_that_belong_together_pass(parts):
+    check_parts(**parts)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("classes", (LUMINAL,), "1 classes but 2 logits"),
+        ("patch", PatchSpec(64, 1.0, 64), "64 px but the encoder takes 128"),
+        ("modalities", {}, r"tables have \{\} features but fusion takes \{'rna': 9\}"),
+        ("temperature", 0.0, "temperature is 0.0 but must be positive"),
+        ("temperature", float("nan"), "temperature is nan"),
+    ],
+)
+def test_each_misfit_is_named(parts, part, value, message):
+    parts[part] = value
+    with pytest.raises(BundleError, match=message):
+        check_parts(**parts)
+
+
+def test_every_misfit_is_named_at_once(parts):
+    parts["classes"], parts["temperature"] = (LUMINAL,), -1.0
+    parts["encoder"].dim = 7
+    with pytest.raises(BundleError, match=r"1 classes.*7 features.*temperature"):
+        check_parts(**parts)
+
+
+def test_features_lie_in_their_own_folder():
+    assert features_file(Modality.RNA) == "features/rna.parquet"

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.models.omics_encoders import (
+    ClinicalMLP,
+    GroupTokens,
+    SelfNormalizing,
+    vector_encoder,
+)
+
+
+def elu(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def test_self_normalizing_network_follows_its_formula():
+    torch.manual_seed(0)
+    net = SelfNormalizing(7, 3, hidden=5).eval()
+    p = {name: value.detach().numpy() for name, value in net.named_parameters()}
+    x = torch.randn(4, 7)
+    hidden = elu(x.numpy() @ p["first.weight"].T + p["first.bias"])
+    expected = elu(hidden @ p["second.weight"].T + p["second.bias"])
+    np.testing.assert_allclose(net(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_thousands_of_features_keep_the_token_at_unit_scale():
+    torch.manual_seed(0)
+    token = SelfNormalizing(5_000, 64).eval()(torch.randn(50, 5_000))
+    assert 0.3 < token.std().item() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind"),
+    [
+        (Modality.RNA, SelfNormalizing),
+        (Modality.METHYLATION, SelfNormalizing),
+        (Modality.CLINICAL, ClinicalMLP),
+    ],
+)
+def test_each_modality_gets_its_network(modality, kind):
+    net = vector_encoder(modality, 6, 8)
+    assert isinstance(net, kind)
+    assert net(torch.randn(3, 6)).shape == (3, 8)
+
+
+def test_learned_memberships_share_every_feature_out():
+    torch.manual_seed(0)
+    net = GroupTokens(11, 4, groups=3)
+    assert net.tokens == 3
+    torch.testing.assert_close(net.memberships().sum(dim=0), torch.ones(11))
+    assert net(torch.randn(2, 11)).shape == (2, 3, 4)
+
+
+def test_a_given_group_sees_its_own_features_only():
+    torch.manual_seed(0)
+    net = GroupTokens(6, 4, groups=[[0, 1], [1, 4, 5]]).eval()
+    values = torch.randn(1, 6, requires_grad=True)
+    for row, members in enumerate(([0, 1], [1, 4, 5])):
+        (gradient,) = torch.autograd.grad(net(values)[0, row].sum(), values)
+        assert gradient[0].nonzero().flatten().tolist() == members
+
+
+def test_group_tokens_follow_their_formula():
+    torch.manual_seed(0)
+    net = GroupTokens(6, 4, groups=2, hidden=3).eval()
+    x = torch.randn(1, 6)
+    share = net.memberships().detach().numpy() * 2
+    first, second = net.first.detach().numpy(), net.second.detach().numpy()
+    expected = [
+        elu(second[k] @ elu(first[k] @ (share[k] * x[0].numpy()))) for k in (0, 1)
+    ]
+    np.testing.assert_allclose(net(x)[0].detach().numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [0, [], [[0], []], [[0, 6]], [[-1]]])
+def test_impossible_groups_are_refused(groups):
+    with pytest.raises(ValueError, match="group"):
+        GroupTokens(6, 4, groups=groups)
