@@ -3,7 +3,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import zipfile
 
 import numpy as np
 import pytest
@@ -12,16 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics import delimited
 from napari_mmsubtype.omics.delimited import read_delimited
 
 TEXT = "id,a,b\nx,1,2.5\ny,,-3e2\n"
-
-
-def zipped(path, **members: str) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
 
 
 def check(table) -> None:
@@ -40,11 +32,6 @@ def test_compression_is_known_by_content(tmp_path, pack):
     path = tmp_path / "table.txt"
     path.write_bytes(pack(TEXT.encode()))
     check(read_delimited(path))
-
-
-def test_zip_with_one_table_is_read(tmp_path):
-    zipped(tmp_path / "t.zip", **{"t.csv": TEXT, "__MACOSX/t.csv": "junk"})
-    check(read_delimited(tmp_path / "t.zip"))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +77,14 @@ def test_identifiers_of_digits_stay_text(tmp_path):
     assert table.columns == ("S1",)
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_lines_of_many_columns_are_read(tmp_path, quote):
+    labels = [f"{quote}ENSG{i:011d}.1{quote}" for i in range(20_000)]
+    path = tmp_path / "t.tsv"
+    path.write_text("\t".join(["id", *labels]) + "\nx" + "\t2.5" * len(labels) + "\n")
+    assert read_delimited(path).values.shape == (1, 20_000)
+
+
 def test_every_column_can_be_text(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,code\nx,007\n")
@@ -119,9 +114,6 @@ def test_numbers_come_back_as_written(tmp_path_factory, values, delimiter):
         (b"", "empty"),
         (b"\n# only a comment\n", "blank or comment"),
         (bytes(range(256)) * 20, "binary"),
-        (b"\x89HDF\r\n\x1a\n----", "HDF5"),
-        (b"PAR1----", "Parquet"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel"),
         (b"PK\x03\x04 and no more", "truncated"),
         (b"<!DOCTYPE html>\n<html></html>\n", "web page"),
         (b"just words\nand more words\n", "not a table"),
@@ -138,26 +130,3 @@ def test_what_is_no_table_is_refused_with_its_name(tmp_path, content, words):
     with pytest.raises(TableReadError, match=words) as caught:
         read_delimited(path)
     assert "'table.csv'" in str(caught.value)
-
-
-def test_missing_files_and_folders_are_refused(tmp_path):
-    with pytest.raises(TableReadError, match="no table at"):
-        read_delimited(tmp_path / "none.csv")
-    with pytest.raises(TableReadError, match="is a folder"):
-        read_delimited(tmp_path)
-
-
-def test_workbooks_and_full_archives_are_refused(tmp_path):
-    zipped(tmp_path / "b.xlsx", **{"[Content_Types].xml": "", "xl/sheet1.xml": ""})
-    with pytest.raises(TableReadError, match="Excel workbook"):
-        read_delimited(tmp_path / "b.xlsx")
-    zipped(tmp_path / "two.zip", **{"a.csv": TEXT, "b.csv": TEXT})
-    with pytest.raises(TableReadError, match="holds 2 files"):
-        read_delimited(tmp_path / "two.zip")
-
-
-def test_archives_that_declare_too_much_are_refused(tmp_path, monkeypatch):
-    zipped(tmp_path / "bomb.zip", **{"a.csv": TEXT})
-    monkeypatch.setattr(delimited, "MAX_UNPACKED_BYTES", 5)
-    with pytest.raises(TableReadError, match="declares"):
-        read_delimited(tmp_path / "bomb.zip")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import lzma
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +14,11 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from napari_mmsubtype.errors import TableReadError
+from napari_mmsubtype.omics.packed_file import (
+    UNPACKING_FAULTS,
+    check_file,
+    open_packed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,6 @@ MISSING = (
 )
 """Words that stand for no value."""
 
-MAX_UNPACKED_BYTES = 16 * 2**30
-"""A zip file that declares more than this is refused."""
-
 # Columns that name things in digits: reading them as numbers would round them.
 ID_COLUMNS = re.compile(
     r"(hugo_symbol|entrez(_?gene)?(_?id)?|gene(_?(id|name|symbol|type))?|symbol"
@@ -65,7 +62,6 @@ _SNIFFED_LINES = 12
 _ENCODING_BYTES = 4 * 2**20
 _SNIFFED_CHARS = 64 * 2**20
 _BLOCK_BYTES = 128 * 2**20  # Few blocks: each holds one array per column.
-_READ_FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,17 +125,17 @@ def read_delimited(path: Path, *, numeric: bool = True) -> RawTable:
     TableReadError
         If the file is missing, empty, a folder, damaged, no text or no table.
     """
-    _check_file(path)
+    check_file(path)
     try:
         layout = _sniff(path)
         table = _parse(path, layout, _text_columns(layout, numeric=numeric))
     except UnicodeDecodeError as err:
         msg = f"{path.name!r} is not text: {err.reason}; save the table as CSV or TSV"
         raise TableReadError(msg) from err
-    except (pa.ArrowException, csv.Error) as err:
+    except pa.ArrowException as err:
         msg = f"{path.name!r} is not a regular table: {_first_line(err)}; mend it there"
         raise TableReadError(msg) from err
-    except _READ_FAULTS as err:
+    except UNPACKING_FAULTS as err:
         msg = (
             f"{path.name!r} cannot be unpacked or read ({_first_line(err)}); "
             "it may be truncated, fetch it again"
@@ -148,83 +144,10 @@ def read_delimited(path: Path, *, numeric: bool = True) -> RawTable:
     return table
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what is no file with content."""
-    if path.is_dir():
-        msg = f"{str(path)!r} is a folder; pass one table file (CSV or TSV, gz too)"
-        raise TableReadError(msg)
-    if not path.exists():
-        msg = f"no table at {str(path)!r}; check the path"
-        raise TableReadError(msg)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            head = stream.read(8)
-    except OSError as err:
-        msg = f"{str(path)!r} cannot be read ({err.strerror}); check its permissions"
-        raise TableReadError(msg) from err
-    if size == 0:
-        msg = f"{path.name!r} is empty (0 bytes); fetch or export it again"
-        raise TableReadError(msg)
-    for magic, what in (
-        (b"\x89HDF", "an HDF5 file"),
-        (b"PAR1", "a Parquet file"),
-        (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
-    ):
-        if head.startswith(magic):
-            msg = f"{path.name!r} is {what}; save the table as CSV or TSV"
-            raise TableReadError(msg)
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacking it by its first bytes."""
-    with path.open("rb") as stream:
-        head = stream.read(6)
-    if head.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if head.startswith(b"BZh"):
-        return bz2.open(path, "rb")
-    if head.startswith(b"\xfd7zXZ"):
-        return lzma.open(path, "rb")
-    if head.startswith(b"PK\x03\x04"):
-        return _open_zip(path)
-    return path.open("rb")
-
-
-def _open_zip(path: Path) -> IO[bytes]:
-    """Open the only table inside a zip file."""
-    archive = zipfile.ZipFile(path)
-    names = [
-        entry
-        for entry in archive.infolist()
-        if not entry.is_dir() and not entry.filename.startswith("__MACOSX")
-    ]
-    if any(entry.filename == "[Content_Types].xml" for entry in names):
-        archive.close()
-        msg = f"{path.name!r} is an Excel workbook; save the sheet as CSV or TSV"
-        raise TableReadError(msg)
-    if len(names) != 1:
-        archive.close()
-        listed = ", ".join(repr(entry.filename) for entry in names[:5]) or "none"
-        msg = f"{path.name!r} holds {len(names)} files ({listed}); zip one table alone"
-        raise TableReadError(msg)
-    if names[0].file_size > MAX_UNPACKED_BYTES:
-        archive.close()
-        msg = (
-            f"{path.name!r} declares {names[0].file_size / 2**30:.0f} GiB unpacked "
-            f"(at most {MAX_UNPACKED_BYTES / 2**30:.0f}); unpack and check it first"
-        )
-        raise TableReadError(msg)
-    stream = archive.open(names[0])
-    # The member keeps the file open by itself; the archive object may go.
-    archive.close()
-    return stream
-
-
 def _sniff(path: Path) -> _Layout:
     """Find encoding, comments, delimiter and header from the first lines."""
     encoding = _encoding(path)
-    with _open(path) as stream, TextIOWrapper(stream, encoding=encoding) as text:
+    with open_packed(path) as stream, TextIOWrapper(stream, encoding=encoding) as text:
         lines: list[str] = []
         skip = 0
         while len(lines) < _SNIFFED_LINES:
@@ -238,7 +161,7 @@ def _sniff(path: Path) -> _Layout:
                 lines.append(bare)
     _check_lines(path, lines)
     delimiter = _delimiter(path, lines)
-    rows = [tuple(row) for row in csv.reader(lines, delimiter=delimiter)]
+    rows = [tuple(_cells(line, delimiter)) for line in lines]
     header, sample = tuple(cell.strip() for cell in rows[0]), tuple(rows[1:])
     if not sample:
         msg = f"{path.name!r} has a header and no row below it; export the table again"
@@ -256,7 +179,7 @@ def _sniff(path: Path) -> _Layout:
 
 def _encoding(path: Path) -> str:
     """Tell UTF-8, UTF-16 and Latin-1 apart, and text from anything else."""
-    with _open(path) as stream:
+    with open_packed(path) as stream:
         head = stream.read(2**16)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
@@ -264,7 +187,7 @@ def _encoding(path: Path) -> str:
     if control:
         msg = f"{path.name!r} is a binary file; expected a table as text (CSV or TSV)"
         raise TableReadError(msg)
-    with _open(path) as stream:
+    with open_packed(path) as stream:
         block = stream.read(_ENCODING_BYTES)
     try:
         # Cut at a line's end: a character of several bytes may straddle the cut.
@@ -292,7 +215,7 @@ def _delimiter(path: Path, lines: Sequence[str]) -> str:
     """Choose the delimiter that gives every line the same number of cells."""
     regular: dict[str, tuple[bool, int]] = {}
     for delimiter in _DELIMITERS:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        widths = [len(_cells(line, delimiter)) for line in lines]
         body = set(widths[1:]) or {widths[0]}
         cells = min(body)
         # R's write.table leaves the header one cell short.
@@ -314,6 +237,17 @@ def _delimiter(path: Path, lines: Sequence[str]) -> str:
         f"(the first is {lines[0][:40]!r}); save the table as CSV or TSV"
     )
     raise TableReadError(msg)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Cut a line into cells."""
+    if '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error:
+        # A wide line has cells beyond csv's limit where the delimiter is not its own.
+        return line.split(delimiter)
 
 
 def _text_columns(layout: _Layout, *, numeric: bool) -> list[int]:
@@ -362,7 +296,7 @@ def _parse(path: Path, layout: _Layout, text: list[int]) -> RawTable:
         decimal_point=layout.decimal,
     )
     try:
-        with _open(path) as stream:
+        with open_packed(path) as stream:
             table = arrow_csv.read_csv(stream, reading, parsing, converting)
     except pa.ArrowInvalid as err:
         found = re.search(r"In CSV column #(\d+): (?:CSV )?(.*)", str(err))
