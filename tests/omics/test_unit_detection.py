@@ -76,6 +76,7 @@ def test_missing_values_do_not_disturb(fill):
         (RNG.normal(8, 3, (9, 30)), Modality.RNA, "neither z-scores"),
         (BETA * 100, Modality.METHYLATION, "percentages"),
         (TPM, Modality.METHYLATION, "neither beta"),
+        (BETA, Modality.RNA, "look like methylation"),
     ],
 )
 def test_values_of_no_unit_are_refused(values, modality, words):

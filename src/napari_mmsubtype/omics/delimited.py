@@ -304,7 +304,8 @@ def _parse(path: Path, layout: _Layout, text: list[int]) -> RawTable:
             raise
         msg = (
             f"{path.name!r} holds words among the numbers of column "
-            f"{layout.header[int(found[1])]!r}: {found[2]}; mend or remove them"
+            f"{layout.header[int(found[1])]!r}: {found[2]}; mend or "
+            "remove them (a clinical table is given as clinical)"
         )
         raise TableReadError(msg) from err
     numbers = [i for i in range(width) if i not in words]

@@ -110,6 +110,12 @@ def _detect_expression(
         return _detect_negative(found, span, whole=whole)
     if whole and high > 1:
         return UnitFinding(UNITS["counts"], f"{span}, all whole numbers")
+    if high <= 1:
+        msg = (
+            f"{span} look like methylation (beta), not expression; give the table as "
+            "methylation, or pass unit="
+        )
+        raise TableReadError(msg)
     if high <= LOG2_MAXIMUM:
         for name in ("tpm", "fpkm", "counts"):
             if name in hint:
