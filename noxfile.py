@@ -86,7 +86,7 @@ def demo_bundle(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure patches per second beside the bare forward pass."""
-    install(session, "dev")
+    install(session)
     default = ["synthetic:seed=0,size=8192", "--encoder", "resnet50", "--json"]
     arguments = session.posargs or default
     run(session, "python", "benchmarks/throughput.py", *arguments)
