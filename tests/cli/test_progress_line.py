@@ -25,6 +25,23 @@ def test_stages_are_lines_where_there_is_no_terminal(capsys):
     ]
 
 
+def test_of_a_refused_request_only_the_reason_is_written(capsys):
+    def refused():
+        with ProgressLine() as progress:
+            progress(Progress("open", message="opening"))
+            raise ZeroDivisionError
+
+    pytest.raises(ZeroDivisionError, refused)
+    assert capsys.readouterr().err == ""
+
+
+def test_stages_without_counts_are_written_in_the_end(capsys):
+    with ProgressLine() as progress:
+        progress(Progress("patches", 1, 1))
+        progress(Progress("fuse"))
+    assert capsys.readouterr().err.splitlines() == ["patches 1/1", "fuse"]
+
+
 def test_a_long_stage_speaks_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(progress_line, "_LINE_EVERY_S", -1.0)
     with ProgressLine() as progress:

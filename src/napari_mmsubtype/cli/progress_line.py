@@ -37,6 +37,7 @@ class ProgressLine:
         self._task: int | None = None
         self._stage = ""
         self._last_line = 0.0
+        self._held: list[str] = []
         self._redirect = redirect_stdout(sys.stderr)
 
     def __enter__(self) -> Self:
@@ -55,9 +56,11 @@ class ProgressLine:
             self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if kind is None:
+            self._write_held()
         self._redirect.__exit__(None, None, None)
 
     def __call__(self, event: Progress) -> None:
@@ -88,7 +91,11 @@ class ProgressLine:
         )
 
     def _write(self, event: Progress, *, is_new: bool) -> None:
-        """Write a line per stage, and one now and then within a long stage."""
+        """Write a line per stage, and one now and then within a long stage.
+
+        The first stages check the input; their lines wait until work is being counted,
+        so that of a refused request only the reason is written.
+        """
         now = time.monotonic()
         is_last = event.total > 0 and event.done == event.total
         if not (is_new or is_last or now - self._last_line > _LINE_EVERY_S):
@@ -96,4 +103,11 @@ class ProgressLine:
         self._last_line = now
         count = f" {event.done}/{event.total}" if event.total else ""
         message = f" {event.message}" if event.message else ""
-        print(f"{event.stage}{count}{message}", file=sys.stderr, flush=True)
+        self._held.append(f"{event.stage}{count}{message}")
+        if event.total > 0:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        for line in self._held:
+            print(line, file=sys.stderr, flush=True)
+        self._held.clear()
