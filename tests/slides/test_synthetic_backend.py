@@ -44,7 +44,7 @@ def test_threads_read_what_one_thread_reads(backend):
 
 
 def test_survives_pickling_and_closing_twice(backend):
-    twin = pickle.loads(pickle.dumps(backend))  # noqa: S301 - our own bytes
+    twin = pickle.loads(pickle.dumps(backend))
     backend.close()
     backend.close()
     assert np.array_equal(twin.read_tile(1, 0, 0), backend.read_tile(1, 0, 0))

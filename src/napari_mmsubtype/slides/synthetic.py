@@ -276,15 +276,18 @@ def _render_overview(slide: SyntheticSlide, step: int, box: Box) -> NDArray[np.u
     tissue = map_region(slide.fields, box, step)
     rows = np.arange(box.y, box.y + box.height, dtype=np.int64)
     cols = np.arange(box.x, box.x + box.width, dtype=np.int64)
-    colors = _mean_colors(slide.seed)
-    image = np.zeros((box.height, box.width, 3), np.float32)
-    for code, weight in tissue.weights.items():
-        image += weight[:, :, None] * colors[code].astype(np.float32)
     speckle = grain(2, rows, cols) + np.float32(0.6) * grain(1, rows, cols)
-    stained = 1 - tissue.weights.get(BACKGROUND, np.zeros((), np.float32))
-    amplitude = np.float32(_SPECKLE * _DETAILED / math.sqrt(_DETAILED * step))
-    image += (stained * speckle * amplitude)[:, :, None]
-    return np.asarray(np.clip(image + np.float32(0.5), 0, 255), np.uint8)
+    speckle *= np.float32(_SPECKLE * math.sqrt(_DETAILED / step))
+    if BACKGROUND in tissue.weights:
+        speckle *= 1 - tissue.weights[BACKGROUND]
+    colors = _mean_colors(slide.seed)
+    image = np.empty((box.height, box.width, 3), np.uint8)
+    for channel in range(3):
+        plane = speckle + np.float32(0.5)
+        for code, weight in tissue.weights.items():
+            plane += weight * np.float32(colors[code][channel])
+        image[:, :, channel] = np.clip(plane, 0, 255, out=plane)
+    return image
 
 
 @lru_cache(maxsize=256)
