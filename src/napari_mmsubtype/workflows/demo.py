@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SEED = 20_260
 """Seed of the demo's patients: none of them was in the bundle's training cohort."""
-PATIENTS = 16
+PATIENTS = 60
 SLIDE_SIZE_PX = 4096
 
 
@@ -65,11 +65,11 @@ def demo_job(out: Path, *, device: str = "auto") -> Job[DemoOutcome]:
     yield Progress("patient", message="making a synthetic patient")
     cohort = synthetic_cohort(PATIENTS, seed=SEED, slide_size=SLIDE_SIZE_PX)
     tables = write_cohort(cohort, out / "synthetic_tables")
-    # The patient whose tissue and genes disagree most: image alone and genes alone
-    # answer differently, which is what a fused call is for.
+    # Tissue that looks mostly luminal-like, genes that are clearly not: image alone and
+    # genes alone answer differently, which is what a fused call is for.
     patients = cohort.patients
-    conflict = (patients["z_omics"] - patients["z_image"]).to_numpy()
-    chosen = patients.iloc[int(conflict.argmax())]
+    mostly_luminal = patients[patients["basal"].between(0.25, 0.45)]
+    chosen = mostly_luminal.loc[mostly_luminal["omics_score"].idxmax()]
     recipe = AnalyzeRecipe(
         slide=str(chosen["slide"]),
         bundle="demo",
