@@ -66,9 +66,10 @@ class FileField(QWidget):
         Returns
         -------
         str or None
-            None while empty.
+            None while empty; ``~`` is spelled out.
         """
-        return self._edit.text().strip() or None
+        text = self._edit.text().strip()
+        return str(Path(text).expanduser()) if text else None
 
     def setValue(self, value: str | None) -> None:
         """Set the path.
@@ -101,7 +102,7 @@ class FileField(QWidget):
         value = self.value()
         if value is None:
             return ""
-        path = Path(value).expanduser()
+        path = Path(value)
         if not path.exists():
             # A folder to write to need not exist yet.
             return "" if self._folder else f"There is no file named {path.name}."

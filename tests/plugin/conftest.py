@@ -1,0 +1,51 @@
+"""A real napari window with this plugin registered, however it was installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def plugin_viewer(make_napari_viewer: Callable[..., Any], repository: Path) -> Any:
+    """A viewer that knows the manifest at the top of the source tree."""
+    from npe2 import PluginManager, PluginManifest
+
+    viewer = make_napari_viewer()
+    manager = PluginManager.instance()
+    if "napari-mmsubtype" not in manager:
+        manager.register(PluginManifest.from_file(repository / "napari.yaml"))
+    return viewer
+
+
+@pytest.fixture
+def drop(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Path], None]:
+    """Drop a file on a viewer, through the event that Qt would send.
+
+    napari reads some of these endings itself (one level, no microns), and so asks which
+    reader to use unless the user told it to remember; here the user chooses this plugin.
+    """
+    from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+
+    monkeypatch.setattr(
+        QtReaderDialog, "get_user_choices", lambda _: ("Multimodal subtype", False)
+    )
+
+    def drop(viewer: Any, path: Path) -> None:
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(path.resolve()))])
+        event = QDropEvent(
+            QPointF(10, 10),
+            Qt.DropAction.CopyAction,
+            mime,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        viewer.window._qt_viewer.dropEvent(event)
+
+    return drop
