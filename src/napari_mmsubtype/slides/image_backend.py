@@ -50,6 +50,7 @@ class ImageBackend:
         if Path(path).is_dir():
             msg = "a folder, not an image file"
             raise BackendRefusal(msg)
+        _refuse_cut_short(Path(path))
         self._image: Image.Image | None = _open(path)
         image = self._image
         self._lock = threading.Lock()
@@ -142,31 +143,31 @@ def _open(path: str) -> Image.Image:
     except (OSError, SyntaxError, ValueError) as err:
         msg = f"image header cannot be read: {err}"
         raise BackendRefusal(msg) from err
-    try:
-        if image.width * image.height > LARGEST_PX:
-            found = f"{image.height:,} x {image.width:,} px"
-            raise SlideOpenError(_too_large(path, found))
-        _refuse_cut_short(Path(path), str(image.format))
-    except SlideOpenError:
+    if image.width * image.height > LARGEST_PX:
         image.close()
-        raise
+        found = f"{image.height:,} x {image.width:,} px"
+        raise SlideOpenError(_too_large(path, found))
     return image
 
 
-def _refuse_cut_short(path: Path, kind: str) -> None:
+def _refuse_cut_short(path: Path) -> None:
     """Refuse a file without the mark that ends its format."""
     with path.open("rb") as file:
         head = file.read(12)
         size = file.seek(0, 2)
         file.seek(max(size - 4096, 0))
         tail = file.read()
-    whole = {
-        "PNG": b"IEND" in tail,
-        "JPEG": b"\xff\xd9" in tail,
-        "WEBP": int.from_bytes(head[4:8], "little") + 8 <= size,
-        "BMP": int.from_bytes(head[2:6], "little") <= size,
-    }
-    if not whole.get(kind, True):
+    if head.startswith(b"\x89PNG"):
+        kind, is_whole = "PNG", b"IEND" in tail
+    elif head.startswith(b"\xff\xd8\xff"):
+        kind, is_whole = "JPEG", b"\xff\xd9" in tail
+    elif head[:4] + head[8:] == b"RIFFWEBP":
+        kind, is_whole = "WebP", int.from_bytes(head[4:8], "little") + 8 <= size
+    elif head[:2] + head[6:10] == b"BM\0\0\0\0":
+        kind, is_whole = "BMP", int.from_bytes(head[2:6], "little") <= size
+    else:
+        return
+    if not is_whole:
         msg = (
             f"{str(path)!r} is truncated: the {kind} image has no end within its "
             f"{size:,} bytes; copy or download it again"

@@ -64,6 +64,8 @@ def check_directories(path: Path) -> None:
         sign = "<" if order == b"II" else ">"
         width, counter = struct.calcsize(sign + word), struct.calcsize(sign + count)
         offset, seen = _number(sign + word, head[at : at + width]), set()
+        if offset is None:
+            raise SlideOpenError(_cut_short(path, at + width, size, "the header"))
         while offset and offset not in seen:
             seen.add(offset)
             file.seek(offset)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import zarr
+
+from builders.slides import draw_scene, write_ome_zarr, zip_folder
+from napari_mmsubtype.core.units import MppSource
+from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.omezarr_backend import OmeZarrBackend
+from napari_mmsubtype.slides.registry import open_slide
+
+IMAGE = draw_scene(300, 420)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("axes", ["cyx", "tczyx", "yxc"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_versions_axes_and_zip(tmp_path, version, axes, zipped):
+    path = tmp_path / "a.ome.zarr"
+    made = write_ome_zarr(path, IMAGE, version=version, axes=axes)
+    if zipped:
+        path = zip_folder(path, tmp_path / "a.ome.zarr.zip")
+    with open_slide(path) as slide:
+        assert slide.backend == "omezarr"
+        assert slide.name == "a"
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0, 4.0]
+        assert slide.pixel_size.y == pytest.approx(0.5)
+        assert slide.mpp_source is MppSource.VENDOR
+        assert slide.properties["ome.version"] == version
+        for level, expected in enumerate(made):
+            height, width = expected.shape[:2]
+            assert (slide.read_region(level, 0, 0, height, width) == expected).all()
+
+
+def test_grey_and_alpha(tmp_path):
+    grey = IMAGE[:, :, :1]
+    write_ome_zarr(tmp_path / "g.zarr", grey, axes="yx", levels=1)
+    with open_slide(tmp_path / "g.zarr") as slide:
+        assert (slide.read_region(0, 0, 0, 300, 420) == grey).all()
+    clear = np.concatenate([IMAGE, np.zeros_like(grey)], axis=2)
+    write_ome_zarr(tmp_path / "c.zarr", clear, levels=1)
+    with open_slide(tmp_path / "c.zarr") as slide:
+        assert (slide.read_region(0, 0, 0, 300, 420) == 255).all()
+
+
+def test_a_scale_without_a_unit_measures_nothing(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", IMAGE, unit=False)
+    with open_slide(tmp_path / "a.zarr") as slide:
+        assert slide.pixel_size is None
+        assert slide.mpp_source is MppSource.NONE
+
+
+def test_the_first_image_of_a_collection_is_opened(tmp_path):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    write_ome_zarr(tmp_path / "a.zarr" / "0", IMAGE)
+    with open_slide(tmp_path / "a.zarr") as slide:
+        assert slide.levels[0].shape == (300, 420)
+
+
+def test_channels_that_are_no_rgb_are_refused(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", np.repeat(IMAGE, 2, axis=2), levels=1)
+    with pytest.raises(BackendRefusal, match="6 channels, as fluorescence"):
+        OmeZarrBackend(str(tmp_path / "a.zarr"))
+
+
+def test_other_types_are_refused(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", IMAGE.astype(np.float32), levels=1)
+    with pytest.raises(BackendRefusal, match="float32"):
+        OmeZarrBackend(str(tmp_path / "a.zarr"))
+
+
+def test_zarr_without_image_metadata_is_refused(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=3)
+    group.attrs["something"] = 1
+    with pytest.raises(BackendRefusal, match=r"multiscales.*something"):
+        OmeZarrBackend(str(tmp_path / "a.zarr"))
+
+
+def test_a_missing_level_is_refused(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", IMAGE)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="a")
+    del group["1"]
+    with pytest.raises(BackendRefusal, match="no readable OME-Zarr"):
+        OmeZarrBackend(str(tmp_path / "a.zarr"))
+
+
+def test_other_folders_and_zips_are_refused(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "x.txt").write_text("x")
+    with pytest.raises(BackendRefusal, match="no zarr metadata"):
+        OmeZarrBackend(str(tmp_path / "d"))
+    with pytest.raises(BackendRefusal, match="no zarr metadata at its top"):
+        OmeZarrBackend(str(zip_folder(tmp_path / "d", tmp_path / "d.zip")))
+    with pytest.raises(BackendRefusal, match="neither a folder nor a zip"):
+        OmeZarrBackend(str(tmp_path / "d" / "x.txt"))
+
+
+def test_there_are_no_associated_images(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", IMAGE)
+    backend = OmeZarrBackend(str(tmp_path / "a.zarr"))
+    with pytest.raises(KeyError):
+        backend.read_associated("label")
+    backend.close()
+    backend.close()

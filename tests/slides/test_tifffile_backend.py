@@ -1,0 +1,147 @@
+import numpy as np
+import openslide
+import pytest
+import tifffile
+
+from builders.slides import (
+    cut,
+    draw_scene,
+    write_ome_tiff,
+    write_pyramid_tiff,
+    write_svs,
+)
+from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import SlideOpenError
+from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.tifffile_backend import TifffileBackend
+
+IMAGE = draw_scene()
+
+# Both read baseline JPEG through libjpeg-turbo, but not always the same release; the
+# standard lets decoders differ by one level per transform.
+DECODER_TOLERANCE = 2
+
+
+def read_openslide(path, level, rows=None):
+    with openslide.OpenSlide(path) as slide:
+        width, height = slide.level_dimensions[level]
+        size = (width, min(height, rows or height))
+        return np.asarray(slide.read_region((0, 0), level, size))[:, :, :3].astype(int)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", 33003, 33005])
+def test_aperio_levels_equal_openslide(tmp_path, compression):
+    path = tmp_path / "a.svs"
+    made = write_svs(path, IMAGE, compression=compression)
+    with open_slide(path) as slide:
+        assert slide.backend == "tifffile"
+        assert slide.native_levels == 2
+        for level, (height, width) in enumerate(level.shape for level in slide.levels):
+            ours = slide.read_region(level, 0, 0, height, width).astype(int)
+            theirs = read_openslide(path, level)
+            assert np.abs(ours - theirs).max() <= DECODER_TOLERANCE
+            assert np.abs(ours - made[level]).mean() < 2
+
+
+@pytest.mark.parametrize(
+    "name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"]
+)
+def test_real_aperio_slides_equal_openslide(real_data, name):
+    path = real_data / "slides" / name
+    with open_slide(path) as slide:
+        assert slide.backend == "tifffile"
+        for level in range(slide.native_levels):
+            # 1800 rows keep it quick where the level is large.
+            width = slide.levels[level].shape[1]
+            theirs = read_openslide(path, level, rows=1800)
+            ours = slide.read_region(level, 0, 0, len(theirs), width).astype(int)
+            assert np.abs(ours - theirs).max() <= DECODER_TOLERANCE
+
+
+def test_real_pixel_sizes(real_data):
+    with open_slide(real_data / "slides" / "CMU-1-Small-Region.svs") as slide:
+        assert slide.pixel_size == PixelSize.square(0.499)
+        assert slide.mpp_source is MppSource.VENDOR
+        assert slide.levels[0].shape == (2967, 2220)
+        assert sorted(slide.associated) == ["label", "macro", "thumbnail"]
+        assert slide.read_associated("label").shape == (463, 387, 3)
+    with open_slide(real_data / "slides" / "TCGA-CR-7395-01A-01-TS1.svs") as slide:
+        assert slide.pixel_size is None
+        assert slide.icc_profile is not None
+    for path in (real_data / "regions").rglob("*.tif"):
+        with open_slide(path) as slide:
+            assert slide.pixel_size is None
+            assert slide.levels[0].shape == (1000, 1000)
+            direct = tifffile.imread(path)
+            assert (slide.read_region(0, 0, 0, 1000, 1000) == direct).all()
+
+
+def test_ome_tiff_equals_what_was_written(tmp_path):
+    for axes in ("YXS", "CYX"):
+        made = write_ome_tiff(tmp_path / f"{axes}.ome.tif", IMAGE, axes=axes)
+        with open_slide(tmp_path / f"{axes}.ome.tif") as slide:
+            assert slide.vendor == "ome-tiff"
+            for level, expected in enumerate(made):
+                height, width = expected.shape[:2]
+                assert (slide.read_region(level, 0, 0, height, width) == expected).all()
+
+
+def test_opening_decodes_no_pixel(tmp_path, monkeypatch):
+    path = tmp_path / "a.svs"
+    write_svs(path, IMAGE)
+    reads = []
+    real = tifffile.FileHandle.read
+
+    def count(self, size=-1, /):
+        data = real(self, size)
+        reads.append(len(data))
+        return data
+
+    monkeypatch.setattr(tifffile.FileHandle, "read", count)
+    open_slide(path).close()
+    assert sum(reads) < path.stat().st_size / 4
+
+
+def test_associated_images_in_grey_and_planes(tmp_path):
+    path = tmp_path / "a.tif"
+    grey = IMAGE[:100, :90, 0]
+    planes = np.moveaxis(IMAGE[:80, :70], -1, 0)
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(IMAGE, tile=(64, 64), photometric="rgb", metadata=None)
+        tif.write(grey, photometric="miniswhite", metadata=None)
+        tif.write(planes, photometric="rgb", planarconfig="separate", metadata=None)
+    with open_slide(path) as slide:
+        assert (slide.read_associated("page 1")[:, :, 1] == 255 - grey).all()
+        assert (slide.read_associated("page 2") == IMAGE[:80, :70]).all()
+
+
+def test_embedded_profile_and_compression_are_told(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, IMAGE, compression="lzw", iccprofile=b"profile")
+    with open_slide(path) as slide:
+        assert slide.icc_profile == b"profile"
+        assert slide.info()["compression"] == "lzw"
+
+
+def test_a_cut_file_is_refused_for_good(tmp_path):
+    path = tmp_path / "a.svs"
+    write_svs(path, IMAGE)
+    cut(path, 0.6)
+    with pytest.raises(SlideOpenError, match=r"truncated.*copy or download it again"):
+        TifffileBackend(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xd8\xff\xe0", "no TIFF file"),
+        (b"II*\0\0\0\0\0", "no page|no readable TIFF"),
+    ],
+)
+def test_what_is_no_tiff_is_left_to_others(tmp_path, content, reason):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(BackendRefusal, match=reason):
+        TifffileBackend(str(tmp_path / "a"))
+    with pytest.raises(BackendRefusal, match="folder"):
+        TifffileBackend(str(tmp_path))
