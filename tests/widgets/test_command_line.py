@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+import shlex
+
+import pytest
+
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.widgets.command_line import command_line
+
+FULL = AnalyzeRecipe(
+    slide="/data/a slide.svs",
+    bundle="/models/it's mine",
+    patient="TCGA-E2-A14V",
+    rna="/data/rna.csv",
+    methylation="/data/meth.csv",
+    clinical="/data/clin.tsv",
+    mpp=0.25,
+    stride_px=64,
+    device="cuda",
+    batch_size=32,
+    out="/results",
+)
+
+
+def test_short_request_is_a_short_line() -> None:
+    line = command_line(AnalyzeRecipe(slide="a.svs"))
+    assert line == "napari-mmsubtype analyze a.svs --bundle demo"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="quoting of POSIX shells")
+def test_names_survive_the_shell() -> None:
+    words = shlex.split(command_line(FULL))
+    assert words[2] == FULL.slide
+    assert words[words.index("--bundle") + 1] == FULL.bundle
+
+
+@pytest.mark.skipif(os.name == "nt", reason="quoting of POSIX shells")
+def test_the_command_builds_the_same_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    testing = pytest.importorskip("typer.testing")
+    main = pytest.importorskip("napari_mmsubtype.cli.main")
+    analyze = pytest.importorskip("napari_mmsubtype.cli.analyze")
+    built: list[AnalyzeRecipe] = []
+    monkeypatch.setattr(
+        analyze, "analyze_and_print", lambda recipe, as_json: built.append(recipe)
+    )
+    words = shlex.split(command_line(FULL))
+    outcome = testing.CliRunner().invoke(main.app, words[1:])
+    assert outcome.exit_code == 0, outcome.output
+    assert built == [FULL]

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from fakes.jobs import FakeJob
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.errors import JobCancelled, NoTissueError
+from napari_mmsubtype.widgets.job_runner import JobRunner
+
+
+@pytest.fixture
+def runner(qtbot: Any) -> JobRunner:
+    return JobRunner("Analyze slide")
+
+
+def listen(signal: Any) -> list[Any]:
+    heard: list[Any] = []
+    signal.connect(lambda *args: heard.append(args[0] if args else None))
+    return heard
+
+
+def test_job_runs_in_another_thread_and_gives_its_result(runner, run_job) -> None:
+    job = FakeJob("result", steps=4)
+    events, results = listen(runner.progressed), listen(runner.succeeded)
+    run_job(runner, job)
+    assert results == ["result"]
+    assert [event.done for event in events] == [1, 2, 3, 4]
+    assert job.ran_in != threading.get_ident()
+    assert not runner.is_running
+
+
+def test_a_job_may_return_nothing(runner, run_job) -> None:
+    results, cancelled = listen(runner.succeeded), listen(runner.cancelled)
+    run_job(runner, FakeJob(None))
+    assert results == [None]
+    assert cancelled == []
+
+
+def test_signals_arrive_in_the_gui_thread(runner, run_job) -> None:
+    threads: list[int] = []
+    runner.progressed.connect(lambda _: threads.append(threading.get_ident()))
+    runner.succeeded.connect(lambda _: threads.append(threading.get_ident()))
+    run_job(runner, FakeJob(1))
+    assert set(threads) == {threading.get_ident()}
+
+
+def test_cancel_stops_within_one_event_and_closes_the_job_in_its_thread(
+    runner, qtbot
+) -> None:
+    job = FakeJob(steps=1000, pause_s=0.01)
+    cancelled, results = listen(runner.cancelled), listen(runner.succeeded)
+    at_cancel: list[int] = []
+
+    def cancel(event: Progress) -> None:
+        if not at_cancel:
+            at_cancel.append(job.yielded)
+            runner.cancel()
+
+    runner.progressed.connect(cancel)
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        runner.start(job)
+    assert cancelled == [None]
+    assert results == []
+    assert job.yielded <= at_cancel[0] + 1
+    assert job.closed_in == job.ran_in
+
+
+def test_user_error_becomes_one_notification_and_a_logged_traceback(
+    runner, run_job, notifications, caplog
+) -> None:
+    failed = listen(runner.failed)
+    with caplog.at_level(logging.ERROR):
+        run_job(runner, FakeJob(error=NoTissueError("slide 'a' shows no tissue")))
+    assert notifications == failed == ["slide 'a' shows no tissue"]
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, MemoryError, ZeroDivisionError])
+def test_no_unexpected_error_is_swallowed(
+    runner, run_job, notifications, kind: type[Exception]
+) -> None:
+    failed, results = listen(runner.failed), listen(runner.succeeded)
+    run_job(runner, FakeJob(error=kind("CUDA out of memory")))
+    assert len(failed) == len(notifications) == 1
+    assert kind.__name__ in failed[0]
+    assert "CUDA out of memory" in failed[0]
+    assert results == []
+
+
+def test_job_that_cancels_itself_is_no_error(runner, run_job, notifications) -> None:
+    cancelled = listen(runner.cancelled)
+    run_job(runner, FakeJob(error=JobCancelled("stopped")))
+    assert cancelled == [None]
+    assert notifications == []
+
+
+def test_error_while_making_the_job_is_reported(
+    runner, run_job, notifications
+) -> None:
+    def broken() -> Job[Any]:
+        msg = "no such model"
+        raise NoTissueError(msg)
+
+    run_job(runner, broken)
+    assert notifications == ["no such model"]
+
+
+def test_second_start_is_refused_while_running(runner, qtbot) -> None:
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        runner.start(FakeJob(steps=5, pause_s=0.02))
+        with pytest.raises(RuntimeError, match="still running"):
+            runner.start(FakeJob())
+
+
+def test_next_job_may_start_when_the_last_one_tells_its_end(runner, qtbot) -> None:
+    results = listen(runner.succeeded)
+    jobs = [FakeJob("second")]
+    runner.finished.connect(lambda: jobs and runner.start(jobs.pop()))
+    runner.start(FakeJob("first"))
+    qtbot.waitUntil(lambda: results == ["first", "second"], timeout=10_000)
+    qtbot.waitUntil(lambda: not runner.is_running, timeout=10_000)
+
+
+def test_progress_of_unknown_length_is_fine(runner, run_job) -> None:
+    def job() -> Job[int]:
+        yield Progress("open")
+        yield Progress("patches", 2, 10)
+        yield Progress("maps")
+        return 1
+
+    events = listen(runner.progressed)
+    run_job(runner, job)
+    assert [event.stage for event in events] == ["open", "patches", "maps"]
