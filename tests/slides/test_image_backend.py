@@ -108,3 +108,10 @@ def test_closing_and_reading_after(tmp_path):
     backend.close()
     with pytest.raises(ValueError, match="closed"):
         backend.read_tile(0, 0, 0)
+
+
+def test_the_preview_of_a_mirax_slide_does_not_pass_for_the_slide(tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").rename(tmp_path / "a.mrxs")
+    with pytest.raises(SlideOpenError, match=r"only a preview"):
+        open_slide(tmp_path / "a.mrxs")

@@ -150,3 +150,12 @@ def test_missing_index_entries_are_damage(tmp_path):
         page.dataoffsets, page.databytecounts = page.dataoffsets[:3], (1, 1, 1)
         with pytest.raises(SlideOpenError, match="lists 3 tiles where 12"):
             check_segments(path, page)
+
+
+def test_overlapping_tiles_are_left_to_openslide(tmp_path):
+    write_pyramid_tiff(tmp_path / "a.tif", IMAGE, software="MedScan 1")
+    with (
+        tifffile.TiffFile(tmp_path / "a.tif") as tif,
+        pytest.raises(BackendRefusal, match="overlapping"),
+    ):
+        lay_out(tif)

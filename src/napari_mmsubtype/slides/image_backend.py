@@ -50,6 +50,10 @@ class ImageBackend:
         if Path(path).is_dir():
             msg = "a folder, not an image file"
             raise BackendRefusal(msg)
+        if Path(path).suffix.lower() == ".mrxs":
+            # A MIRAX slide that OpenSlide refuses must not pass for its own preview.
+            msg = "an .mrxs file holds only a preview of the slide beside it"
+            raise BackendRefusal(msg)
         _refuse_cut_short(Path(path))
         self._image: Image.Image | None = _open(path)
         image = self._image

@@ -146,6 +146,9 @@ def lay_out(tif: Any) -> TiffLayout:
     if not len(tif.pages):
         msg = "the TIFF holds no page"
         raise BackendRefusal(msg)
+    if tif.pages[0].software.startswith("MedScan"):
+        msg = "Trestle TIFF has overlapping tiles"
+        raise BackendRefusal(msg)
     return _lay_out_ome(tif) if tif.is_ome else _lay_out_pages(tif)
 
 
