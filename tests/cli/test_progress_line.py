@@ -31,7 +31,8 @@ def test_of_a_refused_request_only_the_reason_is_written(capsys):
             progress(Progress("open", message="opening"))
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, refused)
+    with pytest.raises(ZeroDivisionError):
+        refused()
     assert capsys.readouterr().err == ""
 
 
