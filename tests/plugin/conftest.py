@@ -25,8 +25,8 @@ def plugin_viewer(make_napari_viewer: Callable[..., Any], repository: Path) -> A
 def drop(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Path], None]:
     """Drop a file on a viewer, through the event that Qt would send.
 
-    napari reads some of these endings itself (one level, no microns), and so asks which
-    reader to use unless the user told it to remember; here the user chooses this plugin.
+    napari reads some of these endings itself (one level, no microns), so it asks which
+    reader to use unless it was told to remember; here the user chooses this plugin.
     """
     from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
     from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.results import CLASSES, MPP, make_result
 
+from builders.results import CLASSES, MPP, make_result
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.plugin.layers import (
     METADATA_KEY,
@@ -136,9 +136,7 @@ def test_labels_run_through_the_class_colours_in_a_cycle(tmp_path: Path) -> None
     row, col = result.grid.cell[0]
     last_row, last_col = result.grid.cell[-1]
     color = layer.get_color(int(data[row, col]))
-    np.testing.assert_allclose(
-        color[:3], CLASSES[classes[row, col] - 1].rgb, atol=1e-6
-    )
+    np.testing.assert_allclose(color[:3], CLASSES[classes[row, col] - 1].rgb, atol=1e-6)
     grey = layer.get_color(int(data[last_row, last_col]))
     np.testing.assert_allclose(grey[:3], 0.55, atol=1e-6)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from builders.results import make_result
 from PIL import Image
 
+from builders.results import make_result
 from napari_mmsubtype.plugin import reader
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.plugin.reader import get_reader, is_result
@@ -65,7 +65,9 @@ def test_slide_without_pixel_size_opens_in_pixels_with_a_warning(
     assert "region" in warned[0]
 
 
-def test_plain_images_are_slides_of_one_level(tmp_path: Path, warned: list[str]) -> None:
+def test_plain_images_are_slides_of_one_level(
+    tmp_path: Path, warned: list[str]
+) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(path)
     read = get_reader(str(path))

@@ -31,11 +31,15 @@ def _no_leaked_widgets(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("gui"):
         return  # the viewer's own fixture looks after its window
     # pytest-qt has asked for its widgets to be deleted; this sees to it.
-    for _ in range(3):
+    leaked: list[Any] = []
+    for attempt in range(3):
+        if attempt:
+            gc.collect()  # slow, and needed only where references form a ring
         qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         qapp.processEvents()
-        gc.collect()
-    leaked = [w for w in qapp.topLevelWidgets() if id(w) not in before]
+        leaked = [w for w in qapp.topLevelWidgets() if id(w) not in before]
+        if not leaked:
+            return
     assert not leaked, f"widgets left behind: {leaked}"
 
 

@@ -82,9 +82,7 @@ def test_two_files_or_a_folder_are_not_taken(field, tmp_path: Path) -> None:
     assert field.value() is None
 
 
-def test_browse_sets_the_chosen_file(
-    field, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_browse_sets_the_chosen_file(field, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         QFileDialog, "getOpenFileName", lambda *_: ("/data/chosen.csv", "")
     )

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes.jobs import FakeJob
 
+from fakes.jobs import FakeJob
 from napari_mmsubtype.errors import NoTissueError
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner

@@ -5,8 +5,8 @@ import threading
 from typing import Any
 
 import pytest
-from fakes.jobs import FakeJob
 
+from fakes.jobs import FakeJob
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import JobCancelled, NoTissueError
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -79,7 +79,9 @@ def test_user_error_becomes_one_notification_and_a_logged_traceback(
     assert "Traceback" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, ValueError, MemoryError, ZeroDivisionError])
+@pytest.mark.parametrize(
+    "kind", [RuntimeError, ValueError, MemoryError, ZeroDivisionError]
+)
 def test_no_unexpected_error_is_swallowed(
     runner, run_job, notifications, kind: type[Exception]
 ) -> None:
@@ -98,9 +100,7 @@ def test_job_that_cancels_itself_is_no_error(runner, run_job, notifications) -> 
     assert notifications == []
 
 
-def test_error_while_making_the_job_is_reported(
-    runner, run_job, notifications
-) -> None:
+def test_error_while_making_the_job_is_reported(runner, run_job, notifications) -> None:
     def broken() -> Job[Any]:
         msg = "no such model"
         raise NoTissueError(msg)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtGui import QGuiApplication
+
+from builders.results import make_result
+from fakes.jobs import FakeJob
+from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.errors import NoTissueError
+from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
+from napari_mmsubtype.widgets.result_panel import ResultPanel
+
+ADDRESS = "synthetic:seed=1,size=512x768"
+FULL = AnalyzeRecipe(
+    slide=ADDRESS,
+    patient="P-7",
+    mpp=0.25,
+    stride_px=64,
+    device="cpu",
+    batch_size=16,
+    out="/results",
+)
+
+
+class FakeWindow:
+    """Docks of a window that is never shown."""
+
+    def __init__(self) -> None:
+        self.dock_widgets: dict[str, Any] = {}
+
+    def add_dock_widget(self, widget: Any, *, name: str, **_: Any) -> None:
+        self.dock_widgets[name] = widget
+
+
+class FakeViewer:
+    """Layers as in napari, and a window that only remembers."""
+
+    def __init__(self) -> None:
+        self.model = ViewerModel()
+        self.window = FakeWindow()
+        self.layers = self.model.layers
+        self.add_layer = self.model.add_layer
+
+
+@pytest.fixture
+def viewer() -> FakeViewer:
+    return FakeViewer()
+
+
+def add_slide(viewer: Any, *, mpp: float | None = 0.5, path: str = ADDRESS) -> Layer:
+    image = np.full((64, 64, 3), 200, np.uint8)
+    facts = {
+        "kind": "slide",
+        "path": path,
+        "mpp": None if mpp is None else [mpp, mpp],
+        "mpp_source": "none" if mpp is None else "vendor",
+    }
+    layer = Layer.create(
+        image, {"name": "s", "metadata": {METADATA_KEY: facts}}, "image"
+    )
+    return viewer.add_layer(layer)
+
+
+def make_panel(qtbot: Any, viewer: Any, job: Any = None) -> AnalyzePanel:
+    panel = AnalyzePanel(viewer, job=job)
+    qtbot.addWidget(panel)
+    return panel
+
+
+@pytest.fixture(autouse=True)
+def _close_result_panels(viewer: FakeViewer, qtbot: Any) -> Any:
+    yield
+    for widget in viewer.window.dock_widgets.values():
+        qtbot.waitUntil(lambda w=widget: not w._runner.is_running, timeout=10_000)
+        widget.close()
+        widget.deleteLater()
+    viewer.window.dock_widgets.clear()
+
+
+def test_round_trip(qtbot, viewer) -> None:
+    panel = make_panel(qtbot, viewer)
+    panel.setValue(FULL)
+    assert panel.value() == FULL
+
+
+def test_only_our_slides_are_offered(qtbot, viewer) -> None:
+    viewer.add_layer(Layer.create(np.zeros((4, 4)), {}, "image"))
+    panel = make_panel(qtbot, viewer)
+    assert panel.form.slide.choice() is None
+    layer = add_slide(viewer)
+    assert panel.form.slide.choice().path == ADDRESS
+    viewer.layers.remove(layer)
+    assert panel.form.slide.choice() is None
+
+
+def test_run_builds_exactly_one_recipe_and_shows_its_result(
+    qtbot, viewer, tmp_path: Path
+) -> None:
+    job = FakeJob(make_result(tmp_path, slide=ADDRESS))
+    panel = make_panel(qtbot, viewer, job)
+    add_slide(viewer)
+    panel.setValue(replace(FULL, mpp=None))
+    with qtbot.waitSignal(panel.runner.finished, timeout=20_000):
+        panel.bar.runButton.click()
+        panel.run()  # a second click while running changes nothing
+    assert job.recipe == replace(FULL, mpp=None)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=10_000)
+    names = [layer.name for layer in viewer.layers]
+    assert names == [
+        "s",  # the slide was open already and is not added again
+        "tissue",
+        "class: Luminal / Basal/HER2",
+        "evidence: Basal/HER2",
+        "evidence: Luminal",
+    ]
+    (result_panel,) = viewer.window.dock_widgets.values()
+    assert isinstance(result_panel, ResultPanel)
+    assert result_panel.summary().prediction.label == "Luminal"
+
+
+def test_second_run_replaces_the_layers_of_the_first(
+    qtbot, viewer, tmp_path: Path
+) -> None:
+    result = make_result(tmp_path, slide=ADDRESS)
+    panel = make_panel(qtbot, viewer, FakeJob(result))
+    add_slide(viewer)
+    for _ in range(2):
+        with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+            panel.run()
+    assert len(viewer.layers) == 5
+    assert len(viewer.window.dock_widgets) == 1
+
+
+def test_nothing_runs_while_something_is_missing(qtbot, viewer) -> None:
+    job = FakeJob()
+    panel = make_panel(qtbot, viewer, job)
+    add_slide(viewer, mpp=None)
+    panel.run()
+    assert not panel.runner.is_running
+    assert job.recipe is None
+    assert "pixel size" in panel.form.notes()["slide"]
+
+
+def test_setting_the_pixel_size_redraws_the_slide_in_microns(qtbot, viewer) -> None:
+    panel = make_panel(qtbot, viewer)
+    layer = add_slide(viewer, mpp=None)
+    panel.form.slide._spin.setValue(0.25)
+    np.testing.assert_allclose(layer.scale, 0.25)
+    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+    panel.form.slide._spin.setValue(0.0)
+    np.testing.assert_allclose(layer.scale, 1.0)
+    assert [str(unit) for unit in layer.units] == ["pixel", "pixel"]
+
+
+def test_error_is_a_notification_and_adds_no_layer(
+    qtbot, viewer, notifications
+) -> None:
+    panel = make_panel(qtbot, viewer, FakeJob(error=NoTissueError("no tissue on it")))
+    add_slide(viewer)
+    with qtbot.waitSignal(panel.runner.finished, timeout=10_000):
+        panel.run()
+    assert notifications == ["no tissue on it"]
+    assert len(viewer.layers) == 1
+    assert panel.bar.runButton.isEnabled()
+
+
+def test_cancelled_run_adds_nothing_and_can_be_run_again(
+    qtbot, viewer, tmp_path: Path
+) -> None:
+    job = FakeJob(make_result(tmp_path), steps=1000, pause_s=0.01)
+    panel = make_panel(qtbot, viewer, job)
+    add_slide(viewer)
+    panel.runner.progressed.connect(lambda _: panel.bar.cancelButton.click())
+    with qtbot.waitSignal(panel.runner.cancelled, timeout=10_000):
+        panel.run()
+    assert job.closed_in == job.ran_in
+    assert len(viewer.layers) == 1
+    assert panel.bar.runButton.isEnabled()
+
+
+def test_slide_is_opened_away_from_the_window(qtbot, viewer) -> None:
+    panel = make_panel(qtbot, viewer)
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.openSlide(ADDRESS)
+        assert len(viewer.layers) == 0
+    assert panel.form.slide.choice().path == ADDRESS
+    assert panel.form.slide.problem() == ""
+
+
+def test_slide_that_cannot_be_opened_is_reported(
+    qtbot, viewer, notifications, tmp_path: Path
+) -> None:
+    panel = make_panel(qtbot, viewer)
+    with qtbot.waitSignal(panel.opener.finished, timeout=20_000):
+        panel.openSlide(str(tmp_path / "gone.svs"))
+    assert "gone.svs" in notifications[0]
+    assert panel.form.slide.openButton.isEnabled()
+
+
+def test_request_can_be_copied_as_a_command(qtbot, viewer) -> None:
+    panel = make_panel(qtbot, viewer)
+    panel.setValue(FULL)
+    panel._copy.click()
+    words = shlex.split(QGuiApplication.clipboard().text())
+    assert words[:3] == ["napari-mmsubtype", "analyze", ADDRESS]
+    assert words[words.index("--mpp") + 1] == "0.25"
+
+
+def test_user_given_size_of_an_open_slide_is_kept(qtbot, viewer) -> None:
+    ((data, kwargs, kind),) = slide_layers(open_slide(ADDRESS, mpp=0.4))
+    panel = make_panel(qtbot, viewer)
+    viewer.add_layer(Layer.create(data, kwargs, kind))
+    assert panel.value().mpp == pytest.approx(0.4)
+
+
+@pytest.mark.gui
+def test_panel_in_a_real_window_shows_layers_and_result(
+    make_napari_viewer, qtbot, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    panel = AnalyzePanel(viewer, job=FakeJob(make_result(tmp_path, slide=ADDRESS)))
+    viewer.window.add_dock_widget(panel, name="Analyze slide")
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.openSlide(ADDRESS)
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.bar.runButton.click()
+    assert len(viewer.layers) == 5
+    assert set(viewer.window.dock_widgets) >= {"Analyze slide", "Result"}
+    screenshot = viewer.screenshot(canvas_only=True, flash=False)
+    # The overlay is painted over the tissue: some of the picture has its blue.
+    blue = screenshot[..., 2].astype(int) - screenshot[..., 0]
+    assert (blue > 60).mean() > 0.05

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QLabel
+
+from builders.results import make_result
+from napari_mmsubtype.plugin.layers import to_layers
+from napari_mmsubtype.widgets.result_panel import ResultPanel
+from napari_mmsubtype.widgets.result_summary import summarize
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def panel(qtbot: Any, viewer: ViewerModel) -> ResultPanel:
+    widget = ResultPanel(viewer)
+    qtbot.addWidget(widget)
+    return widget
+
+
+def add(viewer: ViewerModel, result: Any) -> None:
+    for data, kwargs, kind in to_layers(result, with_slide=False):
+        viewer.add_layer(Layer.create(data, kwargs, kind))
+
+
+def settle(qtbot: Any, panel: ResultPanel) -> None:
+    qtbot.waitUntil(lambda: not panel._runner.is_running, timeout=10_000)
+
+
+def test_empty_panel_says_what_to_do(panel) -> None:
+    assert panel.summary() is None
+    assert "Run an analysis" in panel._scroll.findChild(QLabel).text()
+
+
+def test_store_that_is_opened_is_read_and_shown(panel, viewer, qtbot, tmp_path) -> None:
+    add(viewer, make_result(tmp_path))
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    assert panel.summary().slide_name == "missing"
+    settle(qtbot, panel)
+
+
+def test_panel_opened_late_finds_the_result(viewer, qtbot, tmp_path) -> None:
+    add(viewer, make_result(tmp_path))
+    panel = ResultPanel(viewer)
+    qtbot.addWidget(panel)
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    settle(qtbot, panel)
+
+
+def test_panel_follows_the_selected_layer(panel, viewer, qtbot, tmp_path: Path) -> None:
+    add(viewer, make_result(tmp_path, slide="one.svs"))
+    add(viewer, make_result(tmp_path, slide="two.svs"))
+    qtbot.waitUntil(lambda: panel._combo.count() == 2, timeout=10_000)
+    settle(qtbot, panel)
+    viewer.layers.selection.active = viewer.layers[0]
+    assert panel.summary().slide_name == "one"
+    viewer.layers.selection.active = viewer.layers[-1]
+    assert panel.summary().slide_name == "two"
+    assert not panel._combo.isHidden()
+
+
+def test_result_whose_layers_are_removed_is_forgotten(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    add(viewer, make_result(tmp_path))
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    settle(qtbot, panel)
+    viewer.layers.clear()
+    assert panel.summary() is None
+
+
+def test_new_summary_of_a_store_replaces_the_old(panel, qtbot, tmp_path: Path) -> None:
+    summary = summarize(make_result(tmp_path))
+    panel.addSummary(replace(summary, prediction=None))
+    panel.addSummary(summary)
+    assert panel._combo.count() == 1
+    assert panel.summary() is summary
+    assert "Luminal" in panel._scroll.findChild(QLabel).text()
+
+
+def test_broken_store_is_reported_once(
+    panel, viewer, qtbot, tmp_path: Path, notifications
+) -> None:
+    result = make_result(tmp_path)
+    layers = to_layers(result, with_slide=False)
+    (result.path / "zarr.json").unlink()
+    for data, kwargs, kind in layers:
+        viewer.add_layer(Layer.create(data, kwargs, kind))
+    qtbot.waitUntil(lambda: len(notifications) > 0, timeout=10_000)
+    settle(qtbot, panel)
+    assert len(notifications) == 1
+    assert panel.summary() is None
+
+
+def test_result_can_be_copied_as_text(panel, tmp_path: Path) -> None:
+    panel.addSummary(summarize(make_result(tmp_path)))
+    panel._copy.click()
+    assert "Luminal" in QGuiApplication.clipboard().text()
+
+
+def test_closed_panel_no_longer_listens(viewer, qtbot, tmp_path: Path) -> None:
+    panel = ResultPanel(viewer)
+    before = len(viewer.layers.events.inserted.callbacks)
+    panel.close()
+    panel.deleteLater()
+    qtbot.wait(50)
+    assert len(viewer.layers.events.inserted.callbacks) < before

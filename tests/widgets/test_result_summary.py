@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders.results import make_prediction, make_result
+from napari_mmsubtype.core.records import ModalityReport, PatchCounts
+from napari_mmsubtype.widgets.result_summary import (
+    DEMO_CAUTION,
+    RESEARCH_ONLY,
+    patches_text,
+    report_text,
+    share_rows,
+    subset_rows,
+    summarize,
+    summary_text,
+)
+
+
+def test_summary_reads_what_the_store_says(tmp_path: Path) -> None:
+    summary = summarize(make_result(tmp_path))
+    assert summary.slide_name == "missing"
+    assert summary.patient == "TCGA-E2-A14V"
+    assert summary.is_demo
+    assert summary.prediction.label == "Luminal"
+    assert [c.name for c in summary.classes] == ["Luminal", "Basal/HER2"]
+
+
+@pytest.mark.parametrize(
+    ("modalities", "texts"),
+    [
+        (("image",), ["image alone"]),
+        (("image", "rna"), ["all data", "image alone", "RNA alone"]),
+        (
+            ("image", "rna", "clinical"),
+            [
+                "all data",
+                "without image",
+                "without RNA",
+                "without clinical",
+                "image alone",
+                "RNA alone",
+                "clinical alone",
+            ],
+        ),
+    ],
+)
+def test_subset_rows_say_each_thing_once(modalities, texts) -> None:
+    assert [row.text for row in subset_rows(make_prediction(modalities))] == texts
+
+
+def test_subset_rows_tell_where_the_call_changes() -> None:
+    rows = {row.text: row.label for row in subset_rows(make_prediction())}
+    assert rows["all data"] == rows["without image"] == "Luminal"
+    assert rows["without RNA"] == rows["image alone"] == "Basal/HER2"
+
+
+def test_shares_are_against_the_other_classes() -> None:
+    assert share_rows(make_prediction()) == [
+        ("image", pytest.approx(-0.8)),
+        ("RNA", pytest.approx(2.0)),
+        ("clinical", pytest.approx(-0.8)),
+    ]
+
+
+def test_report_says_sample_coverage_unit_and_notes() -> None:
+    report = ModalityReport(
+        "rna",
+        True,
+        sample="TCGA-E2-A14V-01",
+        unit="z-score",
+        matched=1180,
+        expected=1200,
+        coverage=0.98,
+        notes=("not comparable across cohorts",),
+    )
+    assert report_text(report) == (
+        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98%), z-score; "
+        "not comparable across cohorts"
+    )
+
+
+def test_report_of_an_unused_table_says_why() -> None:
+    text = report_text(ModalityReport("clinical", False, "too few features"))
+    assert text == "not used: too few features"
+
+
+def test_patches_are_all_accounted_for() -> None:
+    prediction = make_prediction(patches=PatchCounts(5000, 1200, 1198, 2))
+    assert patches_text(prediction) == (
+        "1,198 of 1,200 tissue patches analysed (5,000 grid positions); 2 could not be "
+        "read: no part in the call"
+    )
+    whole = make_prediction(patches=PatchCounts(9, 4, 4, 0))
+    assert "could not" not in patches_text(whole)
+
+
+def test_copied_text_carries_the_cautions(tmp_path: Path) -> None:
+    summary = summarize(make_result(tmp_path))
+    text = summary_text(summary)
+    assert "without RNA: Luminal 0.300, Basal/HER2 0.700" in text
+    assert DEMO_CAUTION in text
+    assert text.endswith(RESEARCH_ONLY)
+    real = summary_text(replace(summary, is_demo=False))
+    assert DEMO_CAUTION not in real
+    assert RESEARCH_ONLY in real

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtWidgets import QLabel, QWidget
+
+from builders.results import make_prediction, make_result
+from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
+from napari_mmsubtype.widgets.result_summary import (
+    DEMO_CAUTION,
+    RESEARCH_ONLY,
+    ResultSummary,
+    summarize,
+)
+from napari_mmsubtype.widgets.result_view import ResultView
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> ResultSummary:
+    return replace(summarize(make_result(tmp_path)), prediction=make_prediction())
+
+
+def texts(widget: QWidget) -> list[str]:
+    return [label.text() for label in widget.findChildren(QLabel)]
+
+
+def show(qtbot: Any, summary: ResultSummary) -> ResultView:
+    view = ResultView(summary)
+    qtbot.addWidget(view)
+    return view
+
+
+def test_call_and_probabilities_are_shown(qtbot, summary) -> None:
+    shown = texts(show(qtbot, summary))
+    assert shown[0] == "Luminal  80.0%"
+    assert shown.count("20.0%") == 1
+    assert RESEARCH_ONLY in shown
+
+
+def test_the_call_from_less_data_is_shown_and_a_change_stands_out(
+    qtbot, summary
+) -> None:
+    view = show(qtbot, summary)
+    changed = [x for x in view.findChildren(QLabel) if x.text() == "Basal/HER2 70.0%"]
+    assert len(changed) == 3
+    assert all(label.font().bold() for label in changed)
+    same = [x for x in view.findChildren(QLabel) if x.text() == "Luminal 80.0%"]
+    assert same
+    assert not any(label.font().bold() for label in same)
+
+
+def test_one_bar_per_class_subset_and_share(qtbot, summary) -> None:
+    view = show(qtbot, summary)
+    assert len(view.findChildren(StackedBar)) == 2 + 7
+    assert len(view.findChildren(SignedBar)) == 3
+    assert "+2.00" in texts(view)
+
+
+def test_bars_can_be_read_without_seeing_them(qtbot, summary) -> None:
+    view = show(qtbot, summary)
+    bars = view.findChildren(StackedBar)
+    assert bars[0].accessibleName() == "Luminal 80.0%"
+
+
+def test_demo_model_is_cautioned_against_and_others_are_not(qtbot, summary) -> None:
+    assert f"⚠ {DEMO_CAUTION}" in texts(show(qtbot, summary))
+    other = texts(show(qtbot, replace(summary, is_demo=False)))
+    assert not any(DEMO_CAUTION in text for text in other)
+
+
+def test_image_alone_has_no_table_of_subsets(qtbot, summary) -> None:
+    alone = replace(summary, prediction=make_prediction(("image",)))
+    view = show(qtbot, alone)
+    assert "The same call from less data" not in texts(view)
+    assert len(view.findChildren(StackedBar)) == 2
+
+
+def test_interrupted_analysis_says_how_to_go_on(qtbot, summary) -> None:
+    shown = texts(show(qtbot, replace(summary, prediction=None)))
+    assert "resume" in shown[0]
