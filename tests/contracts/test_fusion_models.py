@@ -62,6 +62,15 @@ def make_batch(seed: int = 1) -> Batch:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    # Several threads only wait for each other over matrices this small.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(params=list_fusions())
 def model(request: pytest.FixtureRequest) -> FusionModel:
     return make_model(request.param)
@@ -205,6 +214,14 @@ def test_marked_absent_equals_left_out(model, batch, modality):
     marked.present[:, column] = False
     marked.omics[modality] = torch.full_like(batch.omics[modality], float("nan"))
     assert_same(left_out.run(model), marked.run(model), tolerance=0.0)
+
+
+def test_not_a_number_where_absent_does_not_reach_the_gradient(model, batch):
+    batch.present[0, 1] = False
+    batch.omics["rna"][0] = float("nan")
+    batch.run(model).logits.sum().backward()
+    for name, value in model.named_parameters():
+        assert value.grad is None or torch.isfinite(value.grad).all(), name
 
 
 def test_no_image_in_every_way_it_can_be_said(model, batch):

@@ -17,6 +17,7 @@ def test_a_patch_of_128_px_gives_8_by_8_cells_of_16_px(encoder):
     maps = encoder.feature_map(torch.randn(2, 3, 128, 128))
     assert maps.shape == (2, 96, 8, 8)
     assert (encoder.dim, encoder.input_size, encoder.cell_px) == (96, 128, 16)
+    assert encoder.cells == 8
 
 
 def test_it_is_small(encoder):

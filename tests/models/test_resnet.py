@@ -52,7 +52,7 @@ def test_embeddings_agree_with_torchvisions_own_pooling(small):
 def test_small_stem_gives_8_by_8_cells_for_64_px_and_takes_the_same_weights(small):
     encoder = create_encoder("resnet18", input_size=64, small_stem=True)
     assert encoder.feature_map(torch.randn(1, 3, 64, 64)).shape == (1, 512, 8, 8)
-    assert encoder.cell_px == 8
+    assert (encoder.cell_px, encoder.cells) == (8, 8)
     encoder.load_state_dict(small.state_dict())
 
 

@@ -25,6 +25,12 @@ def test_224_px_give_13_by_13_cells_of_512_features():
     assert (encoder.dim, encoder.input_size) == (512, 224)
 
 
+@pytest.mark.parametrize("size", [32, 64, 65, 100, 128, 130, 224, 227])
+def test_cells_are_those_of_the_map(size):
+    encoder = create_encoder("squeezenet1_1", input_size=size)
+    assert encoder.feature_map(torch.zeros(1, 3, size, size)).shape[2] == encoder.cells
+
+
 def test_tiny_patches_are_refused():
     with pytest.raises(ConfigurationError, match="32 px or more, found 16 px"):
         create_encoder("squeezenet1_1", input_size=16)

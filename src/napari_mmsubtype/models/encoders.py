@@ -42,6 +42,9 @@ class Encoder(nn.Module):
         Name in the registry.
     options : dict
         What `registry.create_encoder` was given.
+    cells : int
+        Rows, and columns, of the feature map of one patch of ``input_size``; they are
+        spread evenly over the patch.
     """
 
     _mean: Tensor
@@ -65,6 +68,7 @@ class Encoder(nn.Module):
         self.dim = dim
         self.input_size = input_size
         self.cell_px = cell_px
+        self.cells = input_size // cell_px
         self.mean = mean
         self.std = std
         self.head_prefixes = head_prefixes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torchvision
@@ -43,11 +44,20 @@ class SqueezeNetEncoder(Encoder):
             cell_px=16,
             head_prefixes=("classifier.",),
         )
+        self.cells = _cells(input_size)
 
     def _features(self, images: Tensor) -> Tensor:
         network: Any = self.body
         features: Tensor = network.features(images)
         return features
+
+
+def _cells(input_size: int) -> int:
+    """Follow the unpadded convolution and the three poolings, which round up."""
+    cells = (input_size - 3) // 2 + 1
+    for _ in range(3):
+        cells = math.ceil((cells - 3) / 2) + 1
+    return cells
 
 
 @register_encoder("squeezenet1_1")
