@@ -83,3 +83,27 @@ def test_json_holds_picture_and_truth(outcome, windows, capsys):
     assert record["picture"] == str(outcome.picture)
     assert record["truth"] == "Luminal"
     assert windows == []
+
+
+@pytest.mark.gui
+def test_window_shows_overlays_and_panels(
+    make_napari_viewer, repository, monkeypatch, tmp_path, qtbot
+):
+    import napari
+    from npe2 import PluginManager, PluginManifest
+
+    viewer = make_napari_viewer()
+    manager = PluginManager.instance()
+    if demo_module.PLUGIN not in manager:
+        manager.register(PluginManifest.from_file(repository / "napari.yaml"))
+    monkeypatch.setattr(napari, "Viewer", lambda **_options: viewer)
+    monkeypatch.setattr(napari, "run", lambda: None)
+    complete_store(tmp_path, slide="synthetic:seed=1,size=256x320")
+    demo_module.show_in_napari(tmp_path / "slide.mmsubtype.zarr")
+    names = [layer.name for layer in viewer.layers]
+    assert any(name.startswith("class") for name in names)
+    assert any(name.startswith("evidence") for name in names)
+    docked = viewer.window.dock_widgets
+    assert any("Result" in name for name in docked)
+    panel = next(widget for name, widget in docked.items() if "Result" in name)
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
