@@ -70,8 +70,17 @@ def test_where_no_patch_lies_the_map_is_zero():
 def test_map_pixels_divide_cells_and_stride():
     assert cell_size(PatchSpec(224, 0.5, 112), (7, 7)) == (16, 16)
     assert cell_size(PatchSpec(128, 0.5, 128), (8, 8)) == (16, 16)
-    with pytest.raises(ValueError, match="do not divide"):
-        cell_size(PatchSpec(100, 0.5, 100), (7, 7))
+    assert cell_size(PatchSpec(224, 0.5, 224), (13, 13)) == (16, 16)
+
+
+def test_cells_that_do_not_divide_the_patch_keep_totals_and_constants():
+    grid = small_grid(size=64)
+    cells = random_cells(grid, np.random.default_rng(0), cells=(3, 5))
+    np.testing.assert_allclose(
+        stitch(grid, cells).sum(axis=(1, 2)), cells.sum(axis=(0, 2, 3)), rtol=1e-4
+    )
+    constant = stitch(grid, np.full_like(cells, 2.5), mode="mean")
+    np.testing.assert_allclose(constant, 2.5, rtol=1e-5)
 
 
 def test_pyramid_averages_until_it_fits_a_screen():

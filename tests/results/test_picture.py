@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from napari_mmsubtype.slides.registry import open_slide
 from PIL import Image
 
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results.picture import write_picture
 from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.slides.registry import open_slide
 
 SHAPE = (512, 640)
 SLIDE = "synthetic:seed=1,size=512x640"

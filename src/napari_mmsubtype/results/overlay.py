@@ -29,17 +29,14 @@ def cell_size(spec: PatchSpec, cells: tuple[int, int]) -> tuple[int, int]:
     -------
     tuple of int
         Height and width: the largest size that divides both a cell and the stride, so
-        that every cell of every patch covers whole pixels of the map.
-
-    Raises
-    ------
-    ValueError
-        If the cells do not divide the patch.
+        that every cell of every patch covers whole pixels of the map. Where the cells
+        do not divide the patch (13 over 224 px, say) they are spread over the next
+        number that does.
     """
-    if any(spec.size_px % count for count in cells):
-        msg = f"{cells} cells do not divide a patch of {spec.size_px} px"
-        raise ValueError(msg)
-    height, width = (math.gcd(spec.size_px // n, spec.stride_px) for n in cells)
+    height, width = (
+        math.gcd(spec.size_px // _fitting(count, spec.size_px), spec.stride_px)
+        for count in cells
+    )
     return height, width
 
 
@@ -69,9 +66,10 @@ def stitch(
     if mode not in ("sum", "mean"):
         msg = f"mode must be 'sum' or 'mean', found {mode!r}"
         raise ValueError(msg)
-    n, c, rows, cols = values.shape
     spec = grid.spec
-    unit = cell_size(spec, (rows, cols))
+    unit = cell_size(spec, (values.shape[2], values.shape[3]))
+    values = _fit_cells(values, spec.size_px, mode)
+    n, c, rows, cols = values.shape
     step = (spec.stride_px // unit[0], spec.stride_px // unit[1])
     repeat = (spec.size_px // rows // unit[0], spec.size_px // cols // unit[1])
     side = (rows * repeat[0], cols * repeat[1])
@@ -119,6 +117,43 @@ def pyramid(canvas: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         blocks = even.reshape(c, height // 2, 2, width // 2, 2)
         levels.append(blocks.mean(axis=(2, 4), dtype=np.float32))
     return levels
+
+
+def _fitting(count: int, size: int) -> int:
+    """Give the smallest number of equal cells, not below ``count``, dividing a size."""
+    return next(n for n in range(count, size + 1) if size % n == 0)
+
+
+def _fit_cells(
+    values: NDArray[np.float32], size: int, mode: str
+) -> NDArray[np.float32]:
+    """Spread cells over a number of cells that divides the patch."""
+    rows, cols = values.shape[2:]
+    vertical = _overlap(rows, _fitting(rows, size), mode)
+    horizontal = _overlap(cols, _fitting(cols, size), mode)
+    if vertical is None and horizontal is None:
+        return values
+    if vertical is not None:
+        values = np.einsum("ts,ncsx->nctx", vertical, values)
+    if horizontal is not None:
+        values = np.einsum("ts,ncys->ncyt", horizontal, values)
+    return values.astype(np.float32)
+
+
+def _overlap(source: int, target: int, mode: str) -> NDArray[np.float64] | None:
+    """Give the share of each source cell (sum) or each target cell (mean) in common.
+
+    None where both are equally many. Columns sum to 1 for ``"sum"``, which keeps
+    totals; rows sum to 1 for ``"mean"``, which keeps constants.
+    """
+    if source == target:
+        return None
+    low = np.maximum(np.arange(target)[:, None] / target, np.arange(source) / source)
+    high = np.minimum(
+        np.arange(1, target + 1)[:, None] / target, np.arange(1, source + 1) / source
+    )
+    common: NDArray[np.float64] = np.clip(high - low, 0.0, None)
+    return common * (source if mode == "sum" else target)
 
 
 def _taper(size: int) -> NDArray[np.float64]:

@@ -203,8 +203,7 @@ def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreW
         if open_result(path).plan_digest == fingerprint:
             return StoreWriter(path)
     bundle = plan.bundle
-    size = plan.grid.spec.size_px
-    cells = size // bundle.encoder.cell_px
+    cells = bundle.encoder.cells
     return StoreWriter.create(
         store_path(folder, name, len(existing) + 1),
         attributes={

@@ -69,7 +69,7 @@ def demo_job(out: Path, *, device: str = "auto") -> Job[DemoOutcome]:
     # genes alone answer differently, which is what a fused call is for.
     patients = cohort.patients
     mostly_luminal = patients[patients["basal"].between(0.25, 0.45)]
-    chosen = mostly_luminal.loc[mostly_luminal["omics_score"].idxmax()]
+    chosen = mostly_luminal.sort_values("omics_score").iloc[-1]
     recipe = AnalyzeRecipe(
         slide=str(chosen["slide"]),
         bundle="demo",
