@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from typing import Any
 
 import pytest
@@ -123,6 +124,16 @@ def test_next_job_may_start_when_the_last_one_tells_its_end(runner, qtbot) -> No
     runner.start(FakeJob("first"))
     qtbot.waitUntil(lambda: results == ["first", "second"], timeout=10_000)
     qtbot.waitUntil(lambda: not runner.is_running, timeout=10_000)
+
+
+def test_job_does_not_touch_the_warning_filters_of_the_window(runner, qtbot) -> None:
+    before = list(warnings.filters)
+    during: list[bool] = []
+    runner.progressed.connect(lambda _: during.append(warnings.filters == before))
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        runner.start(FakeJob(steps=3, pause_s=0.01))
+    assert during == [True] * 3
+    assert warnings.filters == before
 
 
 def test_progress_of_unknown_length_is_fine(runner, run_job) -> None:

@@ -28,21 +28,27 @@ class _Outcome:
 
 
 class _JobWorker(GeneratorWorker):
-    """A worker that closes its generator in its own thread when asked to quit.
+    """A worker that ends its generator in its own thread and leaves warnings alone.
 
-    Otherwise the generator would be closed by the garbage collector, at any time and in
-    any thread, and the job's files and readers with it.
+    Otherwise the generator of a cancelled job would be closed by the garbage collector,
+    at any time and in any thread, and the job's files and readers with it. And superqt
+    swaps the warning filters of the whole process while a worker runs; when the GUI
+    thread does likewise meanwhile, as napari does to draw labels, one of both restores
+    the other's filters for good.
     """
 
-    def work(self) -> Any:
+    def run(self) -> None:
+        self.started.emit()
+        self._running = True
         try:
-            return super().work()
+            outcome = self.work()
         finally:
             self._gen.close()
-
-    def _relay_warning(self, warning: tuple[Any, ...]) -> None:
-        # Libraries warn developers; a pop-up in the viewer helps nobody.
-        logger.warning("%s", warning[0])
+            self._running = False
+        if outcome is not None:
+            self.returned.emit(outcome)
+        self.finished.emit()
+        self._finished.emit(self)
 
 
 def _drive(make_job: Callable[[], Job[Any]]) -> Generator[Progress, None, _Outcome]:
