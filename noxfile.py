@@ -44,6 +44,7 @@ SCREEN_PACKAGES = (
     "libxcb-image0",
     "libdbus-1-3",
     "libfontconfig1",
+    "libglib2.0-0",
 )
 
 
@@ -121,7 +122,7 @@ def install(session: nox.Session, *extras: str) -> None:
 
 
 def setup(session: nox.Session, *words: str) -> None:
-    """Run a step that ``nox --no-install`` leaves out."""
+    """Run a step that makes or fills the environment."""
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     session.run_install(*words, env=quiet, external=True)
 
@@ -238,7 +239,10 @@ def missing_packages() -> list[str]:
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether dpkg has a package in working order."""
-    asked = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    """Tell whether dpkg has a package in working order.
+
+    Newer Debian and Ubuntu gave some libraries the ending t64; apt knows both names.
+    """
+    asked = ["dpkg-query", "-W", "-f", "${db:Status-Status} ", package, f"{package}t64"]
     found = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return found.stdout.startswith("installed")
+    return "installed" in found.stdout.split()
