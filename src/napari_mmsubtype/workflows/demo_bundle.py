@@ -1,0 +1,400 @@
+"""Make the demo bundle: synthetic cohort, encoder, fusion model and card."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.patch_grid import PatchSpec
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
+from napari_mmsubtype.evaluation.calibration import fit_temperature
+from napari_mmsubtype.models.bundle_writer import save_bundle
+from napari_mmsubtype.models.fusion import FusionModel, create_fusion
+from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.omics.synthetic import SyntheticCohort, synthetic_cohort
+from napari_mmsubtype.training.bags import BagSet, collate, embed_patches
+from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
+from napari_mmsubtype.training.fusion_trainer import (
+    embedding_statistics,
+    fit_fusion,
+    predict_logits,
+)
+from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
+from napari_mmsubtype.workflows.demo_card import card_facts, describe_scores
+from napari_mmsubtype.workflows.demo_evaluation import (
+    EvidenceScore,
+    SubsetScore,
+    score_evidence,
+    score_subsets,
+)
+from napari_mmsubtype.workflows.demo_patients import (
+    Split,
+    encode_patches,
+    fit_tables,
+    make_bag_set,
+    map_ahead,
+    render_patches,
+    split_patients,
+)
+from napari_mmsubtype.workflows.jobs import run_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.models.encoders import Encoder
+
+PATCH = PatchSpec(size_px=128, mpp=0.5, stride_px=128, min_tissue=0.5)
+CLASSES = (LUMINAL, BASAL_HER2)
+VERSION = "1.0.0"
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoBundleConfig:
+    """How large a demo bundle's cohort is and how its models are trained.
+
+    Attributes
+    ----------
+    patients : int
+        With a slide, all parts together.
+    tables_only : int
+        Further training patients who have tables and no slide: they cost nothing to
+        render, and real cohorts have them too.
+    slide_size_px : int
+        Height and width of their slides.
+    seed : int
+        Of the cohort, the split and the first weights.
+    validation, test : float
+        Parts of the cohort.
+    encoder_slides, patches_per_slide : int
+        Training slides that the encoder is trained on, and patches of each.
+    encoder : PatchTrainingConfig
+        Training of the encoder.
+    fusion : FusionTrainingConfig
+        Training of the fusion model.
+    dropout : float
+        Of the fusion model.
+    bootstrap : int
+        Resamples behind the intervals of the card.
+    """
+
+    patients: int = 240
+    tables_only: int = 360
+    slide_size_px: int = 2048
+    seed: int = 7
+    validation: float = 0.2
+    test: float = 0.25
+    encoder_slides: int = 60
+    patches_per_slide: int = 32
+    encoder: PatchTrainingConfig = field(
+        default_factory=lambda: PatchTrainingConfig(
+            epochs=4, batch_size=32, learning_rate=3e-3, feature_penalty=1e-3
+        )
+    )
+    fusion: FusionTrainingConfig = field(
+        default_factory=lambda: FusionTrainingConfig(
+            epochs=60, batch_size=32, learning_rate=2e-3, patches_per_bag=96
+        )
+    )
+    dropout: float = 0.05
+    bootstrap: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class DemoBundleOutcome:
+    """A written demo bundle and what it is worth.
+
+    Attributes
+    ----------
+    path : Path
+        The bundle's folder.
+    temperature : float
+        Of the calibration.
+    scores : dict of str to SubsetScore
+        On held-out synthetic patients, by subset of modalities.
+    evidence : EvidenceScore
+        Of the evidence map.
+    """
+
+    path: Path
+    temperature: float
+    scores: dict[str, SubsetScore]
+    evidence: EvidenceScore
+
+
+@dataclass(slots=True)
+class _Images:
+    """What the slides became: bags by row; maps and truth of the held-out ones."""
+
+    bags: dict[int, NDArray[np.float16]] = field(default_factory=dict)
+    features: dict[int, NDArray[np.float16]] = field(default_factory=dict)
+    shares: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def demo_bundle_job(
+    out: Path, config: DemoBundleConfig | None = None
+) -> Job[DemoBundleOutcome]:
+    """Train the demo model on synthetic patients and write its bundle.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the bundle; an older bundle there is replaced.
+    config : DemoBundleConfig, optional
+        Sizes and training; the default makes the bundle that ships.
+
+    Yields
+    ------
+    Progress
+        Stages ``patches``, ``patch training``, ``slides``, ``fusion training``,
+        ``evaluation``.
+
+    Returns
+    -------
+    DemoBundleOutcome
+        Where the bundle is and how it scores on held-out synthetic patients.
+
+    Notes
+    -----
+    Split by patient. The encoder, the scaling of the tables and the fusion model see
+    training patients only; validation patients choose the epoch and the temperature;
+    held-out patients are scored once.
+    """
+    config = config or DemoBundleConfig()
+    cohort = synthetic_cohort(
+        config.patients + config.tables_only,
+        seed=config.seed,
+        slide_size=config.slide_size_px,
+    )
+    labels = cohort.patients["label"].to_numpy(np.int64)
+    split = split_patients(
+        labels[: config.patients],
+        validation=config.validation,
+        test=config.test,
+        seed=config.seed,
+    )
+    encoder = yield from _train_encoder(cohort, split, config)
+    images = yield from _encode_slides(cohort, split, encoder, config.patients)
+    learning = (*split.train, *range(config.patients, len(labels)))
+    specs = fit_tables(cohort, learning)
+    train, validation, test = (
+        make_bag_set(cohort, images.bags, specs, rows)
+        for rows in (learning, split.validation, split.test)
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = create_fusion(
+            "evidence",
+            dim=encoder.dim,
+            classes=len(CLASSES),
+            omics={m.value: len(spec) for m, spec in specs.items()},
+            dropout=config.dropout,
+        )
+    fit = yield from fit_fusion(model, train, validation, config.fusion)
+    yield Progress("evaluation", message="scoring held-out synthetic patients")
+    temperature = fit_temperature(
+        validation.labels, predict_logits(fit.model, validation)
+    )
+    scores = score_subsets(
+        fit.model, test, temperature, repeats=config.bootstrap, seed=config.seed
+    )
+    evidence = score_evidence(
+        fit.model,
+        test,
+        [images.features[row] for row in split.test],
+        [images.shares[row] for row in split.test],
+    )
+    leaning = feature_weights(fit.model, train)
+    mean, std = embedding_statistics(train)
+    path = save_bundle(
+        out,
+        name="demo",
+        version=VERSION,
+        classes=CLASSES,
+        encoder=encoder,
+        fusion=fit.model,
+        patch=PATCH,
+        modalities={
+            m: spec if m is Modality.CLINICAL else spec.with_weights(leaning[m])
+            for m, spec in specs.items()
+        },
+        temperature=temperature,
+        info=_facts(
+            config, split, labels, fit.best_epoch, describe_scores(scores, evidence)
+        ),
+        reference={"embedding_mean": mean.numpy(), "embedding_std": std.numpy()},
+    )
+    return DemoBundleOutcome(path, temperature, scores, evidence)
+
+
+def feature_weights(
+    model: FusionModel, cases: BagSet
+) -> dict[Modality, NDArray[np.float64]]:
+    """Measure how much the model leans on each omics feature.
+
+    Parameters
+    ----------
+    model : FusionModel
+        Trained.
+    cases : BagSet
+        Training cases; only their omics are used.
+
+    Returns
+    -------
+    dict of Modality to ndarray of float64, shape (g,)
+        Mean absolute slope of the logit difference between the last class and the
+        first, per standard deviation of the feature; mean 1 over features.
+    """
+    batch = collate(cases, range(len(cases)), patches=1, rng=np.random.default_rng(0))
+    present = batch.present.clone()
+    present[:, 0] = False
+    omics = {m: v.clone().requires_grad_() for m, v in batch.omics.items()}
+    logits = model(batch.bag, batch.mask, omics, present).logits
+    slopes = torch.autograd.grad(
+        (logits[:, -1] - logits[:, 0]).sum(), [*omics.values()]
+    )
+    weights = {}
+    for modality, slope in zip(omics, slopes, strict=True):
+        size = slope.abs().mean(dim=0).double().numpy()
+        weights[modality] = size / max(float(size.mean()), 1e-12)
+    return weights
+
+
+def _train_encoder(
+    cohort: SyntheticCohort, split: Split, config: DemoBundleConfig
+) -> Job[Encoder]:
+    """Teach a fresh encoder the phenotypes, on training patients' slides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder = create_encoder("demo-cnn", input_size=PATCH.size_px)
+    # Several times faster on a CPU than the default order of the axes.
+    encoder = encoder.to(memory_format=torch.channels_last)
+    addresses = cohort.patients["slide"].iloc[
+        list(split.train[: config.encoder_slides])
+    ]
+    sample = partial(
+        render_patches,
+        patch=PATCH,
+        cell_px=encoder.cell_px,
+        count=config.patches_per_slide,
+        seed=config.seed,
+    )
+    pixels, shares = [], []
+    for done, part in enumerate(map_ahead(sample, addresses), start=1):
+        pixels.append(part.pixels)
+        shares.append(part.shares)
+        yield Progress("patches", done, len(addresses), "rendering training patches")
+    fit = yield from fit_patch_encoder(
+        encoder, np.concatenate(pixels), np.concatenate(shares), config.encoder
+    )
+    return fit.encoder
+
+
+def _encode_slides(
+    cohort: SyntheticCohort, split: Split, encoder: Encoder, count: int
+) -> Job[_Images]:
+    """Run the encoder over the slides of the first patients."""
+    images = _Images()
+    held_out = set(split.test)
+    addresses = cohort.patients["slide"].iloc[:count]
+    render = partial(render_patches, patch=PATCH, cell_px=encoder.cell_px)
+    for row, slide in enumerate(map_ahead(render, addresses)):
+        if row in held_out:
+            bag, features = encode_patches(encoder, slide.pixels)
+            images.features[row] = features
+            images.shares[row] = slide.shares
+        else:
+            bag = embed_patches(encoder, slide.pixels)
+        images.bags[row] = bag
+        yield Progress("slides", row + 1, len(addresses), "encoding slides")
+    return images
+
+
+def _facts(
+    config: DemoBundleConfig,
+    split: Split,
+    labels: NDArray[np.int64],
+    best_epoch: int,
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    """Gather what the card needs to know about the run."""
+    parts = {
+        name: f"{len(rows)} ({int(labels[list(rows)].sum())} {BASAL_HER2.name})"
+        for name, rows in (
+            ("training, with slide", split.train),
+            ("training, tables only", range(config.patients, len(labels))),
+            ("validation", split.validation),
+            ("held out", split.test),
+        )
+    }
+    data = (
+        f"Synthetic cohort of {len(labels)} patients, seed {config.seed}, with RNA, "
+        f"methylation and clinical tables; {config.patients} of them with a rendered "
+        f"slide of {config.slide_size_px} px at {PATCH.mpp:g} um/px. The label is "
+        "whether the sum of an image score and an omics score is positive, so neither "
+        "alone tells it."
+    )
+    training = {
+        "command": "nox -s demo_bundle",
+        "encoder": config.encoder.to_dict(),
+        "fusion": config.fusion.to_dict(),
+        "fusion epochs until the best validation loss": best_epoch + 1,
+        "fitted on training patients only": "encoder, scaling, fusion model",
+        "chosen on validation patients": "epoch, temperature",
+    }
+    return card_facts(parts, data, training, metrics)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the bundle from a command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 when the bundle is written.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--patients", type=int, default=DemoBundleConfig().patients)
+    parser.add_argument("--seed", type=int, default=DemoBundleConfig().seed)
+    given = parser.parse_args(arguments)
+    # The order of sums follows the number of threads: fix it, or weights differ.
+    torch.set_num_threads(_THREADS)
+    torch.use_deterministic_algorithms(True)
+    config = DemoBundleConfig(patients=given.patients, seed=given.seed)
+
+    outcome = run_job(demo_bundle_job(given.out, config), _tell)
+    for key, score in outcome.scores.items():
+        sys.stdout.write(
+            f"{key}: AUC {score.auc}, balanced accuracy {score.balanced_accuracy}, "
+            f"ECE {score.ece:.3f}\n"
+        )
+    sys.stdout.write(f"temperature {outcome.temperature:.3f}\n{outcome.evidence}\n")
+    sys.stdout.write(f"{outcome.path}\n")
+    return 0
+
+
+def _tell(event: Progress) -> None:
+    step = f" {event.done}/{event.total}" if event.total else ""
+    sys.stdout.write(f"{event.stage}{step} {event.message}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from builders.training import make_bags, make_fusion
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
+from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
+from napari_mmsubtype.workflows import demo_bundle
+from napari_mmsubtype.workflows.demo_bundle import (
+    DemoBundleConfig,
+    DemoBundleOutcome,
+    demo_bundle_job,
+    feature_weights,
+)
+from napari_mmsubtype.workflows.jobs import run_job
+
+TINY = DemoBundleConfig(
+    patients=16,
+    tables_only=8,
+    slide_size_px=512,
+    encoder_slides=4,
+    patches_per_slide=2,
+    encoder=PatchTrainingConfig(epochs=1, batch_size=8),
+    fusion=FusionTrainingConfig(epochs=2, patches_per_bag=8),
+    bootstrap=50,
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[DemoBundleOutcome, list[Progress]]:
+    events: list[Progress] = []
+    out = tmp_path_factory.mktemp("made") / "demo"
+    outcome = run_job(demo_bundle_job(out, TINY), events.append)
+    return outcome, events
+
+
+def test_tiny_run_leaves_a_bundle_that_loads(made) -> None:
+    outcome, _ = made
+    bundle = load_bundle(outcome.path)
+    assert bundle.classes == (LUMINAL, BASAL_HER2)
+    assert bundle.encoder.name == "demo-cnn"
+    assert bundle.fusion.modalities == tuple(Modality)
+    assert (bundle.patch.size_px, bundle.patch.mpp) == (128, 0.5)
+    assert {spec.min_coverage for spec in bundle.modalities.values()} == {0.3}
+    assert bundle.temperature == pytest.approx(outcome.temperature)
+    assert set(bundle.reference) == {"embedding_mean", "embedding_std"}
+
+
+def test_card_says_that_it_knows_only_made_up_tissue(made) -> None:
+    bundle = load_bundle(made[0].path)
+    assert bundle.info["synthetic"] is True
+    assert "only made-up tissue" in bundle.card
+    assert "must not be used on patients" in bundle.card
+
+
+def test_card_reports_the_numbers_of_the_run(made) -> None:
+    outcome, _ = made
+    metrics = load_bundle(outcome.path).info["metrics"]
+    for key, score in outcome.scores.items():
+        stated = metrics[f"ROC-AUC, {key}"]
+        assert stated["value"] == pytest.approx(score.auc.value, abs=1e-4)
+        assert stated["low"] == pytest.approx(score.auc.low, abs=1e-4)
+    assert outcome.evidence.slides >= 1
+
+
+def test_progress_names_every_stage_in_order(made) -> None:
+    stages = list(dict.fromkeys(event.stage for event in made[1]))
+    assert stages == [
+        "patches",
+        "patch training",
+        "slides",
+        "fusion training",
+        "evaluation",
+    ]
+    slides = [event for event in made[1] if event.stage == "slides"]
+    assert [e.done for e in slides] == list(range(1, TINY.patients + 1))
+
+
+def test_same_command_gives_the_same_weights(made, tmp_path) -> None:
+    outcome, _ = made
+    again = run_job(demo_bundle_job(tmp_path / "again", TINY))
+    first, second = (
+        (o.path / "weights.safetensors").read_bytes() for o in (outcome, again)
+    )
+    assert first == second
+    assert load_bundle(outcome.path).digest == load_bundle(again.path).digest
+
+
+def test_cancelling_leaves_nothing(tmp_path) -> None:
+    out = tmp_path / "demo"
+    job = demo_bundle_job(out, TINY)
+    next(job)
+    job.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_feature_weights_find_the_gene_that_matters() -> None:
+    model, cases = make_fusion(), make_bags(50)
+    with torch.no_grad():
+        for parameter in model.encoders["rna"].first.parameters():
+            parameter[..., :] = 0
+        model.encoders["rna"].first.weight[:, 1] = 1
+    weights = feature_weights(model.eval(), cases)[Modality.RNA]
+    assert weights.argmax() == 1
+    assert np.delete(weights, 1) == pytest.approx(0)
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_command_line_runs_the_job_and_reports(
+    monkeypatch, capsys, tmp_path, made
+) -> None:
+    asked: list[tuple] = []
+    threads = torch.get_num_threads()
+
+    def fake_job(out, config):
+        asked.append((out, config))
+        yield Progress("slides", 1, 2, "encoding slides")
+        return made[0]
+
+    monkeypatch.setattr(demo_bundle, "demo_bundle_job", fake_job)
+    try:
+        code = demo_bundle.main(["--out", str(tmp_path), "--patients", "40"])
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+    assert code == 0
+    assert asked[0][0] == tmp_path
+    assert asked[0][1].patients == 40
+    printed = capsys.readouterr().out
+    assert "slides 1/2 encoding slides" in printed
+    assert "image+rna+methylation+clinical: AUC" in printed
