@@ -7,8 +7,8 @@ import sys
 import time
 
 import numpy as np
-from builders.bundles import tiny_bundle
 
+from builders.bundles import tiny_bundle
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows.analyze import analyze
 

@@ -22,6 +22,11 @@ def test_stores_of_one_slide_are_numbered_so_that_none_is_overwritten(tmp_path):
     assert store_path(tmp_path, "slide", 2).name == "slide-2.mmsubtype.zarr"
 
 
+def test_store_names_are_allowed_on_every_system(tmp_path):
+    name = store_path(tmp_path, "synthetic:seed=1,size=9").name
+    assert name == "synthetic_seed=1,size=9.mmsubtype.zarr"
+
+
 def test_a_run_of_patches_is_done_only_when_its_data_are_there(tmp_path, monkeypatch):
     writer = begin_store(tmp_path)
     order = []

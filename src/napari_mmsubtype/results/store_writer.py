@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.records import Prediction
 
 _CHUNK = 256
+# Not allowed in names on Windows; addresses of synthetic slides hold colons.
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def existing_stores(folder: Path, slide_name: str) -> list[Path]:
@@ -64,10 +67,11 @@ def store_path(folder: Path, slide_name: str, number: int = 1) -> Path:
     Returns
     -------
     Path
-        ``<folder>/<slide>.mmsubtype.zarr``, or ``<slide>-2...`` and so on.
+        ``<folder>/<slide>.mmsubtype.zarr``, or ``<slide>-2...`` and so on; characters
+        that some file systems refuse become ``_``.
     """
     tail = "" if number == 1 else f"-{number}"
-    return folder / f"{slide_name}{tail}{schema.SUFFIX}"
+    return folder / f"{_UNSAFE.sub('_', slide_name)}{tail}{schema.SUFFIX}"
 
 
 class StoreWriter:

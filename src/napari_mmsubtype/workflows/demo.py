@@ -83,8 +83,6 @@ def demo_job(out: Path, *, device: str = "auto") -> Job[DemoOutcome]:
     result = yield from analyze_job(recipe)
     yield Progress("picture", message="drawing the picture")
     with open_slide(recipe.slide) as slide:
-        picture = write_picture(
-            result, slide, out / f"{result.slide_name}.mmsubtype.png"
-        )
+        picture = write_picture(result, slide, result.path.with_suffix(".png"))
     truth = result.classes[int(chosen["label"])].name
     return DemoOutcome(result=result, picture=picture, truth=truth)
