@@ -114,7 +114,7 @@ def test_run_builds_exactly_one_recipe_and_shows_its_result(
         panel.bar.runButton.click()
         panel.run()  # a second click while running changes nothing
     assert job.recipe == replace(FULL, mpp=None)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=10_000)
+    qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 1, timeout=10_000)
     names = [layer.name for layer in viewer.layers]
     assert names == [
         "s",  # the slide was open already and is not added again

@@ -74,12 +74,14 @@ def test_report_says_sample_coverage_unit_and_notes() -> None:
         matched=1180,
         expected=1200,
         coverage=0.98,
+        missing=("ESR1", "PGR", "KRT5", "EGFR", "FOXC1"),
         notes=("not comparable across cohorts",),
     )
-    assert report_text(report) == (
-        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98%), z-score; "
-        "not comparable across cohorts"
-    )
+    assert report_text(report).splitlines() == [
+        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98%), z-score",
+        "missing: ESR1, PGR, KRT5 and 2 more",
+        "not comparable across cohorts",
+    ]
 
 
 def test_report_of_an_unused_table_says_why() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.plugin.layers import (
     METADATA_KEY,
-    LayerTuple,
     slide_layers,
     slide_placement,
     to_layers,
@@ -26,7 +26,7 @@ from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
-from napari_mmsubtype.widgets.layer_adder import LayerAdder
+from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
 from napari_mmsubtype.widgets.slide_field import SlideChoice
@@ -48,7 +48,7 @@ _SLIDES = (
 class _Shown:
     """What the worker prepared for the GUI thread: nothing is read after this."""
 
-    layers: list[LayerTuple]
+    layers: list[Any]
     summary: ResultSummary
 
 
@@ -82,6 +82,8 @@ class AnalyzePanel(QWidget):
         self.opener = JobRunner("Open slide", self)
         self.bar = JobBar(self.runner, self)
         self._adder = LayerAdder(napari_viewer, self)
+        self._summary: ResultSummary | None = None
+        self._adder.finished.connect(self._show_summary)
         self._copy = QPushButton("Copy as command", self)
         self._copy.setToolTip("The line that does the same in a terminal")
         self._copy.clicked.connect(self._on_copy)
@@ -128,7 +130,9 @@ class AnalyzePanel(QWidget):
         if self.runner.is_running or not self.form.validate():
             return
         recipe, make = self.form.value(), self._job
-        self.runner.start(lambda: _analyze_and_draw(recipe, make))
+        shown = {_facts(layer)["path"] for layer in self._slide_layers()}
+        with_slide = recipe.slide not in shown
+        self.runner.start(lambda: _analyze_and_draw(recipe, make, with_slide))
 
     def openSlide(self, path: str) -> None:
         """Open a slide away from the GUI thread and add its layer.
@@ -185,16 +189,15 @@ class AnalyzePanel(QWidget):
             self.openSlide(path)
 
     def _on_result(self, shown: _Shown) -> None:
-        open_paths = {_facts(layer)["path"] for layer in self._slide_layers()}
-        layers = [
-            entry
-            for entry in shown.layers
-            if entry[1]["metadata"][METADATA_KEY]["kind"] != "slide"
-            or entry[1]["metadata"][METADATA_KEY]["path"] not in open_paths
-        ]
         self._remove_layers_of(shown.summary.store)
-        self._adder.add(layers)
-        self._result_panel().addSummary(shown.summary)
+        self._adder.add(shown.layers)
+        self._summary = shown.summary
+
+    def _show_summary(self) -> None:
+        """Open the result panel once the layers are there."""
+        if self._summary is not None:
+            summary, self._summary = self._summary, None
+            self._result_panel().addSummary(summary)
 
     def _remove_layers_of(self, store: str) -> None:
         """Take away what an earlier run of the same request drew."""
@@ -242,18 +245,17 @@ def _choice(layer: Any) -> SlideChoice:
     )
 
 
-def _open_job(path: str) -> Job[list[LayerTuple]]:
-    """Open a slide and decode its smallest level, which napari shows first."""
+def _open_job(path: str) -> Job[list[Any]]:
+    """Open a slide and decode what napari shows of it first."""
     from napari_mmsubtype.slides.registry import open_slide
 
     yield Progress("open", message=f"opening {path}")
-    layers = slide_layers(open_slide(path))
-    data = layers[0][0]
-    np.asarray(data[-1] if isinstance(data, list) else data[:1, :1])
-    return layers
+    return build_images(slide_layers(open_slide(path)))
 
 
-def _analyze_and_draw(recipe: AnalyzeRecipe, make: AnalyzeJob | None) -> Job[_Shown]:
+def _analyze_and_draw(
+    recipe: AnalyzeRecipe, make: AnalyzeJob | None, with_slide: bool
+) -> Job[_Shown]:
     """Run the analysis and prepare its layers, all in the worker."""
     if make is None:
         # Importing PyTorch takes seconds: here it happens away from the GUI thread.
@@ -263,4 +265,7 @@ def _analyze_and_draw(recipe: AnalyzeRecipe, make: AnalyzeJob | None) -> Job[_Sh
         make = analyze_job
     result = yield from make(recipe)
     yield Progress("draw", message="preparing layers")
-    return _Shown(layers=to_layers(result), summary=summarize(result))
+    # napari imports this when it makes its first label layer: half a second.
+    import_module("skimage.color")
+    layers = build_images(to_layers(result, with_slide=with_slide))
+    return _Shown(layers=layers, summary=summarize(result))

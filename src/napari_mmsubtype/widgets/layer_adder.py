@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 if TYPE_CHECKING:
@@ -15,8 +15,29 @@ if TYPE_CHECKING:
     from napari_mmsubtype.plugin.layers import LayerTuple
 
 
+def build_images(layers: Sequence[LayerTuple]) -> list[LayerTuple | Layer]:
+    """Make image layers out of their tuples, in whatever thread this is called.
+
+    Parameters
+    ----------
+    layers : sequence of tuple
+        ``(data, keyword arguments, type)``.
+
+    Returns
+    -------
+    list of tuple or napari.layers.Layer
+        Images as layers: reading what they show first is the slow part of opening a
+        slide. Other layers stay tuples; making one swaps the warning filters of the
+        process, which is safe in the GUI thread only.
+    """
+    return [
+        Image(entry[0], **entry[1]) if entry[2] == "image" else entry
+        for entry in layers
+    ]
+
+
 class LayerAdder(QObject):
-    """Adds layer tuples to a viewer, one per turn of the event loop.
+    """Adds layers to a viewer, one per turn of the event loop.
 
     Parameters
     ----------
@@ -31,18 +52,18 @@ class LayerAdder(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._waiting: deque[LayerTuple] = deque()
+        self._waiting: deque[LayerTuple | Layer] = deque()
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._add_next)
 
-    def add(self, layers: Sequence[LayerTuple]) -> None:
+    def add(self, layers: Sequence[LayerTuple | Layer]) -> None:
         """Add layers on top of those that are there.
 
         Parameters
         ----------
-        layers : sequence of tuple
-            ``(data, keyword arguments, type)``, from bottom to top.
+        layers : sequence of tuple or napari.layers.Layer
+            From bottom to top; tuples are ``(data, keyword arguments, type)``.
         """
         self._waiting.extend(layers)
         self._timer.start()
@@ -52,6 +73,6 @@ class LayerAdder(QObject):
             self._timer.stop()
             self.finished.emit()
             return
-        data, kwargs, kind = self._waiting.popleft()
-        layer: Any = Layer.create(data, kwargs, kind)
+        entry: Any = self._waiting.popleft()
+        layer = Layer.create(*entry) if isinstance(entry, tuple) else entry
         self._viewer.add_layer(layer)

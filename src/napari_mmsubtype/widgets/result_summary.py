@@ -19,6 +19,7 @@ NAMES = {
     "methylation": "methylation",
     "clinical": "clinical",
 }
+_NAMED = 3
 RESEARCH_ONLY = "Research use only; not for diagnosis."
 DEMO_CAUTION = (
     "This model was trained on synthetic tissue and made-up genes only. It knows "
@@ -173,7 +174,7 @@ def report_text(report: ModalityReport) -> str:
     Returns
     -------
     str
-        One or more sentences.
+        One line for sample and coverage, and one for every note.
     """
     if not report.used:
         text = f"not used: {report.reason}" if report.reason else "not used"
@@ -187,7 +188,14 @@ def report_text(report: ModalityReport) -> str:
         )
     if report.unit:
         parts.append(report.unit)
-    return "; ".join([", ".join(parts), *report.notes])
+    lines = [", ".join(parts)]
+    if report.used and report.missing:
+        first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
+        lines.append(
+            "missing: " + ", ".join(first) + (f" and {more:,} more" if more > 0 else "")
+        )
+    lines += report.notes
+    return "\n".join(lines)
 
 
 def patches_text(prediction: Prediction) -> str:
