@@ -79,8 +79,8 @@ def test_report_says_sample_coverage_unit_and_notes() -> None:
     )
     assert report_text(report).splitlines() == [
         "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98%), z-score",
-        "missing: ESR1, PGR, KRT5 and 2 more",
-        "not comparable across cohorts",
+        "· missing: ESR1, PGR, KRT5 and 2 more",
+        "· not comparable across cohorts",
     ]
 
 

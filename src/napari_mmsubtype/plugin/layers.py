@@ -179,7 +179,9 @@ def _class_layer(result: Result) -> LayerTuple:
     shown[status == PatchStatus.UNREADABLE] = len(names) + 1
     cycle = len(names) + 1
     label = np.where(shown > 0, np.arange(len(grid), dtype=np.int32) * cycle + shown, 0)
-    labels = np.zeros(grid.shape, np.int32)
+    # napari draws 16 bits as they are; wider labels it first folds on the CPU.
+    narrow = label.size == 0 or int(label.max()) <= np.iinfo(np.uint16).max
+    labels = np.zeros(grid.shape, np.uint16 if narrow else np.int32)
     labels[row, col] = label
     pixel = result.pixel_size
     step = PixelSize(grid.step[0] * pixel.y, grid.step[1] * pixel.x)

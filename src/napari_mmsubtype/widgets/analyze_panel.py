@@ -266,6 +266,6 @@ def _analyze_and_draw(
     result = yield from make(recipe)
     yield Progress("draw", message="preparing layers")
     # napari imports this when it makes its first label layer: half a second.
-    import_module("skimage.color")
+    import_module("skimage.color.colorconv")
     layers = build_images(to_layers(result, with_slide=with_slide))
     return _Shown(layers=layers, summary=summarize(result))

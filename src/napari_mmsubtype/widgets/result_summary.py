@@ -192,9 +192,11 @@ def report_text(report: ModalityReport) -> str:
     if report.used and report.missing:
         first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
         lines.append(
-            "missing: " + ", ".join(first) + (f" and {more:,} more" if more > 0 else "")
+            "· missing: "
+            + ", ".join(first)
+            + (f" and {more:,} more" if more > 0 else "")
         )
-    lines += report.notes
+    lines += [f"· {note}" for note in report.notes]
     return "\n".join(lines)
 
 

@@ -135,7 +135,9 @@ class ResultView(QWidget):
         for name, text in rows:
             row = self._grid.rowCount()
             self._grid.addWidget(_label(name), row, 0, Qt.AlignmentFlag.AlignTop)
-            self._grid.addWidget(_text(text), row, 1, 1, 2)
+            words = _text(text)
+            words.setAlignment(Qt.AlignmentFlag.AlignTop)
+            self._grid.addWidget(words, row, 1, 1, 2)
 
 
 def _bold(label: QLabel, size: float = 1.0) -> QLabel:
