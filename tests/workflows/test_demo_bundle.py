@@ -21,7 +21,6 @@ from napari_mmsubtype.workflows.jobs import run_job
 
 TINY = DemoBundleConfig(
     patients=16,
-    tables_only=8,
     slide_size_px=512,
     encoder_slides=4,
     patches_per_slide=2,

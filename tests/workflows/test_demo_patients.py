@@ -19,6 +19,8 @@ from napari_mmsubtype.slides.synthetic import (
     render_region,
 )
 from napari_mmsubtype.workflows.demo_patients import (
+    RenderedPatches,
+    cell_shares,
     encode_patches,
     fit_tables,
     make_bag_set,
@@ -48,41 +50,46 @@ def test_split_refuses_a_class_that_cannot_be_everywhere() -> None:
 
 
 def test_patches_are_the_slide_and_shares_are_the_mask() -> None:
-    patches = render_patches(ADDRESS, PATCH, 16)
+    patches = render_patches(ADDRESS, PATCH)
+    every = cell_shares(patches, PATCH, 16)
     assert len(patches) > 3
-    assert patches.shares.shape == (len(patches), len(PHENOTYPES), 8, 8)
-    assert np.allclose(patches.shares.sum(axis=1), 1, atol=1e-6)
+    assert every.shape == (len(patches), len(PHENOTYPES), 8, 8)
+    assert np.allclose(every.sum(axis=1), 1, atol=1e-6)
     slide, mask = parse_address(ADDRESS), phenotype_mask(ADDRESS, 0)
-    # Find each patch by its pixels, independently of the order of the grid.
-    corners = {
-        render_region(slide, 0, Box(y, x, 128, 128)).tobytes(): (y, x)
-        for y in range(0, 640, 128)
-        for x in range(0, 640, 128)
-    }
-    for pixels, shares in zip(patches.pixels, patches.shares, strict=True):
-        y, x = corners[pixels.tobytes()]
+    for (y, x), pixels, shares in zip(
+        patches.origin, patches.pixels, every, strict=True
+    ):
+        box = Box(int(y), int(x), 128, 128)
+        assert np.array_equal(pixels, render_region(slide, 0, box))
         window = mask[y : y + 128, x : x + 128]
         for code in PHENOTYPES.values():
-            assert shares[code].mean() == pytest.approx(
-                (window == code).mean(), abs=1e-6
-            )
-        assert shares[:, 2, 5] == pytest.approx(
-            np.bincount(window[32:48, 80:96].ravel(), minlength=len(PHENOTYPES)) / 256
-        )
+            share = (window == code).mean()
+            assert shares[code].mean() == pytest.approx(share, abs=1e-6)
+        counts = np.bincount(window[32:48, 80:96].ravel(), minlength=len(PHENOTYPES))
+        assert shares[:, 2, 5] == pytest.approx(counts / 256)
+
+
+def test_shares_of_a_patch_beyond_the_border_are_glass() -> None:
+    beyond = RenderedPatches(
+        ADDRESS, np.array([[576, 0]]), np.zeros((1, 128, 128, 3), np.uint8)
+    )
+    shares = cell_shares(beyond, PATCH, 16)
+    assert (shares[0, PHENOTYPES["background"], 4:] == 1).all()
 
 
 def test_drawn_patches_are_some_of_all() -> None:
-    every = {p.tobytes() for p in render_patches(ADDRESS, PATCH, 16).pixels}
-    some = render_patches(ADDRESS, PATCH, 16, count=3, seed=1)
+    every = {p.tobytes() for p in render_patches(ADDRESS, PATCH).pixels}
+    some = render_patches(ADDRESS, PATCH, count=3, seed=1)
     assert len(some) == 3
     assert {p.tobytes() for p in some.pixels} < every
-    again = render_patches(ADDRESS, PATCH, 16, count=3, seed=1)
+    again = render_patches(ADDRESS, PATCH, count=3, seed=1)
     assert np.array_equal(some.pixels, again.pixels)
 
 
 def test_truth_at_another_pixel_size_is_refused() -> None:
+    patches = render_patches(ADDRESS, PATCH, count=1)
     with pytest.raises(ValueError, match="ground truth"):
-        render_patches(ADDRESS, PatchSpec(128, 1.0, 128), 16)
+        cell_shares(patches, PatchSpec(128, 1.0, 128), 16)
 
 
 def test_map_ahead_keeps_the_order_and_stays_little_ahead() -> None:

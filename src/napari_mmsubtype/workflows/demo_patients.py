@@ -43,20 +43,22 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LabelledPatches:
-    """Patches of one or more synthetic slides with their ground truth.
+class RenderedPatches:
+    """Tissue patches of one synthetic slide.
 
     Attributes
     ----------
+    address : str
+        The slide.
+    origin : ndarray of int64, shape (n, 2)
+        Upper left corners, ``(y, x)`` in level-0 px.
     pixels : ndarray of uint8, shape (n, y, x, 3)
         The patches.
-    shares : ndarray of float32, shape (n, k, h, w)
-        Share of each phenotype in each cell of a patch; sums to 1 over k, in the order
-        of the codes of `PHENOTYPES`.
     """
 
+    address: str
+    origin: NDArray[np.int64]
     pixels: NDArray[np.uint8]
-    shares: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -143,23 +145,16 @@ def slide_grid(slide: Slide, patch: PatchSpec) -> PatchGrid:
 
 
 def render_patches(
-    address: str,
-    patch: PatchSpec,
-    cell_px: int,
-    *,
-    count: int | None = None,
-    seed: int = 0,
-) -> LabelledPatches:
-    """Read tissue patches of a synthetic slide together with the truth about them.
+    address: str, patch: PatchSpec, *, count: int | None = None, seed: int = 0
+) -> RenderedPatches:
+    """Read tissue patches of a synthetic slide.
 
     Parameters
     ----------
     address : str
         ``synthetic:...``.
     patch : PatchSpec
-        At the pixel size of synthetic slides.
-    cell_px : int
-        Side of a cell in pixels; divides the patch.
+        What a patch is.
     count : int or None, default: None
         Draw at most so many patches; None takes all.
     seed : int, default: 0
@@ -167,15 +162,9 @@ def render_patches(
 
     Returns
     -------
-    LabelledPatches
+    RenderedPatches
         In reading order.
     """
-    if patch.mpp != MPP or patch.size_px % cell_px:
-        msg = (
-            f"ground truth is at {MPP} um/px in cells that divide the patch, found "
-            f"{patch} and cells of {cell_px} px"
-        )
-        raise ValueError(msg)
     with open_slide(address) as slide:
         grid = slide_grid(slide, patch)
         chosen = np.arange(len(grid))
@@ -183,17 +172,46 @@ def render_patches(
             rng = np.random.default_rng(seed)
             chosen = np.sort(rng.choice(len(grid), size=count, replace=False))
         pixels = read_patches(PatchSource(slide, grid), chosen)
+    return RenderedPatches(address, grid.origin[chosen], pixels)
+
+
+def cell_shares(
+    patches: RenderedPatches, patch: PatchSpec, cell_px: int
+) -> NDArray[np.float32]:
+    """Say what each cell of each patch shows, from the ground truth.
+
+    Parameters
+    ----------
+    patches : RenderedPatches
+        Of a synthetic slide.
+    patch : PatchSpec
+        What a patch is; at the pixel size of synthetic slides.
+    cell_px : int
+        Side of a cell in pixels; divides the patch.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k, h, w)
+        Share of each phenotype, in the order of the codes of `PHENOTYPES`; sums to 1
+        over k.
+    """
     size, cells = patch.size_px, patch.size_px // cell_px
-    codes = phenotype_mask(address, 0)
+    if patch.mpp != MPP or size % cell_px:
+        msg = (
+            f"ground truth is at {MPP} um/px in cells that divide the patch, found "
+            f"{patch} and cells of {cell_px} px"
+        )
+        raise ValueError(msg)
+    codes = phenotype_mask(patches.address, 0)
     # A border patch may reach beyond the slide, where there is only glass.
     codes = np.pad(codes, (0, size), constant_values=PHENOTYPES["background"])
-    shares = np.empty((len(chosen), len(PHENOTYPES), cells, cells), np.float32)
-    for row, (y, x) in enumerate(grid.origin[chosen]):
+    shares = np.empty((len(patches), len(PHENOTYPES), cells, cells), np.float32)
+    for row, (y, x) in enumerate(patches.origin):
         window = codes[y : y + size, x : x + size]
         blocks = window.reshape(cells, cell_px, cells, cell_px)
         for code in PHENOTYPES.values():
             shares[row, code] = (blocks == code).mean(axis=(1, 3))
-    return LabelledPatches(pixels, shares)
+    return shares
 
 
 def map_ahead(
@@ -317,7 +335,7 @@ def make_bag_set(
     cohort : SyntheticCohort
         Synthetic patients.
     bags : mapping of int to ndarray of float16, shape (patches, d)
-        Embeddings by row of the cohort; rows left out have no slide.
+        Embeddings by row of the cohort.
     specs : mapping of Modality to ModalitySpec
         As fitted on training patients.
     rows : sequence of int
@@ -326,7 +344,7 @@ def make_bag_set(
     Returns
     -------
     BagSet
-        One case per patient, with all tables and, where there is a bag, the image.
+        One case per patient, all modalities present.
     """
     chosen = list(rows)
     patients = cohort.patients.iloc[chosen]
@@ -334,15 +352,11 @@ def make_bag_set(
     omics = {
         m: apply_modality(tables[m].iloc[chosen], spec) for m, spec in specs.items()
     }
-    present = np.ones((len(chosen), 1 + len(omics)), bool)
-    present[:, 0] = [row in bags for row in chosen]
-    dim = next(iter(bags.values())).shape[1]
-    empty = np.empty((0, dim), np.float16)
     return BagSet(
         patients=tuple(patients["patient_id"].astype(str)),
         labels=patients["label"].to_numpy(np.int64),
-        bags=[bags.get(row, empty) for row in chosen],
+        bags=[bags[row] for row in chosen],
         omics=omics,
-        present=present,
+        present=np.ones((len(chosen), 1 + len(omics)), bool),
         modalities=(Modality.IMAGE, *omics),
     )
