@@ -1,8 +1,8 @@
 """Small result stores with random but consistent numbers."""
 
 import numpy as np
-from builders.grids import small_grid
 
+from builders.grids import small_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.core.records import Call, ModalityReport, PatchCounts, Prediction
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL

@@ -1,13 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from napari_mmsubtype.slides.registry import open_slide
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference.plan import make_plan
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.slides.registry import open_slide
 
 SLIDE = "synthetic:seed=5,size=1024"
 

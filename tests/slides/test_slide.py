@@ -188,7 +188,8 @@ def test_storage_block_is_whole_tiles():
         ("b.ome.zarr.zip", "b"),
         ("b.ome.zarr/", "b"),
         ("TCGA-1.0A8F.svs", "TCGA-1.0A8F"),
-        ("synthetic:seed=3,basal=0.35", "synthetic:seed=3,basal=0.35"),
+        ("synthetic:size=64,seed=3,basal=0.35", "synthetic-3"),
+        ("synthetic:", "synthetic-0"),
         (".tif", ".tif"),
     ],
 )

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from napari_mmsubtype.slides.patch_source import PatchSource
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -22,6 +21,7 @@ from napari_mmsubtype.errors import (
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.workflows.analyze import analyze, analyze_job
 
 SLIDE = "synthetic:seed=5,size=1536"

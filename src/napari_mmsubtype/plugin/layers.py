@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideError
-from napari_mmsubtype.plugin.colors import evidence_colors, label_colors
+from napari_mmsubtype.results.colors import evidence_colors, label_colors
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.registry import open_slide
 

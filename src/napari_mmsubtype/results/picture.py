@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results.colors import evidence_colors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.records import Prediction
     from napari_mmsubtype.results.store import Result
     from napari_mmsubtype.slides.slide import Slide
-
-EVIDENCE_COLORS = ("#2166ac", "#f7f7f7", "#b2182b")
-"""Against, neutral, for: the ends of ColorBrewer's RdBu, safe for the colour blind."""
 
 _THUMBNAIL_PX = 1200
 
@@ -55,15 +54,16 @@ def write_picture(result: Result, slide: Slide, path: Path) -> Path:
             f"{str(result.path)!r} is incomplete; run the same request again to resume"
         )
         raise StoreError(msg)
-    figure = Figure(figsize=(15, 6.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(13.5, 12), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1.08, 0.95))
+    axes = figure.subplots(2, 2).ravel()
     thumbnail, extent = _thumbnail(slide, result)
     for axis in axes[:3]:
         axis.imshow(thumbnail, extent=extent)
         axis.set_xlabel("mm")
     axes[0].set_title("Slide")
     axes[0].set_ylabel("mm")
+    axes[2].set_ylabel("mm")
     _draw_classes(axes[1], result)
     _draw_evidence(figure, axes[2], result, prediction)
     for axis in axes[:3]:
@@ -125,8 +125,8 @@ def _draw_classes(axis: Any, result: Result) -> None:
         extent=(0, classes.shape[1] * pitch, classes.shape[0] * pitch, 0),
     )
     handles = [Patch(color=s.color, label=s.name) for s in result.classes]
-    axis.legend(handles=handles, loc="lower center", ncols=2, fontsize=8)
-    axis.set_title("Class with most evidence per patch")
+    axis.legend(handles=handles, loc="lower right")
+    axis.set_title("Class with most evidence, patch by patch")
 
 
 def _draw_evidence(
@@ -135,32 +135,45 @@ def _draw_evidence(
     index = prediction.classes.index(prediction.label)
     values = result.evidence_map(index, against_others=True)
     limit = float(np.percentile(np.abs(values[values != 0]), 99)) if values.any() else 1
-    colors = LinearSegmentedColormap.from_list("evidence", EVIDENCE_COLORS)
+    colors = ListedColormap(evidence_colors(result.classes[index]))
     drawn = axis.imshow(
         np.ma.masked_equal(values, 0),
         cmap=colors,
         vmin=-limit,
         vmax=limit,
-        alpha=0.65,
         interpolation="bilinear",
         extent=_map_extent(result, values.shape),
     )
     bar = figure.colorbar(drawn, ax=axis, shrink=0.6)
-    bar.set_label(f"evidence for {prediction.label} (logits per cell)")
+    bar.set_label("logits per cell; dark speaks against")
     axis.set_title(f"Evidence for {prediction.label}")
 
 
 def _draw_calls(axis: Any, result: Result, prediction: Prediction) -> None:
     """Draw the class probabilities from every subset of the modalities."""
-    keys = list(prediction.subsets)
+    rows = _shown_subsets(prediction)
+    keys = list(rows)
     left = np.zeros(len(keys))
     for index, subtype in enumerate(result.classes):
         part = np.array([prediction.subsets[k].probabilities[index] for k in keys])
         axis.barh(range(len(keys)), part, left=left, color=subtype.color)
         left += part
-    axis.set_yticks(range(len(keys)), [k.replace("+", " + ") for k in keys], fontsize=8)
+    axis.set_yticks(range(len(keys)), rows.values())
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.axvline(0.5, color="white", linewidth=1)
     axis.set_xlabel("probability")
-    axis.set_title("The call from each set of modalities")
+    axis.set_title("The call from all, without each, from each alone")
+
+
+def _shown_subsets(prediction: Prediction) -> dict[str, str]:
+    """Choose all modalities, all but each one, and each alone: label by subset."""
+    whole = [Modality(name) for name in prediction.call.modalities]
+    shown = {subset_key(whole): "all" if len(whole) > 1 else f"{whole[0]} alone"}
+    if len(whole) > 2:
+        for left in whole:
+            rest = [m for m in whole if m != left]
+            shown[subset_key(rest)] = f"without {left}"
+    for alone in whole:
+        shown.setdefault(subset_key([alone]), f"{alone} alone")
+    return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -339,6 +340,9 @@ class Slide:
         return self._opener, (self.path, self.backend, self._user_mpp)
 
 
+_SYNTHETIC = re.compile(r"synthetic:(?:.*\bseed=(\d+))?")
+
+
 def slide_name(path: str) -> str:
     """Shorten a path or address to the name of the slide.
 
@@ -350,8 +354,12 @@ def slide_name(path: str) -> str:
     Returns
     -------
     str
-        Last part of the path without format endings such as ``.ome.tif``.
+        Last part of the path without format endings such as ``.ome.tif``; of a
+        synthetic slide its seed.
     """
+    address = _SYNTHETIC.match(path)
+    if address:
+        return f"synthetic-{address.group(1) or 0}"
     name = Path(path).name
     for ending in (".zip", ".zarr", ".tif", ".tiff", ".ome"):
         stem = name[: -len(ending)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
-from napari_mmsubtype.plugin.colors import UNREADABLE, evidence_colors, label_colors
+from napari_mmsubtype.results.colors import UNREADABLE, evidence_colors, label_colors
 
 
 def test_evidence_colors_leave_tissue_without_evidence_visible() -> None:
