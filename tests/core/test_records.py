@@ -1,10 +1,13 @@
 import json
 
+import pytest
+
 from napari_mmsubtype.core.records import (
     Call,
     ModalityReport,
     PatchCounts,
     Prediction,
+    format_probability,
 )
 
 
@@ -24,3 +27,11 @@ def test_prediction_survives_json():
     read = Prediction.from_dict(json.loads(json.dumps(prediction.to_dict())))
     assert read == prediction
     assert read.label == "Luminal"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.938, "93.8%"), (0.99971, ">99.9%"), (1.0, ">99.9%"), (0.0002, "<0.1%")],
+)
+def test_a_probability_never_claims_certainty(value, text):
+    assert format_probability(value) == text

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.records import format_probability
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -99,7 +101,7 @@ def result_text(result: Result) -> str:
         return f"{result.slide_name}: interrupted; run it again to resume\n{store}"
     best = max(prediction.call.probabilities)
     lines = [
-        f"{result.slide_name}: {prediction.label} ({best:.1%}), model "
+        f"{result.slide_name}: {prediction.label} ({format_probability(best)}), model "
         f"{result.bundle_name}",
         "",
         *_calls(prediction),

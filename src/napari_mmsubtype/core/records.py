@@ -176,3 +176,23 @@ class Prediction:
             patches=PatchCounts(**data["patches"]),
             modalities=reports,
         )
+
+
+def format_probability(value: float) -> str:
+    """Write a probability as a percentage that never claims certainty.
+
+    Parameters
+    ----------
+    value : float
+        0 to 1.
+
+    Returns
+    -------
+    str
+        One decimal, for example ``"93.8%"``; ``">99.9%"`` and ``"<0.1%"`` at the ends.
+    """
+    if value > 0.999:
+        return ">99.9%"
+    if value < 0.001:
+        return "<0.1%"
+    return f"{value:.1%}"

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from napari_mmsubtype.core.cases import Modality, subset_key
+from napari_mmsubtype.core.records import format_probability
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results.colors import evidence_colors
 
@@ -76,11 +77,11 @@ def write_picture(result: Result, slide: Slide, path: Path) -> Path:
 
 
 def _headline(result: Result, prediction: Prediction) -> str:
-    share = max(prediction.call.probabilities)
+    share = format_probability(max(prediction.call.probabilities))
     used = " + ".join(prediction.call.modalities)
     caution = "\nmodel of synthetic tissue only: no statement about real tissue"
     return (
-        f"{result.slide_name}: {prediction.label} ({share:.1%}) from {used}"
+        f"{result.slide_name}: {prediction.label} ({share}) from {used}"
         f"{caution if result.is_demo else ''}"
     )
 

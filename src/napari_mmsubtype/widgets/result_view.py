@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_mmsubtype.core.records import Prediction
+from napari_mmsubtype.core.records import Prediction, format_probability
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
@@ -57,7 +57,8 @@ class ResultView(QWidget):
         if prediction is None:
             call = "Interrupted: run the same request again to resume it."
         else:
-            call = f"{prediction.label}  {max(prediction.call.probabilities):.1%}"
+            share = format_probability(max(prediction.call.probabilities))
+            call = f"{prediction.label}  {share}"
         self._add_wide(_bold(_text(call), 1.4))
         words = [summary.slide_name, summary.patient, f"model {summary.bundle_name}"]
         self._add_wide(_text(", ".join(word for word in words if word)))
@@ -86,8 +87,8 @@ class ResultView(QWidget):
         for subtype, value in values:
             bar = StackedBar(self)
             bar.setParts([(value, subtype.color)])
-            bar.setAccessibleName(f"{subtype.name} {value:.1%}")
-            self._add_bar(subtype.name, bar, _number(f"{value:.1%}"))
+            bar.setAccessibleName(f"{subtype.name} {format_probability(value)}")
+            self._add_bar(subtype.name, bar, _number(format_probability(value)))
 
     def _add_subsets(self, prediction: Prediction) -> None:
         rows = subset_rows(prediction)
@@ -102,7 +103,9 @@ class ResultView(QWidget):
             bar.setParts(list(zip(entry.probabilities, colors, strict=True)))
             bar.setToolTip(exact)
             bar.setAccessibleName(f"{entry.text}: {exact}")
-            called = _number(f"{entry.label} {max(entry.probabilities):.1%}")
+            called = _number(
+                f"{entry.label} {format_probability(max(entry.probabilities))}"
+            )
             if entry.label != prediction.label:
                 _bold(called).setToolTip("The call changes.")
             self._add_bar(entry.text, bar, called)
