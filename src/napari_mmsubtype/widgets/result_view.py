@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
@@ -75,9 +77,12 @@ class ResultView(QWidget):
         self._add_gap()
         self._add_wide(_bold(_text(title)))
 
-    def _add_bar(self, name: str, bar: QWidget, value: QWidget) -> None:
+    def _add_bar(
+        self, name: str, bar: QWidget, value: QWidget, color: str | None = None
+    ) -> None:
         row = self._grid.rowCount()
-        self._grid.addWidget(_label(name), row, 0)
+        label = _label(name) if color is None else _legend(name, color)
+        self._grid.addWidget(label, row, 0)
         self._grid.addWidget(bar, row, 1)
         self._grid.addWidget(value, row, 2)
 
@@ -88,7 +93,8 @@ class ResultView(QWidget):
             bar = StackedBar(self)
             bar.setParts([(value, subtype.color)])
             bar.setAccessibleName(f"{subtype.name} {format_probability(value)}")
-            self._add_bar(subtype.name, bar, _number(format_probability(value)))
+            number = _number(format_probability(value))
+            self._add_bar(subtype.name, bar, number, subtype.color)
 
     def _add_subsets(self, prediction: Prediction) -> None:
         rows = subset_rows(prediction)
@@ -157,6 +163,13 @@ def _text(text: str) -> QLabel:
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def _legend(text: str, color: str) -> QLabel:
+    """Make a label with a swatch of the colour that the layers use for a class."""
+    label = QLabel(f'<span style="color:{color}">&#9632;</span> {escape(text)}')
+    label.setTextFormat(Qt.TextFormat.RichText)
     return label
 
 
