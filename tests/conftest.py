@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -159,3 +160,25 @@ def _no_leaked_threads() -> Iterator[None]:
             names = sorted(thread.name for thread in leaked)
             pytest.fail(f"threads still run after the test: {names}")
         time.sleep(0.01)
+
+
+@pytest.fixture
+def plugin_viewer(make_napari_viewer, repository):
+    """Open a real window that knows the manifest at the top of the source tree.
+
+    Every test has its own plugin manager, but napari's menus and commands live as long
+    as the process: what an earlier test put there is not put there again.
+    """
+    from napari._app_model import get_app_model
+    from npe2 import PluginManager, PluginManifest
+
+    viewer = make_napari_viewer()
+    manager = PluginManager.instance()
+    if "napari-mmsubtype" not in manager:
+        manifest = PluginManifest.from_file(repository / "napari.yaml")
+        commands = get_app_model().commands
+        known = any(c.id in commands for c in manifest.contributions.commands)
+        signal = manager.events.plugins_registered
+        with signal.blocked() if known else contextlib.nullcontext():
+            manager.register(manifest)
+    return viewer

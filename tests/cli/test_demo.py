@@ -86,16 +86,10 @@ def test_json_holds_picture_and_truth(outcome, windows, capsys):
 
 
 @pytest.mark.gui
-def test_window_shows_overlays_and_panels(
-    make_napari_viewer, repository, monkeypatch, tmp_path, qtbot
-):
+def test_window_shows_overlays_and_panels(plugin_viewer, monkeypatch, tmp_path, qtbot):
     import napari
-    from npe2 import PluginManager, PluginManifest
 
-    viewer = make_napari_viewer()
-    manager = PluginManager.instance()
-    if demo_module.PLUGIN not in manager:
-        manager.register(PluginManifest.from_file(repository / "napari.yaml"))
+    viewer = plugin_viewer
     monkeypatch.setattr(napari, "Viewer", lambda **_options: viewer)
     monkeypatch.setattr(napari, "run", lambda: None)
     complete_store(tmp_path, slide="synthetic:seed=1,size=256x320")

@@ -1,4 +1,4 @@
-"""A real napari window with this plugin registered, however it was installed."""
+"""Drop files on a real napari window."""
 
 from __future__ import annotations
 
@@ -7,18 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-@pytest.fixture
-def plugin_viewer(make_napari_viewer: Callable[..., Any], repository: Path) -> Any:
-    """A viewer that knows the manifest at the top of the source tree."""
-    from npe2 import PluginManager, PluginManifest
-
-    viewer = make_napari_viewer()
-    manager = PluginManager.instance()
-    if "napari-mmsubtype" not in manager:
-        manager.register(PluginManifest.from_file(repository / "napari.yaml"))
-    return viewer
 
 
 @pytest.fixture
