@@ -55,6 +55,7 @@ def test_rate_without_warmup_starts_at_its_highest() -> None:
         (FusionTrainingConfig, {"patches_per_bag": 0}, "patches_per_bag"),
         (FusionTrainingConfig, {"patience": 0}, "patience"),
         (FusionTrainingConfig, {"consistency": -1.0}, "consistency"),
+        (FusionTrainingConfig, {"steadiness": -1.0}, "steadiness"),
         (FusionTrainingConfig, {"drop": {"rna": 1.0}}, "drop"),
         (FusionTrainingConfig, {"drop": {"proteins": 0.1}}, "drop"),
         (FusionTrainingConfig, {"epoch": 3}, "epochs"),

@@ -7,6 +7,7 @@ import torch
 from builders.training import make_bags, make_fusion
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.evaluation.metrics import balanced_accuracy, roc_auc
+from napari_mmsubtype.training.bags import collate
 from napari_mmsubtype.training.config import FusionTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import (
     FusionFit,
@@ -123,6 +124,35 @@ def test_embedding_statistics_weigh_cases_equally() -> None:
     mean, std = embedding_statistics(cases)
     assert torch.allclose(mean, torch.full((6,), 2.0))
     assert torch.allclose(std, torch.full((6,), 1.0))
+
+
+def evidence_change(model, cases) -> float:
+    """How far the tables move the evidence of the patches."""
+    batch = collate(cases, range(len(cases)))
+    bare = batch.present.clone()
+    bare[:, 1:] = False
+    with torch.no_grad():
+        given = (batch.bag, batch.mask, batch.omics)
+        change = model(*given, batch.present).evidence - model(*given, bare).evidence
+    return float(change.abs().mean())
+
+
+def test_steadiness_keeps_tables_from_speaking_through_the_patches() -> None:
+    train, validation = make_bags(60, seed=1), make_bags(20, seed=2, prefix="v")
+    free, steady = (
+        run_job(
+            fit_fusion(
+                make_fusion(),
+                train,
+                validation,
+                FusionTrainingConfig(
+                    epochs=15, learning_rate=5e-3, patience=15, steadiness=weight
+                ),
+            )
+        ).model
+        for weight in (0.0, 10.0)
+    )
+    assert evidence_change(steady, validation) < 0.5 * evidence_change(free, validation)
 
 
 def test_cases_without_image_do_not_count_in_the_statistics() -> None:

@@ -168,6 +168,9 @@ class FusionTrainingConfig(TrainingConfig):
     consistency : float
         Weight of the divergence of the answer with hidden modalities from the answer
         with all.
+    steadiness : float
+        Weight of the squared change that tables make to the evidence of patches, so
+        that tables steer the image only as far as it pays, and do not speak through it.
     embedding_noise : float
         Spread of the noise added to embeddings, in their own standard deviations.
     omics_noise : float
@@ -191,6 +194,7 @@ class FusionTrainingConfig(TrainingConfig):
     )
     alone_weight: float = 0.3
     consistency: float = 0.0
+    steadiness: float = 0.0
     embedding_noise: float = 0.0
     omics_noise: float = 0.0
     class_weights: bool = True
@@ -204,7 +208,13 @@ class FusionTrainingConfig(TrainingConfig):
             "at least 1",
         )
         self._require("patience", self.patience >= 1, "at least 1")
-        for name in ("alone_weight", "consistency", "embedding_noise", "omics_noise"):
+        for name in (
+            "alone_weight",
+            "consistency",
+            "steadiness",
+            "embedding_noise",
+            "omics_noise",
+        ):
             self._require(name, getattr(self, name) >= 0, "not negative")
         try:
             drop = {Modality(m): float(p) for m, p in self.drop.items()}

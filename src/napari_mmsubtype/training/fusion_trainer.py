@@ -292,7 +292,23 @@ def _loss(
         loss = loss + config.consistency * F.kl_div(
             output.logits.log_softmax(dim=1), whole, reduction="batchmean"
         )
+    if config.steadiness:
+        loss = loss + config.steadiness * _unsteadiness(model, batch, kept, output)
     return loss
+
+
+def _unsteadiness(
+    model: FusionModel, batch: Batch, kept: Tensor, output: FusionOutput
+) -> Tensor:
+    """Measure how much the tables change what the patches say, in logits squared."""
+    image_only = torch.zeros_like(kept)
+    image_only[:, 0] = kept[:, 0]
+    bare = _forward(model, batch, image_only).evidence
+    # Evidence of one patch shrinks with their number: compare the bag as if each patch
+    # were all of it.
+    patches = batch.mask.sum(dim=1).clamp(min=1)
+    change = (output.evidence - bare).square().sum(dim=(1, 2)) * patches
+    return change.mean()
 
 
 def _validation_loss(model: FusionModel, cases: BagSet, weights: Tensor) -> float:

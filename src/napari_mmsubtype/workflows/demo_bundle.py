@@ -81,19 +81,21 @@ class DemoBundleConfig:
         Training of the encoder.
     fusion : FusionTrainingConfig
         Training of the fusion model.
+    token_dim : int
+        Length of the token of each table in the fusion model.
     dropout : float
         Of the fusion model.
     bootstrap : int
         Resamples behind the intervals of the card.
     """
 
-    patients: int = 240
-    slide_size_px: int = 2048
+    patients: int = 480
+    slide_size_px: int = 1024
     seed: int = 11
     validation: float = 0.2
     test: float = 0.25
-    encoder_slides: int = 60
-    patches_per_slide: int = 32
+    encoder_slides: int = 120
+    patches_per_slide: int = 16
     encoder: PatchTrainingConfig = field(
         default_factory=lambda: PatchTrainingConfig(
             epochs=4, batch_size=32, learning_rate=3e-3, feature_penalty=1e-3
@@ -104,13 +106,17 @@ class DemoBundleConfig:
             epochs=40,
             batch_size=32,
             learning_rate=1e-3,
-            weight_decay=1.0,
-            patches_per_bag=64,
+            weight_decay=5.0,
+            patches_per_bag=None,
+            alone_weight=0.0,
+            steadiness=0.1,
             embedding_noise=0.1,
+            omics_noise=0.7,
             patience=15,
         )
     )
-    dropout: float = 0.05
+    token_dim: int = 16
+    dropout: float = 0.1
     bootstrap: int = 2000
 
 
@@ -199,6 +205,7 @@ def demo_bundle_job(
             dim=encoder.dim,
             classes=len(CLASSES),
             omics={m.value: len(spec) for m, spec in specs.items()},
+            token_dim=config.token_dim,
             dropout=config.dropout,
         )
     fit = yield from fit_fusion(model, train, validation, config.fusion)
