@@ -5,6 +5,7 @@ import pytest
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.errors import UnmatchedSampleError
 from napari_mmsubtype.inference.plan import make_plan
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.slides.registry import open_slide
@@ -70,3 +71,9 @@ def test_a_table_with_too_few_features_counts_as_missing_and_says_why(
     assert not report.used
     assert report.reason
     assert report.matched == 1
+
+
+def test_an_error_names_the_table_it_is_about(plan, rna):
+    with pytest.raises(UnmatchedSampleError) as caught:
+        plan(rna=rna, patient="Z")
+    assert rna in "".join(caught.value.__notes__)

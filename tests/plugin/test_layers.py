@@ -75,6 +75,7 @@ def test_every_overlay_of_a_result_is_in_microns(tmp_path: Path) -> None:
         "image",
         "labels",
         "labels",
+        "labels",
         "image",
         "image",
     ]
@@ -191,10 +192,21 @@ def test_symmetric_limit_of_nothing_is_one() -> None:
     assert symmetric_limit([np.zeros((3, 3), np.float32)]) == 1.0
 
 
-def test_interrupted_analysis_shows_slide_and_tissue(tmp_path: Path) -> None:
+def test_grid_is_a_chessboard_of_the_tissue_patches(tmp_path: Path) -> None:
+    result = make_result(tmp_path)
+    fields, kwargs, kind = by_name(to_layers(result, with_slide=False))["patches"]
+    assert kind == "labels"
+    assert np.count_nonzero(fields) == len(result.grid)
+    both = (fields[:, 1:] > 0) & (fields[:, :-1] > 0)
+    assert both.any()
+    assert (fields[:, 1:] != fields[:, :-1])[both].all()
+    assert kwargs["colormap"][0][3] == 0
+
+
+def test_interrupted_analysis_shows_slide_tissue_and_grid(tmp_path: Path) -> None:
     layers = to_layers(make_result(tmp_path, slide=ADDRESS, complete=False))
     kinds = [layer[1]["metadata"][METADATA_KEY]["kind"] for layer in layers]
-    assert kinds == ["slide", "tissue"]
+    assert kinds == ["slide", "tissue", "patches"]
 
 
 def test_result_of_a_lost_slide_still_shows_its_overlays(

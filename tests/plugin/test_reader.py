@@ -82,7 +82,7 @@ def test_store_opens_as_slide_and_overlays(tmp_path: Path) -> None:
     read = get_reader(str(result.path))
     assert read is not None
     kinds = [x[1]["metadata"][METADATA_KEY]["kind"] for x in read(str(result.path))]
-    assert kinds == ["slide", "tissue", "class", "evidence", "evidence"]
+    assert kinds == ["slide", "tissue", "patches", "class", "evidence", "evidence"]
 
 
 def test_interrupted_store_opens_with_a_warning(
@@ -91,7 +91,7 @@ def test_interrupted_store_opens_with_a_warning(
     result = make_result(
         tmp_path, slide="synthetic:seed=1,size=512x768", complete=False
     )
-    assert len(reader.read_result(str(result.path))) == 2
+    assert len(reader.read_result(str(result.path))) == 3
     assert "interrupted" in warned[0]
 
 
@@ -160,6 +160,6 @@ def test_dropped_store_opens_with_overlays(
     drop(plugin_viewer, result.path)
     names = [layer.name for layer in plugin_viewer.layers]
     assert names[-1] == "evidence: Luminal"
-    assert len(names) == 5
+    assert len(names) == 6
     units = {str(unit) for layer in plugin_viewer.layers for unit in layer.units}
     assert units == {"micrometer"}

@@ -119,6 +119,7 @@ def test_run_builds_exactly_one_recipe_and_shows_its_result(
     assert names == [
         "s",  # the slide was open already and is not added again
         "tissue",
+        "patches",
         "class: Luminal / Basal/HER2",
         "evidence: Basal/HER2",
         "evidence: Luminal",
@@ -137,7 +138,7 @@ def test_second_run_replaces_the_layers_of_the_first(
     for _ in range(2):
         with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
             panel.run()
-    assert len(viewer.layers) == 5
+    assert len(viewer.layers) == 6
     assert len(viewer.window.dock_widgets) == 1
 
 
@@ -234,7 +235,7 @@ def test_panel_in_a_real_window_shows_layers_and_result(
         panel.openSlide(ADDRESS)
     with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
         panel.bar.runButton.click()
-    assert len(viewer.layers) == 5
+    assert len(viewer.layers) == 6
     assert set(viewer.window.dock_widgets) >= {"Analyze slide", "Result"}
     screenshot = viewer.screenshot(canvas_only=True, flash=False)
     # The overlay is painted over the tissue: some of the picture has its blue.

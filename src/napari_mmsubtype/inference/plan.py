@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
-from napari_mmsubtype.errors import ConfigurationError, NoTissueError
+from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
 from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
@@ -122,8 +122,12 @@ def align_tables(
                 f"{known}); leave out --{modality}"
             )
             raise ConfigurationError(msg)
-        table = read_omics(path, modality=modality)
-        aligned[modality] = align_sample(table, recipe.patient or "", spec)
+        try:
+            table = read_omics(path, modality=modality)
+            aligned[modality] = align_sample(table, recipe.patient or "", spec)
+        except OmicsError as err:
+            err.add_note(f"in the {modality} table {str(path)!r}")
+            raise
     return aligned
 
 

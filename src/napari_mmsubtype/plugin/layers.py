@@ -11,7 +11,11 @@ import pandas as pd
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideError
-from napari_mmsubtype.results.colors import evidence_colors, label_colors
+from napari_mmsubtype.results.colors import (
+    GRID_COLORS,
+    evidence_colors,
+    label_colors,
+)
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.registry import open_slide
 
@@ -99,7 +103,7 @@ def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
     layers: list[LayerTuple] = []
     if with_slide:
         layers += _slide_of(result)
-    layers.append(_tissue_layer(result))
+    layers += [_tissue_layer(result), _grid_layer(result)]
     if result.prediction is not None:
         layers.append(_class_layer(result))
         layers += _evidence_layers(result)
@@ -166,6 +170,29 @@ def _tissue_layer(result: Result) -> LayerTuple:
     return (mask.astype(np.uint8), kwargs, "labels")
 
 
+def _grid_layer(result: Result) -> LayerTuple:
+    """Draw where the patches lie, like the fields of a chessboard."""
+    grid = result.grid
+    row, col = grid.cell.T
+    fields = np.zeros(grid.shape, np.uint8)
+    fields[row, col] = 1 + (row + col) % 2
+    kwargs = {
+        "name": "patches",
+        "opacity": 0.35,
+        "visible": False,
+        "colormap": GRID_COLORS,
+        **_common(result, "patches", *_patch_sizes(result)),
+    }
+    return (fields, kwargs, "labels")
+
+
+def _patch_sizes(result: Result) -> tuple[PixelSize, PixelSize]:
+    """Give the step between patches and the side of one, in microns."""
+    grid, pixel = result.grid, result.pixel_size
+    step = PixelSize(grid.step[0] * pixel.y, grid.step[1] * pixel.x)
+    return step, PixelSize(grid.extent[0] * pixel.y, grid.extent[1] * pixel.x)
+
+
 def _class_layer(result: Result) -> LayerTuple:
     """Draw the class of every patch; each patch is a label of its own.
 
@@ -183,9 +210,6 @@ def _class_layer(result: Result) -> LayerTuple:
     narrow = label.size == 0 or int(label.max()) <= np.iinfo(np.uint16).max
     labels = np.zeros(grid.shape, np.uint16 if narrow else np.int32)
     labels[row, col] = label
-    pixel = result.pixel_size
-    step = PixelSize(grid.step[0] * pixel.y, grid.step[1] * pixel.x)
-    extent = PixelSize(grid.extent[0] * pixel.y, grid.extent[1] * pixel.x)
     kwargs = {
         "name": "class: " + " / ".join(names),
         "opacity": 0.4,
@@ -193,7 +217,7 @@ def _class_layer(result: Result) -> LayerTuple:
         "colormap": label_colors(result.classes),
         "features": _patch_features(result, label, shown, names),
         # A cell stands for the patch about its centre, also where patches overlap.
-        **_common(result, "class", step, extent),
+        **_common(result, "class", *_patch_sizes(result)),
     }
     return (labels, kwargs, "labels")
 

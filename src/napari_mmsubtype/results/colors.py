@@ -17,6 +17,9 @@ AGAINST = (0.07, 0.07, 0.11)
 UNREADABLE = (0.55, 0.55, 0.55, 1.0)
 """Patches whose pixels could not be decoded."""
 
+GRID_COLORS = [[0.0, 0.0, 0.0, 0.0], [0.05, 0.05, 0.1, 1.0], [0.3, 0.75, 0.95, 1.0]]
+"""Background and the two fields of the chessboard that shows the patch grid."""
+
 _STEPS = 64
 _MOST_OPAQUE = 0.6
 
