@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from napari_mmsubtype.slides.patch_source import PatchSource
-from napari_mmsubtype.slides.registry import open_slide
-from napari_mmsubtype.slides.tissue import find_tissue
 
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results.store_writer import StoreWriter
+from napari_mmsubtype.slides.patch_source import PatchSource
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
     from napari_mmsubtype.models.encoders import Encoder
