@@ -12,6 +12,7 @@ from napari_mmsubtype.training.bags import collate
 from napari_mmsubtype.training.fusion_trainer import predict_logits
 from napari_mmsubtype.workflows.demo_evaluation import (
     cell_evidence,
+    feature_weights,
     reported_subsets,
     score_evidence,
     score_subsets,
@@ -112,3 +113,15 @@ def test_subset_scores_hide_the_other_modalities() -> None:
     alone = predict_logits(model, cases.restricted([Modality.RNA]))
     assert scores["rna"].auc.value == pytest.approx(roc_auc(cases.labels, alone))
     assert scores["rna"].auc.low <= scores["rna"].auc.value <= scores["rna"].auc.high
+
+
+def test_feature_weights_find_the_gene_that_matters() -> None:
+    model, cases = make_fusion(), make_bags(50)
+    with torch.no_grad():
+        for parameter in model.encoders["rna"].first.parameters():
+            parameter[..., :] = 0
+        model.encoders["rna"].first.weight[:, 1] = 1
+    weights = feature_weights(model.eval(), cases)[Modality.RNA]
+    assert weights.argmax() == 1
+    assert np.delete(weights, 1) == pytest.approx(0)
+    assert weights.mean() == pytest.approx(1)

@@ -18,10 +18,10 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.evaluation.calibration import fit_temperature
 from napari_mmsubtype.models.bundle_writer import save_bundle
-from napari_mmsubtype.models.fusion import FusionModel, create_fusion
+from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.omics.synthetic import SyntheticCohort, synthetic_cohort
-from napari_mmsubtype.training.bags import BagSet, collate, embed_patches
+from napari_mmsubtype.training.bags import embed_patches
 from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import (
     embedding_statistics,
@@ -33,6 +33,7 @@ from napari_mmsubtype.workflows.demo_card import card_facts, describe_scores
 from napari_mmsubtype.workflows.demo_evaluation import (
     EvidenceScore,
     SubsetScore,
+    feature_weights,
     score_evidence,
     score_subsets,
 )
@@ -243,39 +244,6 @@ def demo_bundle_job(
         reference={"embedding_mean": mean.numpy(), "embedding_std": std.numpy()},
     )
     return DemoBundleOutcome(path, temperature, scores, evidence)
-
-
-def feature_weights(
-    model: FusionModel, cases: BagSet
-) -> dict[Modality, NDArray[np.float64]]:
-    """Measure how much the model leans on each omics feature.
-
-    Parameters
-    ----------
-    model : FusionModel
-        Trained.
-    cases : BagSet
-        Training cases; only their omics are used.
-
-    Returns
-    -------
-    dict of Modality to ndarray of float64, shape (g,)
-        Mean absolute slope of the logit difference between the last class and the
-        first, per standard deviation of the feature; mean 1 over features.
-    """
-    batch = collate(cases, range(len(cases)), patches=1, rng=np.random.default_rng(0))
-    present = batch.present.clone()
-    present[:, 0] = False
-    omics = {m: v.clone().requires_grad_() for m, v in batch.omics.items()}
-    logits = model(batch.bag, batch.mask, omics, present).logits
-    slopes = torch.autograd.grad(
-        (logits[:, -1] - logits[:, 0]).sum(), [*omics.values()]
-    )
-    weights = {}
-    for modality, slope in zip(omics, slopes, strict=True):
-        size = slope.abs().mean(dim=0).double().numpy()
-        weights[modality] = size / max(float(size.mean()), 1e-12)
-    return weights
 
 
 def _train_encoder(

@@ -1,4 +1,4 @@
-"""What the demo model is worth on synthetic patients it has never seen."""
+"""What the demo model is worth on unseen synthetic patients, and what it leans on."""
 
 from __future__ import annotations
 
@@ -231,3 +231,36 @@ def cell_evidence(
     scaled = weights[:, None, None] * evidence / (maps.shape[2] * maps.shape[3])
     found: NDArray[np.float32] = scaled.numpy()
     return found
+
+
+def feature_weights(
+    model: FusionModel, cases: BagSet
+) -> dict[Modality, NDArray[np.float64]]:
+    """Measure how much the model leans on each omics feature.
+
+    Parameters
+    ----------
+    model : FusionModel
+        Trained.
+    cases : BagSet
+        Training cases; only their omics are used.
+
+    Returns
+    -------
+    dict of Modality to ndarray of float64, shape (g,)
+        Mean absolute slope of the logit difference between the last class and the
+        first, per standard deviation of the feature; mean 1 over features.
+    """
+    batch = collate(cases, range(len(cases)), patches=1, rng=np.random.default_rng(0))
+    present = batch.present.clone()
+    present[:, 0] = False
+    omics = {m: v.clone().requires_grad_() for m, v in batch.omics.items()}
+    logits = model(batch.bag, batch.mask, omics, present).logits
+    slopes = torch.autograd.grad(
+        (logits[:, -1] - logits[:, 0]).sum(), [*omics.values()]
+    )
+    weights = {}
+    for modality, slope in zip(omics, slopes, strict=True):
+        size = slope.abs().mean(dim=0).double().numpy()
+        weights[modality] = size / max(float(size.mean()), 1e-12)
+    return weights
