@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -95,8 +97,15 @@ def test_cancelling_leaves_nothing(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        ([], "src/napari_mmsubtype/bundles/demo"),
+        (["--out", "else/where"], "else/where"),
+    ],
+)
 def test_command_line_runs_the_job_and_reports(
-    monkeypatch, capsys, tmp_path, made
+    monkeypatch, capsys, made, arguments, folder
 ) -> None:
     asked: list[tuple] = []
     threads = torch.get_num_threads()
@@ -108,12 +117,12 @@ def test_command_line_runs_the_job_and_reports(
 
     monkeypatch.setattr(demo_bundle, "demo_bundle_job", fake_job)
     try:
-        code = demo_bundle.main(["--out", str(tmp_path), "--patients", "40"])
+        code = demo_bundle.main([*arguments, "--patients", "40"])
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)
     assert code == 0
-    assert asked[0][0] == tmp_path
+    assert asked[0][0] == Path(folder)
     assert asked[0][1].patients == 40
     printed = capsys.readouterr().out
     assert "slides 1/2 encoding slides" in printed

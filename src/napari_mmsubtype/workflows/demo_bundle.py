@@ -60,6 +60,7 @@ PATCH = PatchSpec(size_px=128, mpp=0.5, stride_px=128, min_tissue=0.5)
 CLASSES = (LUMINAL, BASAL_HER2)
 VERSION = "1.0.0"
 _THREADS = 2
+_OUT = Path("src/napari_mmsubtype/bundles/demo")  # from the top of a checkout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,7 +344,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when the bundle is written.
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=_OUT,
+        help="folder of the bundle, default: %(default)s",
+    )
     parser.add_argument("--patients", type=int, default=DemoBundleConfig().patients)
     parser.add_argument("--seed", type=int, default=DemoBundleConfig().seed)
     given = parser.parse_args(arguments)
