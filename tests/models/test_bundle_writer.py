@@ -135,3 +135,11 @@ def test_facts_that_json_cannot_hold_leave_nothing_behind(tmp_path, parts):
     with pytest.raises(TypeError, match="JSON"):
         save_bundle(tmp_path / "b", **parts, info={"data": object()})
     assert not list(tmp_path.iterdir())
+
+
+def test_every_file_is_as_readable_as_any_other(tmp_path):
+    folder = tiny_bundle(tmp_path / "b")
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    modes = {p.stat().st_mode for p in folder.rglob("*") if p.is_file()}
+    assert modes == {plain.stat().st_mode}

@@ -203,8 +203,9 @@ def _write_tensors(
         for part, module in (("encoder", encoder), ("fusion", fusion))
         for key, value in module.state_dict().items()
     }
-    safetensors.torch.save_file(weights, folder / WEIGHTS)
-    safetensors.torch.save_file(dict(selftest), folder / SELFTEST)
+    # save_file would leave files that only their owner may read.
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+    (folder / SELFTEST).write_bytes(safetensors.torch.save(dict(selftest)))
 
 
 def _write_tables(folder: Path, tables: Mapping[Modality, ModalitySpec]) -> None:
