@@ -73,7 +73,8 @@ def lint(session: nox.Session) -> None:
     run(session, "ruff", "format", "--check")
     run(session, "mypy", "--strict")
     run(session, "lint-imports")
-    run(session, "numpydoc", "lint", *sources)
+    session.log(f"numpydoc lint over {len(sources)} files")
+    run(session, "numpydoc", "lint", *sources, log=False)
 
 
 @nox.session
@@ -98,12 +99,13 @@ def run(
     program: str,
     *arguments: str,
     env: dict[str, str] | None = None,
+    log: bool = True,
 ) -> None:
     """Run a program of the shared environment."""
     path = os.pathsep.join([str(SCRIPTS), os.environ.get("PATH", "")])
     variables = {"VIRTUAL_ENV": str(ENVIRONMENT), "PATH": path, **(env or {})}
     found = shutil.which(program, path=str(SCRIPTS)) or program
-    session.run(found, *arguments, env=variables, external=True)
+    session.run(found, *arguments, env=variables, external=True, log=log)
 
 
 def install(session: nox.Session, *extras: str) -> None:
