@@ -23,17 +23,35 @@ def box(y0, y1, x0, x1):
 
 
 def test_a_square_covers_its_pixels_at_any_resolution():
-    for size in [(400, 800), (100, 200), (50, 160)]:
+    for size in [(400, 800), (100, 200), (40, 160)]:
         expected = np.zeros(size, bool)
         y, x = size[0] / 400, size[1] / 800
         expected[round(100 * y) : round(300 * y), round(200 * x) : round(400 * x)] = 1
         assert (draw_region(Region(SQUARE), SHAPE, size) == expected).all()
 
 
-def test_a_polygon_is_drawn_as_scikit_image_draws_it():
-    corners = np.array([(3.2, 7.1), (90.7, 20.3), (60.1, 75.9), (20.4, 50.6)])
-    expected = polygon2mask((100, 90), corners - 0.5)
-    assert (draw_region(Region(corners), (100, 90), (100, 90)) == expected).all()
+@pytest.mark.parametrize("corners", [3, 4, 5, 9, 40])
+def test_a_polygon_is_drawn_as_scikit_image_draws_it(corners):
+    rng = np.random.default_rng(corners)
+    for _ in range(10):
+        ring = rng.uniform(-30, 130, (corners, 2))
+        drawn = draw_region(Region(ring), (100, 90), (100, 90))
+        assert (drawn == polygon2mask((100, 90), ring - 0.5)).all()
+
+
+def test_neighbors_share_no_pixel_and_leave_no_gap():
+    shared = [(0.5, 30.5), (20.5, 50.5), (60.5, 10.5), (99.5, 40.5)]
+    left = Region([(-5, -5), (-5, 30.5), *shared, (105, 40.5), (105, -5)])
+    right = Region([(-5, 95), (-5, 30.5), *shared, (105, 40.5), (105, 95)])
+    drawn = [draw_region(part, (100, 90), (100, 90)) for part in (left, right)]
+    assert (drawn[0] ^ drawn[1]).all()
+
+
+def test_an_outline_of_many_corners_fills_its_area():
+    angle = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    circle = 5000 + 4000 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    drawn = draw_region(Region(circle), (10_000, 10_000), (1000, 1000))
+    assert drawn.sum() == pytest.approx(np.pi * 400**2, rel=1e-3)
 
 
 def test_a_hole_is_left_out():
@@ -100,6 +118,7 @@ def test_a_closing_corner_is_not_kept_twice():
         ([(0, 0), (1, 1)], "at least 3 different corners, found 2"),
         ([(0, 0), (1, 1), (0, 0), (1, 1)], "found 2"),
         ([(0, 0), (1, float("nan")), (2, 2)], "NaN"),
+        ([(0, 0), (1, 1e12), (2, 2)], "reaches 1e\\+12 px"),
         ([(0, 0, 0), (1, 1, 1), (2, 0, 0)], "pairs"),
         ([(0, 0), (1,), (2, 0)], "pairs"),
         ("abc", "pairs"),
