@@ -31,6 +31,7 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
     job = use_job(FakeJob(result))
     words = "--bundle b --rna r.csv --methylation m.csv --clinical c.csv --patient P1"
     more = "--mpp 0.25 --stride 64 --device cpu --batch-size 8 --out results"
+    more += " --regions r.geojson"
     assert main(["analyze", "s.svs", *words.split(), *more.split()]) == DONE
     recipe = job.recipe
     assert recipe.patient == "P1"
@@ -42,6 +43,7 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
         ("rna", "r.csv"),
         ("methylation", "m.csv"),
         ("clinical", "c.csv"),
+        ("regions", "r.geojson"),
         ("out", "results"),
     ]:
         assert getattr(recipe, name) == str(tmp_path / value)

@@ -5,9 +5,15 @@ import pytest
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.errors import UnmatchedSampleError
+from napari_mmsubtype.errors import (
+    ConfigurationError,
+    NoTissueError,
+    UnmatchedSampleError,
+)
 from napari_mmsubtype.inference.plan import make_plan
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.slides.region_geojson import write_regions
+from napari_mmsubtype.slides.regions import Region
 from napari_mmsubtype.slides.registry import open_slide
 
 SLIDE = "synthetic:seed=5,size=1024"
@@ -77,3 +83,47 @@ def test_an_error_names_the_table_it_is_about(plan, rna):
     with pytest.raises(UnmatchedSampleError) as caught:
         plan(rna=rna, patient="Z")
     assert rna in "".join(caught.value.__notes__)
+
+
+@pytest.fixture
+def regions(tmp_path):
+    def write(y0, y1, x0, x1, name=""):
+        path = tmp_path / f"{y0}{y1}{x0}{x1}{name}.geojson"
+        corners = [(y0, x0), (y0, x1), (y1, x1), (y1, x0)]
+        write_regions(path, [Region(corners, name=name)])
+        return str(path)
+
+    return write
+
+
+def test_regions_divide_the_patches(plan, regions):
+    whole = {tuple(at) for at in plan().grid.origin.tolist()}
+    left = plan(regions=regions(0, 1024, 0, 512)).grid.origin
+    right = plan(regions=regions(0, 1024, 0, 512, "Ignore*")).grid.origin
+    assert len(left)
+    assert len(right)
+    assert (left[:, 1] < 512).all()
+    assert (right[:, 1] >= 448).all()
+    assert {tuple(at) for at in (*left.tolist(), *right.tolist())} == whole
+
+
+def test_regions_change_the_fingerprint(plan, regions):
+    everything = regions(0, 1024, 0, 1024)
+    assert plan(regions=everything).grid.origin.tolist() == plan().grid.origin.tolist()
+    prints = {plan(regions=everything).fingerprint(), plan().fingerprint()}
+    prints.add(plan(regions=regions(0, 1024, 0, 512)).fingerprint())
+    assert len(prints) == 3
+
+
+def test_regions_that_leave_no_patch_are_refused(plan, regions):
+    small = regions(500, 510, 500, 510)
+    with pytest.raises(NoTissueError, match="no patch left within the regions") as seen:
+        plan(regions=small)
+    assert small in str(seen.value)
+
+
+def test_regions_of_another_slide_are_refused_by_name(plan, regions):
+    far = regions(5000, 6000, 0, 100)
+    with pytest.raises(ConfigurationError, match="outside the slide") as seen:
+        plan(regions=far)
+    assert far in str(seen.value)

@@ -23,6 +23,7 @@ FULL = AnalyzeRecipe(
     clinical="/data/clin.tsv",
     mpp=0.25,
     stride_px=64,
+    regions="/data/regions.geojson",
     device="cpu",
     batch_size=16,
     out="/results",
@@ -128,3 +129,11 @@ def test_every_edit_is_told(form, qtbot) -> None:
     ):
         with qtbot.waitSignal(form.valueChanged, timeout=1000):
             edit()
+
+
+def test_absent_regions_are_named_before_the_run(form, tmp_path) -> None:
+    form.setValue(IMAGE_ONLY)
+    form.regions.setValue(str(tmp_path / "absent.geojson"))
+    assert form.problems()["regions"] == "There is no file named absent.geojson."
+    assert not form.validate()
+    assert "absent" in form.notes()["regions"]

@@ -17,6 +17,7 @@ FULL = AnalyzeRecipe(
     clinical="/data/clin.tsv",
     mpp=0.25,
     stride_px=64,
+    regions="/data/r.geojson",
     device="cuda",
     batch_size=32,
     out="/results",

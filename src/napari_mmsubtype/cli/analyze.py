@@ -35,6 +35,10 @@ def analyze_command(  # numpydoc ignore=PR01
     stride: Annotated[
         int | None, typer.Option(help="Pixels between patches; default: the model's.")
     ] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(help="GeoJSON of areas to analyze; class 'Ignore*' leaves out."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
@@ -59,6 +63,7 @@ def analyze_command(  # numpydoc ignore=PR01
         clinical=clinical and _located(clinical),
         mpp=mpp,
         stride_px=stride,
+        regions=regions and _located(regions),
         device=device,
         batch_size=batch_size,
         out=_located(out or "."),

@@ -34,6 +34,8 @@ class AnalyzeRecipe:
         Microns per pixel of level 0, given by the user; None takes the slide's own.
     stride_px : int or None
         Step between patches; None takes the bundle's own.
+    regions : str or None
+        Path of a GeoJSON file with what to analyse and what to leave out.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size : int or None
@@ -50,6 +52,7 @@ class AnalyzeRecipe:
     clinical: str | None = None
     mpp: float | None = None
     stride_px: int | None = None
+    regions: str | None = None
     device: str = "auto"
     batch_size: int | None = None
     out: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
 from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
 from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
 from napari_mmsubtype.omics.table import read_omics
+from napari_mmsubtype.slides.region_geojson import read_regions
+from napari_mmsubtype.slides.regions import restrict_mask
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
 
 if TYPE_CHECKING:
@@ -85,6 +87,9 @@ class AnalysisPlan:
             "reports": [report.used for report in self.reports],
             "patient": self.recipe.patient,
         }
+        if self.recipe.regions is not None:
+            # Kept apart even where the same patches are left: the store shows the mask.
+            entry["regions"] = sha256(self.tissue.mask.tobytes()).hexdigest()
         return digest(entry)
 
 
@@ -155,7 +160,9 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     SlideTooSmallError
         If the slide is smaller than one patch.
     NoTissueError
-        If no patch holds enough tissue.
+        If no patch holds enough tissue, or none within the regions.
+    ConfigurationError
+        If the regions cannot be read or lie outside the slide.
     OmicsError
         If a table cannot serve.
     """
@@ -171,6 +178,9 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
             raise ConfigurationError(msg)
         spec = PatchSpec(spec.size_px, spec.mpp, recipe.stride_px, spec.min_tissue)
     tissue = find_tissue(slide)
+    found = float(tissue.mask.mean()) if tissue.mask.size else 0.0
+    if recipe.regions is not None:
+        tissue = _within(recipe.regions, slide, tissue)
     grid = lay_grid(
         spec,
         slide.levels[0].shape,
@@ -180,14 +190,7 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         storage_tile=slide.storage_tile,
     )
     if len(grid) == 0:
-        share = float(tissue.mask.mean()) if tissue.mask.size else 0.0
-        msg = (
-            f"slide {slide.name!r} shows no tissue to analyse: {share:.1%} of it "
-            f"counts as tissue and none of its {grid.positions} patches reaches "
-            f"{spec.min_tissue:.0%}; is it a blank or very faint slide, or is the "
-            f"pixel size ({pixel_size.mean:g} um/px) wrong?"
-        )
-        raise NoTissueError(msg)
+        raise NoTissueError(_no_patch(recipe, slide, pixel_size, found, grid))
     return AnalysisPlan(
         recipe=recipe,
         slide=slide,
@@ -198,3 +201,36 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         omics={m: a.values for m, a in aligned.items() if a.values is not None},
         reports=tuple(a.report for a in aligned.values()),
     )
+
+
+def _no_patch(
+    recipe: AnalyzeRecipe,
+    slide: Slide,
+    pixel_size: PixelSize,
+    found: float,
+    grid: PatchGrid,
+) -> str:
+    """Say why no patch is left, ``found`` being the slide's share of tissue."""
+    reached = f"none of its {grid.positions} patches reaches {grid.spec.min_tissue:.0%}"
+    if recipe.regions is not None and found > 0:
+        return (
+            f"slide {slide.name!r} has no patch left within the regions of "
+            f"{recipe.regions!r}: {found:.1%} of it counts as tissue, but with the "
+            f"regions {reached}; draw them larger and on tissue, or leave them out"
+        )
+    return (
+        f"slide {slide.name!r} shows no tissue to analyse: {found:.1%} of it counts "
+        f"as tissue and {reached}; is it a blank or very faint slide, or is the pixel "
+        f"size ({pixel_size.mean:g} um/px) wrong?"
+    )
+
+
+def _within(path: str, slide: Slide, tissue: TissueMask) -> TissueMask:
+    """Keep the tissue that the regions of a file leave."""
+    regions = read_regions(path)
+    try:
+        mask = restrict_mask(tissue.mask, regions, slide.levels[0].shape)
+    except ConfigurationError as err:
+        msg = f"regions {path!r}: {err}"
+        raise ConfigurationError(msg) from err
+    return replace(tissue, mask=mask)

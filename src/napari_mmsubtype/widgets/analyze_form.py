@@ -19,6 +19,7 @@ from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.slide_field import SlideField
 
 _TABLES = "Tables (*.csv *.tsv *.txt *.gz *.parquet *.h5ad);;All files (*)"
+_REGIONS = "Regions (*.geojson *.json);;All files (*)"
 _TABLE_TEXTS = {
     Modality.RNA: ("RNA", "Choose a table of gene expression"),
     Modality.METHYLATION: ("Methylation", "Choose a table of methylation"),
@@ -87,6 +88,10 @@ class AnalyzeForm(QWidget):
         self.patient.setClearButtonEnabled(True)
         self.device = DeviceField(self)
         self.out = FileField("Choose a folder for the result", folder=True, parent=self)
+        self.regions = FileField(
+            "Choose regions", _REGIONS, placeholder="whole slide", parent=self
+        )
+        self.regions.setToolTip("GeoJSON, for example annotations exported from QuPath")
         self.stride = self._spin("as the model")
         self.stride.setSuffix(" px")
         self.stride.setToolTip("Step between patches, in pixels that the model sees")
@@ -120,6 +125,7 @@ class AnalyzeForm(QWidget):
             patient=self.patient.text().strip() or None,
             mpp=self.slide.userMpp(),
             stride_px=self.stride.value() or None,
+            regions=self.regions.value(),
             device=self.device.value(),
             batch_size=self.batch.value() or None,
             out=self.out.value() or str(results_folder(choice.path)),
@@ -142,6 +148,7 @@ class AnalyzeForm(QWidget):
             field.setValue(None if path is None else str(path))
         self.device.setValue(recipe.device)
         self.stride.setValue(recipe.stride_px or 0)
+        self.regions.setValue(recipe.regions)
         self.batch.setValue(recipe.batch_size or 0)
         self.out.setValue(recipe.out)
 
@@ -156,6 +163,7 @@ class AnalyzeForm(QWidget):
         found = {
             "slide": self.slide.problem(),
             "bundle": self.bundle.problem(),
+            "regions": self.regions.problem(),
             "out": self.out.problem(),
             **{str(m): field.problem() for m, field in self.tables.items()},
         }
@@ -175,7 +183,7 @@ class AnalyzeForm(QWidget):
         problems = self.problems()
         for name, noted in self._noted.items():
             noted.setNote(problems.get(name, ""))
-        if "out" in problems:
+        if problems.keys() & {"out", "regions"}:
             self._more.expand(animate=False)
         return not problems
 
@@ -207,6 +215,7 @@ class AnalyzeForm(QWidget):
         self._add(form, "patient", "Patient", self.patient)
         self._add(form, "device", "Device", self.device)
         self._add(more_form, "out", "Results folder", self.out)
+        self._add(more_form, "regions", "Regions", self.regions)
         self._add(more_form, "stride_px", "Stride", self.stride)
         self._add(more_form, "batch_size", "Batch size", self.batch)
         self._more = QCollapsible("More", self)
@@ -224,6 +233,7 @@ class AnalyzeForm(QWidget):
         checked: dict[str, SlideField | BundleField | FileField] = {
             "slide": self.slide,
             "bundle": self.bundle,
+            "regions": self.regions,
             "out": self.out,
             **{str(m): field for m, field in self.tables.items()},
         }

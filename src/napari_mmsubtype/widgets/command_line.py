@@ -16,6 +16,7 @@ _OPTIONS = {
     "clinical": "--clinical",
     "mpp": "--mpp",
     "stride_px": "--stride",
+    "regions": "--regions",
     "batch_size": "--batch-size",
     "out": "--out",
 }

@@ -56,6 +56,7 @@ def analyze(
     clinical: str | Path | None = None,
     mpp: float | None = None,
     stride_px: int | None = None,
+    regions: str | Path | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -78,6 +79,8 @@ def analyze(
     stride_px : int, optional
         Step between patches, in pixels that the model sees; the bundle's own if left
         out.
+    regions : str or Path, optional
+        GeoJSON file with what to analyze and what to leave out.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     batch_size : int, optional
@@ -112,6 +115,7 @@ def analyze(
         clinical=_text(clinical),
         mpp=mpp,
         stride_px=stride_px,
+        regions=_text(regions),
         device=device,
         batch_size=batch_size,
         out=_text(out),

@@ -1,0 +1,234 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from builders.slides import break_tile, draw_scene, write_svs
+from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
+from napari_mmsubtype.errors import ConfigurationError, SlideReadError
+from napari_mmsubtype.slides.quality import (
+    INKS,
+    QualitySpec,
+    assess_quality,
+)
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.tissue import find_tissue
+
+COLORS = {
+    "blue": (30, 60, 170),
+    "green": (20, 130, 80),
+    "black": (20, 20, 24),
+    "red": (210, 30, 40),
+}
+
+
+class PaintedSlide:
+    """A slide of one level whose pixels a test has changed."""
+
+    def __init__(self, slide, pixels):
+        self._slide = slide
+        self._pixels = pixels
+        self.levels = slide.levels[:1]
+        self.is_closed = False
+
+    def read_region(self, level, y, x, height, width):
+        assert level == 0
+        region = np.full((height, width, 3), 255, np.uint8)
+        inside = self._pixels[y : y + height, x : x + width]
+        region[: inside.shape[0], : inside.shape[1]] = inside
+        return region
+
+
+def grid_of(slide, min_tissue=0.5):
+    return lay_grid(
+        PatchSpec(128, 0.5, 128, min_tissue),
+        slide.levels[0].shape,
+        slide.pixel_size,
+        [level.downsample for level in slide.levels],
+        find_tissue(slide).mask,
+        storage_tile=slide.storage_tile,
+    )
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Slide, grid and pixels of clean synthetic tissue."""
+    with open_slide("synthetic:seed=1,size=2048") as slide:
+        pixels = slide.read_region(0, 0, 0, *slide.levels[0].shape)
+        yield slide, grid_of(slide), pixels
+
+
+def judge(scene, change=None, at=()):
+    """Assess a slide after the pixels of some patches were changed."""
+    slide, grid, pixels = scene
+    pixels = pixels.copy()
+    for index in at:
+        y, x = grid.origin[index]
+        patch = pixels[y : y + 128, x : x + 128]
+        patch[:] = change(patch)
+    return assess_quality(PaintedSlide(slide, pixels), grid)
+
+
+def some(scene, every=9):
+    grid = scene[1]
+    return np.flatnonzero((np.arange(len(grid)) % every == 0) & (grid.tissue > 0.9))
+
+
+def marked(count, at):
+    mask = np.zeros(count, bool)
+    mask[at] = True
+    return mask
+
+
+def test_clean_tissue_is_not_flagged(scene):
+    quality = judge(scene)
+    assert quality.is_clean.all()
+    assert len(quality.is_clean) == len(scene[1])
+
+
+def test_levels_make_no_difference(scene):
+    slide, grid, _ = scene
+    assert assess_quality(slide, grid).is_clean.all()
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_opaque_strokes_are_found_in_their_color(scene, ink):
+    slide, grid, pixels = scene
+    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    stroke = np.abs(y - x * 0.4 - 600) < 90
+    painted = pixels.copy()
+    painted[stroke] = COLORS[ink]
+    quality = assess_quality(PaintedSlide(slide, painted), grid)
+    share = np.array([stroke[y : y + 128, x : x + 128].mean() for y, x in grid.origin])
+    assert quality.pen[share > 0.2].all()
+    assert not quality.pen[share == 0].any()
+    column = INKS.index(ink)
+    assert quality.ink[:, column] == pytest.approx(share, abs=0.13)
+    assert np.delete(quality.ink, column, axis=1).max() < 0.1
+    assert not quality.bubble.any()
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_ink_over_tissue_is_found(scene, ink):
+    at = some(scene)
+    tint = np.array(COLORS[ink]) / 255
+    quality = judge(scene, lambda patch: patch * tint, at)
+    assert quality.pen[at].all()
+    assert not quality.pen[~marked(len(scene[1]), at)].any()
+
+
+@pytest.mark.parametrize("sigma_um", [2, 4, 8])
+def test_planted_blur_is_found_and_nothing_else(scene, sigma_um):
+    at = some(scene)
+    sigma = (sigma_um / 0.5, sigma_um / 0.5, 0)
+    quality = judge(scene, lambda patch: ndimage.gaussian_filter(patch, sigma), at)
+    assert (quality.blurred == marked(len(scene[1]), at)).all()
+    assert not quality.pen.any()
+
+
+def test_a_slide_soft_throughout_is_kept(scene):
+    slide, grid, pixels = scene
+    soft = ndimage.gaussian_filter(pixels, (6, 6, 0))
+    quality = assess_quality(PaintedSlide(slide, soft), grid)
+    assert quality.blurred.mean() < 0.05
+    assert np.nanmedian(quality.sharpness) < 0.1 * np.nanmedian(judge(scene).sharpness)
+
+
+def test_planted_folds_are_found_in_dense_tissue(scene):
+    density = judge(scene).density
+    order = np.argsort(np.nan_to_num(density))
+    at = order[int(0.75 * len(order)) :: 6]
+    quality = judge(scene, lambda patch: (patch / 255.0) ** 2 * 255, at)
+    assert (quality.folded == marked(len(order), at)).all()
+    assert not quality.pen.any()
+
+
+def test_the_rim_of_a_bubble_is_found(scene):
+    slide, grid, pixels = scene
+    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    rim = np.abs(np.hypot(y - 1000, x - 1000) - 400) < 25
+    painted = pixels.copy()
+    painted[rim] = (120, 120, 118)
+    quality = assess_quality(PaintedSlide(slide, painted), grid)
+    share = np.array([rim[y : y + 128, x : x + 128].mean() for y, x in grid.origin])
+    assert quality.bubble[share > 0.3].all()
+    assert not quality.bubble[share == 0].any()
+    assert not quality.pen.any()
+
+
+def test_the_same_slide_gives_the_same_measures(scene):
+    first, second = judge(scene), judge(scene)
+    for name in ("ink", "sharpness", "density", "fold_density", "grey"):
+        assert np.array_equal(
+            getattr(first, name), getattr(second, name), equal_nan=True
+        )
+
+
+def test_thresholds_decide(scene):
+    slide, grid, _ = scene
+    strict = assess_quality(slide, grid, QualitySpec(blur_ratio=1.0))
+    assert 0.4 < strict.blurred.mean() < 0.6
+    assert strict.spec.blur_ratio == 1.0
+
+
+def test_an_empty_grid_gives_empty_flags(scene):
+    slide = scene[0]
+    blank = np.zeros((8, 8), bool)
+    spec = PatchSpec(128, 0.5, 128)
+    grid = lay_grid(spec, (2048, 2048), slide.pixel_size, [1.0], blank)
+    assert assess_quality(slide, grid).is_clean.shape == (0,)
+
+
+def test_a_damaged_tile_is_told_apart_from_an_artefact(tmp_path):
+    write_svs(tmp_path / "b.svs", draw_scene(), levels=1)
+    break_tile(tmp_path / "b.svs", 0, 22)
+    with open_slide(tmp_path / "b.svs") as slide:
+        grid = grid_of(slide)
+        quality = assess_quality(slide, grid)
+        assert quality.unreadable.sum() == 1
+        assert not quality.is_clean[quality.unreadable].any()
+        for name in ("pen", "blurred", "folded", "bubble"):
+            assert not getattr(quality, name)[quality.unreadable].any()
+        slide.close()
+        with pytest.raises(SlideReadError, match="closed"):
+            assess_quality(slide, grid)
+
+
+def test_thresholds_survive_json():
+    spec = QualitySpec(pen_share=0.25, fold_ratio=2.5)
+    assert QualitySpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert QualitySpec.from_dict({}) == QualitySpec()
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"blur": 0.1}, "unknown quality threshold 'blur'"),
+        ({"blur_ratio": 0}, "blur_ratio = 0 cannot be used"),
+        ({"pen_share": 2}, "pen_share = 2"),
+        ({"mpp": float("nan")}, "mpp = nan"),
+        ({"mpp": "1"}, "mpp = '1'"),
+    ],
+)
+def test_thresholds_that_mean_nothing_are_refused(entry, says):
+    with pytest.raises(ConfigurationError, match=says):
+        QualitySpec.from_dict(entry)
+
+
+def real_slides(folder):
+    yield folder / "slides" / "CMU-1-Small-Region.svs", None
+    yield folder / "slides" / "TCGA-CR-7395-01A-01-TS1.svs", 0.25
+    for path in sorted((folder / "regions").glob("*/*.tif")):
+        yield path, 0.25
+
+
+def test_real_tissue_without_marks_is_rarely_flagged(real_data):
+    flags = []
+    for path, mpp in real_slides(real_data):
+        with open_slide(path, mpp=mpp) as slide:
+            quality = assess_quality(slide, grid_of(slide))
+        flags.append(np.stack([quality.pen, quality.blurred, quality.bubble]))
+    found = np.concatenate(flags, axis=1)
+    assert found.shape[1] > 400
+    assert (found.mean(axis=1) < 0.02).all()
