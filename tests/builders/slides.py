@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 import zarr
+from PIL import Image
 
 MPP = 0.5
 APERIO = "Aperio Image Library v11.2.1\r\n{w}x{h} [0,0 {w}x{h}] ({t}x{t}) JPEG/RGB Q=90"
@@ -200,6 +201,71 @@ def write_ome_zarr(
     else:
         group.attrs["ome"] = {"version": version, "multiscales": multiscales}
     return made
+
+
+def write_qptiff(path, image, *, mpp=MPP, objective="20x", levels=2, full=1, tile=128):
+    """PerkinElmer layout: full resolution, thumbnail, levels, overview and label."""
+    made = pyramid_of(image, levels)
+    per_cm = None if mpp is None else (1e4 / mpp, 1e4 / mpp)
+    more = {
+        "software": "PerkinElmer-QPI",
+        "photometric": "rgb" if image.shape[2] == 3 else "minisblack",
+        "metadata": None,
+        "resolution": per_cm,
+        "resolutionunit": None if per_cm is None else "CENTIMETER",
+    }
+    told = f"<Objective>{objective}</Objective>" if objective else ""
+
+    def describe(kind):
+        return (
+            "<PerkinElmer-QPI-ImageDescription><DescriptionVersion>2"
+            f"</DescriptionVersion><ImageType>{kind}</ImageType>{told}"
+            "<SlideID>Doe</SlideID></PerkinElmer-QPI-ImageDescription>"
+        )
+
+    small = np.full((40, 60, image.shape[2]), 90, np.uint8)
+    with tifffile.TiffWriter(path) as tif:
+        pages = [("FullResolution", made[0])] * full
+        pages += [("Thumbnail", small)]
+        pages += [("ReducedResolution", level) for level in made[1:]]
+        for kind, level in pages:
+            tiled = {} if kind == "Thumbnail" else {"tile": (tile, tile)}
+            tif.write(level, description=describe(kind), **tiled, **more)
+        tif.write(small + 10, description=describe("Overview"), **more)
+        tif.write(small + 20, description=describe("Label"), **more)
+    return made
+
+
+def write_deepzoom(path, image, *, tile=126, overlap=1, ending="png", lowest=0):
+    """DeepZoom document and its tiles; every level halves the one above, rounded up."""
+    path = Path(path)
+    height, width = image.shape[:2]
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" '
+        f'Format="{ending}" Overlap="{overlap}" TileSize="{tile}">'
+        f'<Size Height="{height}" Width="{width}"/></Image>'
+    )
+    made = [Image.fromarray(image)]
+    while max(made[-1].size) > 1:
+        smaller = [-(-side // 2) for side in made[-1].size]
+        made.append(made[-1].resize(smaller, Image.Resampling.BOX))
+    for number, level in enumerate(reversed(made)):
+        folder = path.with_name(f"{path.stem}_files") / str(number)
+        if number < lowest:
+            continue
+        folder.mkdir(parents=True)
+        w, h = level.size
+        for top in range(0, h, tile):
+            for left in range(0, w, tile):
+                box = (
+                    max(left - overlap, 0),
+                    max(top - overlap, 0),
+                    min(left + tile + overlap, w),
+                    min(top + tile + overlap, h),
+                )
+                level.crop(box).save(folder / f"{left // tile}_{top // tile}.{ending}")
+    return [np.asarray(level) for level in made]
 
 
 def zip_folder(folder, path):

@@ -38,8 +38,8 @@ def sequence(group, number, *items):
     return element(group, number, "SQ", packed)
 
 
-def write_dicom(path, image, *, mpp=0.5, tile=128):
-    """One level, tiled fully, baseline JPEG."""
+def write_dicom(path, image, *, mpp=0.5, tile=128, instance=1, series=3, patient=None):
+    """One level, tiled fully, baseline JPEG; levels of a series differ in instance."""
     height, width = image.shape[:2]
     frames = []
     for y in range(0, height, tile):
@@ -59,21 +59,24 @@ def write_dicom(path, image, *, mpp=0.5, tile=128):
         (
             element(0x0002, 0x0001, "OB", b"\0\1"),
             element(0x0002, 0x0002, "UI", VL_WHOLE_SLIDE),
-            element(0x0002, 0x0003, "UI", ROOT + ".1"),
+            element(0x0002, 0x0003, "UI", f"{ROOT}.1.{instance}"),
             element(0x0002, 0x0010, "UI", JPEG_BASELINE),
             element(0x0002, 0x0012, "UI", ROOT),
         )
     )
+    resampled = "NONE" if instance == 1 else "RESAMPLED"
+    kind = f"ORIGINAL\\PRIMARY\\VOLUME\\{resampled}"
     spacing = f"{mpp / 1000:.6f}\\{mpp / 1000:.6f}"
     measures = sequence(0x0028, 0x9110, element(0x0028, 0x0030, "DS", spacing))
     body = b"".join(
         (
-            element(0x0008, 0x0008, "CS", "ORIGINAL\\PRIMARY\\VOLUME\\NONE"),
+            element(0x0008, 0x0008, "CS", kind),
             element(0x0008, 0x0016, "UI", VL_WHOLE_SLIDE),
-            element(0x0008, 0x0018, "UI", ROOT + ".1"),
+            element(0x0008, 0x0018, "UI", f"{ROOT}.1.{instance}"),
             element(0x0008, 0x0060, "CS", "SM"),
+            b"" if patient is None else element(0x0010, 0x0010, "PN", patient),
             element(0x0020, 0x000D, "UI", ROOT + ".2"),
-            element(0x0020, 0x000E, "UI", ROOT + ".3"),
+            element(0x0020, 0x000E, "UI", f"{ROOT}.{series}"),
             element(0x0020, 0x0052, "UI", ROOT + ".4"),
             element(0x0020, 0x9311, "CS", "TILED_FULL"),
             element(0x0028, 0x0002, "US", 3),

@@ -32,6 +32,17 @@ def test_missing_pixel_size_comes_with_what_to_do():
     assert "--mpp 0.25" in facts_text({"name": "a", "mpp": None})
 
 
+def test_guesses_and_identifiers_come_with_a_warning():
+    text = facts_text(
+        {"mpp": [1], "mpp_is_guess": True, "identifiers": ["label image"]}
+    )
+    assert "guessed from the objective" in text
+    assert "May identify a patient" in text
+    plain = facts_text({"mpp": [1], "mpp_is_guess": False, "identifiers": []})
+    assert "guessed" not in plain
+    assert "May identify" not in plain
+
+
 def test_info_as_json(capsys):
     assert main(["info", SLIDE, "--json"]) == DONE
     facts = json.loads(capsys.readouterr().out)

@@ -12,9 +12,12 @@ from PIL import Image
 
 from builders.slides import (
     draw_scene,
+    halve,
+    write_deepzoom,
     write_ome_tiff,
     write_ome_zarr,
     write_pyramid_tiff,
+    write_qptiff,
     write_svs,
     zip_folder,
 )
@@ -50,6 +53,12 @@ def _write_zip(path, image):
     folder = path.with_suffix(".folder")
     write_ome_zarr(folder, image)
     zip_folder(folder, path)
+
+
+def _write_series(folder, image):
+    folder.mkdir()
+    write_dicom(folder / "b.dcm", image)
+    write_dicom(folder / "a.dcm", halve(image), mpp=1.0, instance=2)
 
 
 CASES = [
@@ -90,6 +99,17 @@ CASES = [
         3,
     ),
     Case("ome-zarr-zip", "omezarr", _write_zip, "a.zarr.zip", 3),
+    Case("qptiff", "tifffile", write_qptiff, "a.qptiff", 2),
+    Case("deepzoom", "deepzoom", write_deepzoom, "a.dzi", 4),
+    Case(
+        "deepzoom-jpeg",
+        "deepzoom",
+        lambda p, i: write_deepzoom(p, i, tile=200, overlap=0, ending="jpeg"),
+        "a.dzi",
+        3,
+        LOSSY,
+    ),
+    Case("dicom-folder", "openslide", _write_series, "series", 2, LOSSY),
     Case("png", "image", _save_image, "a.png"),
     Case("synthetic", "synthetic", None, "synthetic:seed=4,size=700x900", 0),
 ]
@@ -233,7 +253,7 @@ def test_what_it_says_about_itself_is_plain(slide):
 
 
 def test_the_pixel_size_is_read(slide, case):
-    if case.id == "png":
+    if case.backend in ("image", "deepzoom"):
         assert slide.pixel_size is None
     else:
         assert slide.pixel_size.mean == pytest.approx(0.5, rel=1e-3)

@@ -1,9 +1,18 @@
+import pickle
+import sys
+
 import numpy as np
 import pytest
 import zarr
 
 from builders.slides import draw_scene, write_ome_zarr, zip_folder
+from builders.web import serve
 from napari_mmsubtype.core.units import MppSource
+from napari_mmsubtype.errors import (
+    MissingDependencyError,
+    SlideOpenError,
+    SlideReadError,
+)
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.omezarr_backend import OmeZarrBackend
 from napari_mmsubtype.slides.registry import open_slide
@@ -93,6 +102,36 @@ def test_other_folders_and_zips_are_refused(tmp_path):
         OmeZarrBackend(str(zip_folder(tmp_path / "d", tmp_path / "d.zip")))
     with pytest.raises(BackendRefusal, match="neither a folder nor a zip"):
         OmeZarrBackend(str(tmp_path / "d" / "x.txt"))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_store_behind_a_web_server(tmp_path, version):
+    made = write_ome_zarr(tmp_path / "a b.zarr", IMAGE, version=version)
+    with serve(tmp_path) as address, open_slide(f"{address}/a%20b.zarr/") as slide:
+        assert slide.pixel_size.y == pytest.approx(0.5)
+        for level, expected in enumerate(made):
+            height, width = expected.shape[:2]
+            assert (slide.read_region(level, 0, 0, height, width) == expected).all()
+        with pickle.loads(pickle.dumps(slide)) as copy:
+            assert (copy.read_region(0, 0, 0, 9, 9) == made[0][:9, :9]).all()
+
+
+def test_a_web_server_that_vanishes(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", IMAGE)
+    with serve(tmp_path) as address:
+        slide = open_slide(f"{address}/a.zarr")
+        with pytest.raises(SlideOpenError, match="No group found"):
+            open_slide(f"{address}/absent.zarr")
+    with slide, pytest.raises(SlideReadError, match="Cannot connect"):
+        slide.read_region(0, 0, 0, 9, 9)
+    with pytest.raises(SlideOpenError, match="Cannot connect"):
+        open_slide(f"{address}/a.zarr")
+
+
+def test_web_libraries_that_are_absent_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(MissingDependencyError, match=r"napari-mmsubtype\[remote\]"):
+        open_slide("http://127.0.0.1:9/a.zarr")
 
 
 def test_there_are_no_associated_images(tmp_path):

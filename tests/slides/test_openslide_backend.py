@@ -7,6 +7,7 @@ from openslide import OpenSlideError
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff, write_svs
 from builders.slides_dicom import write_dicom
 from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.openslide_backend import OpenSlideBackend
 from napari_mmsubtype.slides.registry import open_slide
@@ -96,3 +97,13 @@ def test_refusals(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openslide", None)
     with pytest.raises(BackendRefusal, match="library cannot be loaded"):
         OpenSlideBackend(str(tmp_path / "a.txt"))
+
+
+def test_a_folder_of_one_series_and_of_two(tmp_path):
+    (tmp_path / "0.dcm").write_bytes(b"no slide")
+    write_dicom(tmp_path / "1.dcm", IMAGE)
+    with open_slide(tmp_path) as slide:
+        assert slide.levels[0].shape == (700, 900)
+    write_dicom(tmp_path / "2.dcm", IMAGE, series=7, instance=5)
+    with pytest.raises(SlideOpenError, match="several DICOM slides"):
+        open_slide(tmp_path)

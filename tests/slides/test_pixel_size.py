@@ -38,3 +38,15 @@ def test_the_explanation_names_the_ways_out():
     assert "--mpp 0.25" in text
     assert "panel" in text
     assert "352.8" in explain_missing("a", PixelSize.square(352.8))
+
+
+@pytest.mark.parametrize(
+    ("objective", "mpp"),
+    [("40", 0.25), ("20x", 0.5), ("10.0", 1.0), ("63", None), ("", None), ("x", None)],
+)
+def test_the_objective_is_the_last_to_be_asked(objective, mpp):
+    guess = None if mpp is None else PixelSize.square(mpp)
+    source = MppSource.NONE if mpp is None else MppSource.OBJECTIVE
+    assert believe(None, MppSource.NONE, None, objective) == (guess, source)
+    told = PixelSize.square(0.3)
+    assert believe(told, MppSource.VENDOR, None, objective) == (told, MppSource.VENDOR)

@@ -13,6 +13,8 @@ from builders.slides import (
     write_svs,
     zip_folder,
 )
+from builders.slides_dicom import write_dicom
+from builders.web import serve
 from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.errors import ConfigurationError, SlideOpenError
 from napari_mmsubtype.slides import registry
@@ -31,7 +33,7 @@ def test_the_first_backend_that_can_is_taken(tmp_path):
     with open_slide(tmp_path / "a.png") as slide:
         assert slide.backend == "image"
         tried = [item["backend"] for item in slide.info()["tried"]]
-        assert tried == ["tifffile", "openslide", "omezarr"]
+        assert tried == ["tifffile", "openslide", "omezarr", "deepzoom"]
 
 
 def test_the_content_counts_and_not_the_ending(tmp_path):
@@ -102,6 +104,26 @@ def test_an_empty_file(tmp_path):
 def test_a_folder_that_is_no_slide(tmp_path):
     with pytest.raises(SlideOpenError, match=r"folder that is no slide.*zarr\.json"):
         open_slide(tmp_path)
+
+
+def test_a_web_address_is_only_read_as_ome_zarr(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", IMAGE)
+    write_svs(tmp_path / "a.svs", IMAGE)
+    with serve(tmp_path) as address:
+        with open_slide(f"{address}/a.zarr") as slide:
+            assert slide.backend == "omezarr"
+        with pytest.raises(SlideOpenError, match=r"\(omezarr: [^;]*\)"):
+            open_slide(f"{address}/a.svs")
+    assert can_open("http://localhost/a.zarr/")
+    assert not can_open("http://localhost/a.svs")
+
+
+def test_a_dicom_folder_can_be_opened(tmp_path):
+    assert not can_open(tmp_path)
+    write_dicom(tmp_path / "image", IMAGE)
+    assert can_open(tmp_path)
+    with open_slide(tmp_path) as slide:
+        assert slide.vendor == "dicom"
 
 
 def test_a_file_without_permission(tmp_path, monkeypatch):

@@ -128,7 +128,13 @@ def test_pixel_size_of_the_file_of_the_user_and_none():
         assert slide.mpp_source is MppSource.VENDOR
     with Slide(FakeBackend(), path="a", mpp=0.5) as slide:
         assert slide.mpp_source is MppSource.USER
-    with Slide(FakeBackend(pixel_size=PixelSize.square(353)), path="a") as slide:
+    bogus = FakeBackend(pixel_size=PixelSize.square(353))
+    with Slide(bogus, path="a") as slide:
+        assert slide.pixel_size == PixelSize.square(0.5)
+        assert slide.mpp_source is MppSource.OBJECTIVE
+        assert slide.info()["mpp_is_guess"]
+    bogus.properties = {}
+    with Slide(bogus, path="a") as slide:
         assert slide.pixel_size is None
         with pytest.raises(MissingPixelSizeError, match=r"353.*--mpp 0\.25"):
             slide.require_pixel_size()

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from builders.slides import draw_scene, write_ome_tiff, write_pyramid_tiff, write_svs
+from builders.slides import (
+    draw_scene,
+    write_ome_tiff,
+    write_pyramid_tiff,
+    write_qptiff,
+    write_svs,
+)
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.slides.tiff_metadata import (
     name_vendor,
@@ -46,6 +52,39 @@ def test_ome_physical_size_in_any_unit(tmp_path, unit):
     assert size.x == pytest.approx(0.25)
     assert source is MppSource.VENDOR
     assert vendor == "ome-tiff"
+
+
+def test_ome_people_and_dates(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    space = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    text = (
+        f'<?xml version="1.0"?><OME xmlns="{space}">'
+        '<Experimenter ID="Experimenter:0" LastName="Doe"/>'
+        '<ExperimenterGroup ID="ExperimenterGroup:0"/>'
+        '<Instrument ID="Instrument:0"><Objective ID="Objective:0" '
+        'NominalMagnification="40.0"/></Instrument>'
+        '<Image ID="Image:0"><AcquisitionDate>2020-01-02</AcquisitionDate>'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="32" '
+        'SizeY="32" SizeC="3" SizeZ="1" SizeT="1"><Channel ID="Channel:0" '
+        'SamplesPerPixel="3"/><TiffData IFD="0" PlaneCount="1"/></Pixels></Image></OME>'
+    )
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    tifffile.imwrite(path, pixels, description=text, metadata=None, photometric="rgb")
+    _, _, properties, _ = read(path)
+    assert properties["ome.Experimenter"] == "Experimenter:0; Doe"
+    assert properties["ome.AcquisitionDate"] == "2020-01-02"
+    assert properties["objective"] == "40.0"
+    assert "ome.ExperimenterGroup" not in properties
+
+
+def test_perkinelmer_fields(tmp_path):
+    write_qptiff(tmp_path / "a.qptiff", IMAGE, mpp=0.25)
+    size, source, properties, vendor = read(tmp_path / "a.qptiff")
+    assert size.mean == pytest.approx(0.25)
+    assert source is MppSource.RESOLUTION_TAG
+    assert properties["objective"] == "20x"
+    assert properties["perkinelmer.SlideID"] == "Doe"
+    assert vendor == "perkinelmer"
 
 
 def test_ome_without_physical_size(tmp_path):

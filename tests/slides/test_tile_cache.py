@@ -1,43 +1,88 @@
+import gc
+import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from napari_mmsubtype.slides.tile_cache import TileCache
+from builders.slides import draw_scene, write_pyramid_tiff
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.slides import tile_cache
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.tile_cache import (
+    TileCache,
+    TileMemory,
+    shared_memory,
+    tile_memory_limit,
+)
 
 
 def make(value, size=10):
     return lambda: np.full((size, size, 3), value, np.uint8)
 
 
-def test_a_kept_tile_is_not_loaded_again():
-    cache = TileCache()
+@pytest.fixture
+def memory():
+    return TileMemory(limit_bytes=10_000)
+
+
+@pytest.fixture
+def cache(memory):
+    return TileCache(memory)
+
+
+def test_a_kept_tile_is_not_loaded_again(cache):
     first = cache.get("a", make(1))
     assert cache.get("a", lambda: pytest.fail("loaded twice")) is first
 
 
 def test_tiles_used_longest_ago_leave_first_and_the_limit_holds():
-    cache = TileCache(limit_bytes=700)
+    memory = TileMemory(limit_bytes=700)
+    cache = TileCache(memory)
     for key in "ab":
         cache.get(key, make(1))
     cache.get("a", make(9))
     cache.get("c", make(3))
-    assert cache.size_bytes == 600
+    assert memory.size_bytes == 600
     assert cache.get("a", make(9))[0, 0, 0] == 1
     assert cache.get("b", make(7))[0, 0, 0] == 7
 
 
 def test_a_tile_larger_than_the_limit_is_kept_until_another_comes():
-    cache = TileCache(limit_bytes=10)
+    memory = TileMemory(limit_bytes=10)
+    cache = TileCache(memory)
     big = cache.get("a", make(1))
     assert cache.get("a", make(2)) is big
     cache.get("b", make(2))
-    assert cache.size_bytes == 300
+    assert memory.size_bytes == 300
 
 
-def test_threads_that_want_one_tile_load_it_once():
-    cache, loads, gate = TileCache(), [], threading.Barrier(4)
+def test_slides_share_the_limit_but_not_their_tiles():
+    memory = TileMemory(limit_bytes=700)
+    one, two = TileCache(memory), TileCache(memory)
+    one.get("a", make(1))
+    assert two.get("a", make(2))[0, 0, 0] == 2
+    assert one.get("a", make(9))[0, 0, 0] == 1
+    two.get("b", make(3))
+    assert memory.size_bytes == 600
+    assert two.get("a", make(7))[0, 0, 0] == 7
+
+
+def test_a_lower_limit_frees_memory_at_once(memory, cache):
+    for key in range(10):
+        cache.get(key, make(key))
+    memory.set_limit(900)
+    assert memory.limit_bytes == 900
+    assert memory.size_bytes == 900
+    assert cache.get(9, make(0))[0, 0, 0] == 9
+    with pytest.raises(ValueError, match="0 or more bytes, found -1"):
+        memory.set_limit(-1)
+
+
+def test_threads_that_want_one_tile_load_it_once(cache):
+    loads, gate = [], threading.Barrier(4)
 
     def load():
         loads.append(1)
@@ -56,9 +101,39 @@ def test_threads_that_want_one_tile_load_it_once():
     assert len(loads) == 1
 
 
-def test_an_error_is_raised_and_forgotten():
-    cache = TileCache()
+def test_the_limit_holds_under_many_threads_and_slides_that_come_and_go():
+    memory = TileMemory(limit_bytes=3000)
+    sizes = []
 
+    def work(seed):
+        chance = random.Random(seed)
+        caches = [TileCache(memory) for _ in range(3)]
+        for _ in range(400):
+            cache, key = chance.choice(caches), chance.randrange(8)
+            assert (cache.get(key, make(key)) == key).all()
+            sizes.append(memory.size_bytes)
+            if chance.random() < 0.05:
+                cache.clear()
+        for cache in caches:
+            cache.clear()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(work, seed) for seed in range(8)]:
+            done.result(timeout=60)
+    assert 0 < max(sizes) <= 3000
+    assert memory.size_bytes == 0
+
+
+def test_a_tile_may_be_made_of_others_while_threads_wait_for_it(cache):
+    def parent():
+        return sum(cache.get(("part", i), make(i)) for i in range(4)).astype(np.uint8)
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(cache.get, "whole", parent) for _ in range(8)]
+        assert {int(job.result(timeout=30)[0, 0, 0]) for job in waiting} == {6}
+
+
+def test_an_error_is_raised_and_forgotten(cache):
     def fail():
         raise ValueError("broken")
 
@@ -67,17 +142,64 @@ def test_an_error_is_raised_and_forgotten():
     assert cache.get("a", make(5))[0, 0, 0] == 5
 
 
-def test_shared_tiles_cannot_be_written_and_do_not_keep_their_parent_alive():
+def test_shared_tiles_cannot_be_written_and_do_not_keep_their_parent_alive(cache):
     parent = np.zeros((100, 100, 3), np.uint8)
-    tile = TileCache().get("a", lambda: parent[:10, :10])
+    tile = cache.get("a", lambda: parent[:10, :10])
     assert tile.base is None
     with pytest.raises(ValueError, match="read-only"):
         tile[0, 0] = 1
 
 
-def test_clear_forgets_all():
-    cache = TileCache()
+def test_clear_forgets_the_tiles_of_one_slide(memory, cache):
+    other = TileCache(memory)
+    other.get("a", make(1))
     cache.get("a", make(1))
     cache.clear()
-    assert cache.size_bytes == 0
+    assert memory.size_bytes == 300
     assert cache.get("a", make(2))[0, 0, 0] == 2
+    assert other.get("a", make(2))[0, 0, 0] == 1
+    memory.clear()
+    assert memory.size_bytes == 0
+
+
+def test_a_tile_that_outlasts_its_slide_is_not_kept(memory, cache):
+    def load():
+        cache.clear()
+        return np.zeros((10, 10, 3), np.uint8)
+
+    assert cache.get("a", load).shape == (10, 10, 3)
+    assert memory.size_bytes == 0
+
+
+def test_a_slide_may_be_collected_while_the_lock_is_held(memory, cache):
+    cache.get("a", make(1))
+    with memory._lock:
+        cache.clear()  # must not wait for the lock
+    assert memory.size_bytes == 0
+
+
+def test_open_slides_share_the_memory_of_the_process_and_give_it_back(tmp_path):
+    write_pyramid_tiff(tmp_path / "a.tif", draw_scene(), levels=1)
+    memory = shared_memory()
+    memory.clear()
+    one, two = open_slide(tmp_path / "a.tif"), open_slide(tmp_path / "a.tif")
+    one.read_region(0, 0, 0, 768, 1024)
+    held = memory.size_bytes
+    assert held > 0
+    two.read_region(0, 0, 0, 768, 1024)
+    assert memory.size_bytes == 2 * held
+    one.close()
+    assert memory.size_bytes == held
+    del two
+    gc.collect()
+    assert memory.size_bytes == 0
+
+
+def test_the_environment_sets_the_limit(monkeypatch):
+    monkeypatch.delenv(tile_cache.LIMIT_VARIABLE, raising=False)
+    assert tile_memory_limit() == 256 * 1024**2
+    monkeypatch.setenv(tile_cache.LIMIT_VARIABLE, "64")
+    assert tile_memory_limit() == 64 * 1024**2
+    monkeypatch.setenv(tile_cache.LIMIT_VARIABLE, "much")
+    with pytest.raises(ConfigurationError, match="is 'much'; expected a whole number"):
+        tile_memory_limit()

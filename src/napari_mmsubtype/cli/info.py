@@ -60,6 +60,15 @@ def facts_text(facts: Mapping[str, Any]) -> str:
         ]
     if facts.get("mpp") is None:
         lines.append("No pixel size: give --mpp 0.25 (40x) or --mpp 0.5 (20x).")
+    if facts.get("mpp_is_guess"):
+        lines.append(
+            "Pixel size guessed from the objective; check it, or give it with --mpp."
+        )
+    if facts.get("identifiers"):
+        lines.append(
+            "May identify a patient or the staff (see identifiers): remove it before "
+            "sharing the file."
+        )
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 and 0.5, as a local folder or a zip."""
+"""OME-Zarr 0.4 and 0.5, as a local folder, a zip or over the web."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import zarr
 from zarr.storage import LocalStore, ZipStore
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import MissingDependencyError
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, true_downsample
 from napari_mmsubtype.slides.pixel_size import MICRONS_PER_UNIT, measured
 from napari_mmsubtype.slides.rgb import to_rgb
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from zarr.abc.store import Store
+
+CONNECT_S, READ_S = 15, 60
+"""Seconds without an answer after which a web server counts as gone."""
 
 METADATA_FILES = (".zattrs", ".zgroup", "zarr.json")
 
@@ -30,12 +35,14 @@ class OmeZarrBackend:
     Parameters
     ----------
     path : str
-        Path of the folder or zip.
+        Path of the folder or zip, or its ``http://`` or ``https://`` address.
 
     Raises
     ------
     BackendRefusal
         If there is no OME-Zarr image, or one with planes or channels that are no RGB.
+    MissingDependencyError
+        If a web address is given and the libraries for it are absent.
     """
 
     name = "omezarr"
@@ -43,7 +50,7 @@ class OmeZarrBackend:
     icc_profile = None
 
     def __init__(self, path: str) -> None:
-        self._store = _open_store(Path(path))
+        self._store = _open_store(path)
         try:
             self._open()
         except BaseException:
@@ -186,8 +193,11 @@ class OmeZarrBackend:
         return measured(*lengths)
 
 
-def _open_store(path: Path) -> LocalStore | ZipStore:
-    """Open a folder or zip that may hold zarr metadata."""
+def _open_store(address: str) -> Store:
+    """Open a folder, zip or web address that may hold zarr metadata."""
+    if address.startswith(("http://", "https://")):
+        return _open_web_store(address)
+    path = Path(address)
     if path.is_dir():
         if not any((path / name).is_file() for name in METADATA_FILES):
             msg = "the folder holds no zarr metadata (zarr.json or .zattrs)"
@@ -202,6 +212,25 @@ def _open_store(path: Path) -> LocalStore | ZipStore:
         msg = "the zip holds no zarr metadata at its top"
         raise BackendRefusal(msg)
     return ZipStore(path, mode="r")
+
+
+def _open_web_store(address: str) -> Store:
+    """Open a store behind a web server; nothing is asked of the server yet."""
+    try:
+        import aiohttp
+        from zarr.storage import FsspecStore
+    except ImportError as err:
+        msg = (
+            f"reading {address!r} over the web needs aiohttp and fsspec ({err}); "
+            "install them with: pip install 'napari-mmsubtype[remote]'"
+        )
+        raise MissingDependencyError(msg) from err
+    limits = aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=READ_S)
+    return FsspecStore.from_url(
+        address.rstrip("/"),
+        read_only=True,
+        storage_options={"client_kwargs": {"timeout": limits}},
+    )
 
 
 def _image_group(group: zarr.Group) -> zarr.Group:

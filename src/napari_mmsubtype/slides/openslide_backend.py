@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal, Level
+from napari_mmsubtype.slides.dicom_folder import names_series, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 
@@ -29,23 +31,25 @@ class OpenSlideBackend:
     Parameters
     ----------
     path : str
-        Path of the file.
+        Path of the file, or of a folder that holds one DICOM series.
 
     Raises
     ------
     BackendRefusal
         If OpenSlide does not know the format or finds the file damaged.
+    SlideOpenError
+        If a folder holds several DICOM slides.
     """
 
     name = "openslide"
 
     def __init__(self, path: str) -> None:
-        if Path(path).is_dir():
-            msg = "a folder; OpenSlide wants a file, such as one .dcm of a series"
-            raise BackendRefusal(msg)
-        self._path = path
         self._lock = threading.Lock()
-        self._slide: openslide.OpenSlide | None = _open(path)
+        self._slide: openslide.OpenSlide | None
+        if Path(path).is_dir():
+            self._path, self._slide = _open_dicom_folder(Path(path))
+        else:
+            self._path, self._slide = path, _open(path)
         slide = self._slide
         self.properties = dict(slide.properties)
         objective = self.properties.get("openslide.objective-power")
@@ -181,6 +185,34 @@ def _open(path: str) -> openslide.OpenSlide:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideError as err:
         raise BackendRefusal(str(err)) from err
+
+
+def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
+    """Open the series that a folder holds by the first of its files that is whole."""
+    files = list(whole_slide_files(folder))
+    reason = "it holds no DICOM whole-slide image"
+    for file in files:
+        try:
+            slide = _open(str(file))
+        except BackendRefusal as err:
+            reason = (
+                f"it holds {len(files)} DICOM whole-slide files, none of them "
+                f"readable; {file.name}: {err}"
+            )
+            continue
+        series = slide.properties.get("dicom.SeriesInstanceUID", "")
+        other = next((f for f in files if not names_series(f, series)), None)
+        if series and other is not None:
+            slide.close()
+            msg = (
+                f"the folder {str(folder)!r} holds several DICOM slides ({file.name} "
+                f"and {other.name} are of different series); give the path of one file "
+                "of the slide that is meant"
+            )
+            raise SlideOpenError(msg)
+        return str(file), slide
+    msg = f"a folder; {reason}"
+    raise BackendRefusal(msg)
 
 
 if TYPE_CHECKING:

@@ -51,8 +51,36 @@ def measured(y: float | None, x: float | None) -> PixelSize | None:
     return PixelSize(y, x)
 
 
+MPP_BY_OBJECTIVE = {10.0: 1.0, 20.0: 0.5, 40.0: 0.25}
+"""Microns per pixel that scanners commonly have at an objective's magnification."""
+
+
+def guess_from_objective(objective: str | None) -> PixelSize | None:
+    """Guess the pixel size from the magnification of the objective.
+
+    Parameters
+    ----------
+    objective : str or None
+        Magnification as the file tells it, such as ``"20"`` or ``"40x"``.
+
+    Returns
+    -------
+    PixelSize or None
+        None for a magnification that says nothing certain enough.
+    """
+    try:
+        power = float((objective or "").strip().lower().rstrip("x"))
+    except ValueError:
+        return None
+    mpp = MPP_BY_OBJECTIVE.get(power)
+    return None if mpp is None else PixelSize.square(mpp)
+
+
 def believe(
-    found: PixelSize | None, source: MppSource, mpp: float | None
+    found: PixelSize | None,
+    source: MppSource,
+    mpp: float | None,
+    objective: str | None = None,
 ) -> tuple[PixelSize | None, MppSource]:
     """Choose between the user's pixel size, the file's, and none.
 
@@ -64,11 +92,14 @@ def believe(
         Which part of the file says it.
     mpp : float or None
         What the user says, in microns per pixel of level 0.
+    objective : str or None, default: None
+        Magnification of the objective as the file tells it.
 
     Returns
     -------
     tuple of (PixelSize or None, MppSource)
-        The user's word first; the file's where it is believable.
+        The user's word first; the file's where it is believable; then a guess from the
+        objective, with the source `MppSource.OBJECTIVE`.
 
     Raises
     ------
@@ -86,7 +117,8 @@ def believe(
             raise ConfigurationError(msg)
         return size, MppSource.USER
     if found is None or not found.is_plausible:
-        return None, MppSource.NONE
+        guess = guess_from_objective(objective)
+        return guess, MppSource.NONE if guess is None else MppSource.OBJECTIVE
     return found, source
 
 

@@ -7,19 +7,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_mmsubtype.errors import SlideOpenError
+from napari_mmsubtype.errors import MissingDependencyError, SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal, SlideBackend
+from napari_mmsubtype.slides.dicom_folder import whole_slide_files
 from napari_mmsubtype.slides.slide import Slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SYNTHETIC_SCHEME = "synthetic:"
+WEB_SCHEMES = ("http://", "https://")
 
 BACKENDS = {
     "tifffile": "napari_mmsubtype.slides.tifffile_backend:TifffileBackend",
     "openslide": "napari_mmsubtype.slides.openslide_backend:OpenSlideBackend",
     "omezarr": "napari_mmsubtype.slides.omezarr_backend:OmeZarrBackend",
+    "deepzoom": "napari_mmsubtype.slides.deepzoom_backend:DeepZoomBackend",
     "image": "napari_mmsubtype.slides.image_backend:ImageBackend",
 }
 """Backends for files in the order in which they are tried; imported when needed."""
@@ -42,6 +45,8 @@ SLIDE_SUFFIXES = frozenset(
         ".svslide",
         ".dcm",
         ".vsi",
+        ".dzi",
+        ".qptiff",
         ".png",
         ".jpg",
         ".jpeg",
@@ -69,7 +74,8 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
     Parameters
     ----------
     path : str or path-like
-        Path of a file, an OME-Zarr folder or zip, or a ``synthetic:`` address.
+        Path of a file, an OME-Zarr folder or zip, a folder with one DICOM series, the
+        ``http://`` or ``https://`` address of an OME-Zarr, or a ``synthetic:`` address.
     mpp : float or None, default: None
         Microns per pixel of level 0, where the file does not tell or is wrong.
 
@@ -83,20 +89,21 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
     SlideOpenError
         If the path is missing, empty, unreadable or cut short, or no backend can read
         it; the message lists each backend and its reason.
+    MissingDependencyError
+        If a web address is given and the libraries of the ``remote`` extra are absent.
     ConfigurationError
         If ``mpp`` is not believable.
     """
     address = os.fspath(path)
     if address.startswith(SYNTHETIC_SCHEME):
         return _wrap(_load(SYNTHETIC_BACKEND)(address), address, mpp)
-    _check_path(Path(address))
     tried: list[tuple[str, str]] = []
-    for name, target in BACKENDS.items():
+    for name, target in _candidates(address).items():
         try:
             backend = _load(target)(address)
         except BackendRefusal as err:
             tried.append((name, str(err)))
-        except SlideOpenError:
+        except (SlideOpenError, MissingDependencyError):
             raise
         except Exception as err:  # noqa: BLE001 - kept and reported below
             # A damaged file can fail inside a library in any way; the next backend may
@@ -104,7 +111,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
             tried.append((name, f"{type(err).__name__}: {err}"))
         else:
             return _wrap(backend, address, mpp, tried)
-    raise SlideOpenError(_explain_failure(Path(address), tried))
+    raise SlideOpenError(_explain_failure(address, tried))
 
 
 def reopen_slide(path: str, backend: str, mpp: float | None) -> Slide:
@@ -131,13 +138,11 @@ def reopen_slide(path: str, backend: str, mpp: float | None) -> Slide:
     """
     if backend not in BACKENDS:
         return open_slide(path, mpp=mpp)
-    _check_path(Path(path))
+    _candidates(path)
     try:
         return _wrap(_load(BACKENDS[backend])(path), path, mpp)
     except BackendRefusal as err:
-        raise SlideOpenError(
-            _explain_failure(Path(path), [(backend, str(err))])
-        ) from err
+        raise SlideOpenError(_explain_failure(path, [(backend, str(err))])) from err
 
 
 def can_open(path: object) -> bool:
@@ -160,10 +165,13 @@ def can_open(path: object) -> bool:
         return False
     if address.startswith(SYNTHETIC_SCHEME):
         return True
+    if address.startswith(WEB_SCHEMES):
+        return address.rstrip("/").endswith(".zarr")
     try:
         file = Path(address)
         if file.is_dir():
-            return any(_mentions_image(file / name) for name in FOLDER_MARKS)
+            marked = any(_mentions_image(file / name) for name in FOLDER_MARKS)
+            return marked or _holds_dicom(file)
         if not file.is_file():
             return False
         suffixes = [suffix.lower() for suffix in file.suffixes]
@@ -184,6 +192,20 @@ def _mentions_image(document: Path) -> bool:
         return False
     text = document.read_bytes()
     return b'"multiscales"' in text or b'"bioformats2raw.layout"' in text
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Say whether a folder holds a DICOM whole-slide image."""
+    return next(whole_slide_files(folder), None) is not None
+
+
+def _candidates(address: str) -> dict[str, str]:
+    """Give the backends that may read an address; refuse a path that is no file."""
+    if address.startswith(WEB_SCHEMES):
+        # Only a store of small chunks can be read over the web without a copy.
+        return {"omezarr": BACKENDS["omezarr"]}
+    _check_path(Path(address))
+    return BACKENDS
 
 
 def _load(target: str) -> Callable[[str], SlideBackend]:
@@ -224,11 +246,14 @@ def _find_faults(path: Path) -> Iterator[str]:
         elif path.is_dir():
             if not os.access(path, os.R_OK | os.X_OK):
                 yield f"no permission to read the folder {shown}; {_PERMISSION}"
-            elif not any(mark.is_file() for mark in _folder_marks(path)):
+            elif not (
+                any(mark.is_file() for mark in _folder_marks(path))
+                or _holds_dicom(path)
+            ):
                 yield (
                     f"{shown} is a folder that is no slide: OME-Zarr metadata "
-                    "(zarr.json or .zattrs) expected; give the path of a slide file, "
-                    "or for DICOM of one .dcm file"
+                    "(zarr.json or .zattrs) or a DICOM whole-slide image (.dcm) "
+                    "expected; give the path of a slide file"
                 )
         elif not path.is_file():
             yield f"{shown} is neither a file nor a folder; give a slide file"
@@ -252,11 +277,12 @@ def _folder_marks(path: Path) -> Iterator[Path]:
     return (path / name for name in (*FOLDER_MARKS, ".zgroup"))
 
 
-def _explain_failure(path: Path, tried: list[tuple[str, str]]) -> str:
+def _explain_failure(path: str, tried: list[tuple[str, str]]) -> str:
     """List every backend and its reason in one message."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in tried)
     return (
-        f"{str(path)!r} cannot be opened as a slide ({reasons}). A whole-slide image "
-        "(SVS, TIFF, OME-TIFF, NDPI, MRXS, SCN, BIF, DICOM, OME-Zarr) or a PNG or JPEG "
-        "image is expected; check that the file is whole and of one of these kinds"
+        f"{path!r} cannot be opened as a slide ({reasons}). A whole-slide image "
+        "(SVS, TIFF, OME-TIFF, NDPI, MRXS, SCN, BIF, DICOM, OME-Zarr, DeepZoom) or a "
+        "PNG or JPEG image is expected; check that the file is whole and of one of "
+        "these kinds"
     )

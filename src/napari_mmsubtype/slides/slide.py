@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_mmsubtype.core.geometry import Box
+from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.errors import MissingPixelSizeError, SlideReadError
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, SlideBackend
+from napari_mmsubtype.slides.identifiers import find_identifiers, is_label
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
 from napari_mmsubtype.slides.pixel_size import believe, explain_missing
 from napari_mmsubtype.slides.tile_cache import TileCache
@@ -81,12 +83,12 @@ class Slide:
         tried: Sequence[tuple[str, str]] = (),
         opener: Opener | None = None,
     ) -> None:
-        self._finalizer = weakref.finalize(self, backend.close)
+        self._cache = TileCache()
+        self._finalizer = weakref.finalize(self, _let_go, backend, self._cache)
         self._backend = backend
         self._user_mpp = mpp
         self._tried = tuple(tried)
         self._opener = opener
-        self._cache = TileCache()
         self._pyramid: list[da.Array] | None = None
         self.path = path
         self.name = slide_name(path)
@@ -98,7 +100,10 @@ class Slide:
         )
         self.levels = (*backend.levels, *self._overviews.levels)
         self.pixel_size, self.mpp_source = believe(
-            backend.pixel_size, backend.mpp_source, mpp
+            backend.pixel_size,
+            backend.mpp_source,
+            mpp,
+            backend.properties.get("objective"),
         )
 
     @property
@@ -123,9 +128,17 @@ class Slide:
 
     @property
     def associated(self) -> Mapping[str, Callable[[], NDArray[np.uint8]]]:
-        """Lazy readers of the label, macro and thumbnail images, by name."""
+        """Lazy readers of the macro, thumbnail and other images, by name.
+
+        Without the label, on which a patient's name may stand: that one is only given
+        by ``read_associated("label")``.
+        """
         names = self._backend.associated_names
-        return {name: partial(self.read_associated, name) for name in names}
+        return {
+            name: partial(self.read_associated, name)
+            for name in names
+            if not is_label(name)
+        }
 
     @property
     def storage_tile(self) -> tuple[int, int]:
@@ -198,7 +211,7 @@ class Slide:
         Parameters
         ----------
         name : str
-            A key of `associated`.
+            A key of `associated`, or ``"label"`` where the slide has one.
 
         Returns
         -------
@@ -260,7 +273,9 @@ class Slide:
         -------
         dict
             Path, backend, vendor, levels, pixel size and its source, objective,
-            compression, associated images, and the backends that refused it.
+            compression, associated images, the backends that refused it, and under
+            ``"identifiers"`` the names (never the values) of what may identify someone.
+            ``"mpp_is_guess"`` tells that the pixel size was guessed from the objective.
         """
         size, found = self.pixel_size, self._backend.pixel_size
         return {
@@ -279,19 +294,22 @@ class Slide:
             ],
             "mpp": None if size is None else [size.y, size.x],
             "mpp_source": self.mpp_source.value,
+            "mpp_is_guess": self.mpp_source is MppSource.OBJECTIVE,
             "mpp_in_file": None if found is None else [found.y, found.x],
             "objective": self.properties.get("objective"),
             "compression": self._backend.compression,
             "tile": list(self._backend.tile_shapes[0]),
             "icc_profile_bytes": len(self.icc_profile or b""),
             "associated": list(self._backend.associated_names),
+            "identifiers": find_identifiers(
+                self.properties, self._backend.associated_names
+            ),
             "tried": [{"backend": name, "reason": why} for name, why in self._tried],
         }
 
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""
         self._finalizer()
-        self._cache.clear()
 
     def _require_open(self) -> None:
         """Refuse to read from a closed file."""
@@ -368,6 +386,14 @@ def slide_name(path: str) -> str:
     stem, dot, ending = name.rpartition(".")
     known = ending.isalpha() and len(ending) <= 6
     return stem if dot and stem and known else name
+
+
+def _let_go(backend: SlideBackend, cache: TileCache) -> None:
+    """Close the file and free the memory of its tiles."""
+    try:
+        backend.close()
+    finally:
+        cache.clear()
 
 
 def _alive(this: weakref.ref[Slide]) -> Slide:

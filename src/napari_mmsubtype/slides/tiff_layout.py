@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.qptiff import sort_qptiff_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +134,8 @@ def lay_out(tif: Any) -> TiffLayout:
     ------
     BackendRefusal
         If the pages are a stack, channels or a layout that another backend knows.
+    SlideOpenError
+        If the file is a QPTIFF of fluorescence.
     """
     for flag, maker in (
         ("is_ndpi", "Hamamatsu NDPI"),
@@ -146,6 +149,9 @@ def lay_out(tif: Any) -> TiffLayout:
     if not len(tif.pages):
         msg = "the TIFF holds no page"
         raise BackendRefusal(msg)
+    if tif.is_qpi:
+        pages, further = sort_qptiff_pages(tif)
+        return TiffLayout(tuple((page,) for page in pages), further)
     if tif.pages[0].software.startswith("MedScan"):
         msg = "Trestle TIFF has overlapping tiles"
         raise BackendRefusal(msg)

@@ -8,9 +8,13 @@ from xml.etree import ElementTree
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.slides.pixel_size import MICRONS_PER_UNIT, measured
+from napari_mmsubtype.slides.qptiff import page_fields
 
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 """Values of the TIFF ResolutionUnit tag that name a length."""
+
+OME_PEOPLE = ("Experimenter", "ExperimenterGroup")
+"""Elements of OME-XML that name someone."""
 
 TEXT_LIMIT = 4000
 
@@ -55,8 +59,9 @@ def read_properties(tif: Any, page: Any) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Aperio fields as ``aperio.<field>``, common tags as ``tiff.<Tag>``, and
-        ``objective`` where a magnification is given.
+        Aperio fields as ``aperio.<field>``, those of PerkinElmer as
+        ``perkinelmer.<field>``, people and dates of OME as ``ome.<element>``, common
+        tags as ``tiff.<Tag>``, and ``objective`` where a magnification is given.
     """
     properties = {}
     for name in ("ImageDescription", "Make", "Model", "Software", "DateTime"):
@@ -68,11 +73,14 @@ def read_properties(tif: Any, page: Any) -> dict[str, str]:
         fields = _aperio_fields(page.description)
         properties.update({f"aperio.{key}": fields[key] for key in fields})
         objective = fields.get("AppMag")
+    elif tif.is_qpi:
+        fields = page_fields(page)
+        properties.update({f"perkinelmer.{key}": fields[key] for key in fields})
+        objective = fields.get("Objective")
     elif tif.is_ome:
-        root = _parse(tif.ome_metadata)
-        for element in () if root is None else root.iter():
-            if element.tag.endswith("}Objective"):
-                objective = objective or element.get("NominalMagnification")
+        told = _ome_properties(tif.ome_metadata)
+        objective = told.pop("objective", None)
+        properties.update(told)
     if objective:
         properties["objective"] = objective
     return properties
@@ -89,10 +97,12 @@ def name_vendor(tif: Any) -> str:
     Returns
     -------
     str
-        ``aperio``, ``ome-tiff`` or ``generic-tiff``.
+        ``aperio``, ``perkinelmer``, ``ome-tiff`` or ``generic-tiff``.
     """
     if tif.is_svs:
         return "aperio"
+    if tif.is_qpi:
+        return "perkinelmer"
     return "ome-tiff" if tif.is_ome else "generic-tiff"
 
 
@@ -100,6 +110,21 @@ def _aperio_fields(description: str) -> dict[str, str]:
     """Split ``header|key = value|key = value``."""
     pairs = (part.split("=", 1) for part in description.split("|")[1:] if "=" in part)
     return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _ome_properties(text: str | None) -> dict[str, str]:
+    """Find the objective, and who made the image and when."""
+    root = _parse(text)
+    told: dict[str, str] = {}
+    for element in () if root is None else root.iter():
+        name = element.tag.rpartition("}")[2]
+        if name == "Objective":
+            told.setdefault("objective", element.get("NominalMagnification", ""))
+        elif name == "AcquisitionDate":
+            told.setdefault(f"ome.{name}", element.text or "")
+        elif name in OME_PEOPLE and len(element.attrib) > ("ID" in element.attrib):
+            told.setdefault(f"ome.{name}", "; ".join(element.attrib.values()))
+    return told
 
 
 def _ome_pixel_size(text: str | None, page: Any) -> PixelSize | None:

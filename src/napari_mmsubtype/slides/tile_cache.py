@@ -1,65 +1,120 @@
-"""Decoded tiles kept in memory up to a limit, each decoded once."""
+"""Decoded tiles of all open slides, kept in memory up to one limit."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_mmsubtype.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from numpy.typing import NDArray
 
-DEFAULT_LIMIT_BYTES = 192 * 1024**2
+LIMIT_VARIABLE = "MMSUBTYPE_TILE_MEMORY_MIB"
+"""Environment variable with the memory for decoded tiles of this process, in MiB."""
+
+DEFAULT_LIMIT_BYTES = 256 * 1024**2
 
 
-class TileCache:
-    """Keep the tiles used last, shared by all threads that read one slide.
+Key = tuple[object, "Hashable"]
+
+
+class TileMemory:
+    """Keep the tiles used last, whichever slide and thread they were decoded for.
 
     Two threads that want the same tile at the same time decode it once: the second
-    waits for the first. A tile that fails to decode is not remembered.
+    waits for the first. A tile that fails to decode is not remembered. No lock is held
+    while a tile is decoded.
 
     Parameters
     ----------
-    limit_bytes : int, default: 201326592
+    limit_bytes : int, default: 268435456
         Memory for decoded tiles. The tile used last stays even if it alone is larger,
         so that an image stored as one piece is not decoded again for every region.
     """
 
     def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         self._limit = limit_bytes
-        self._size = 0
-        self._tiles: OrderedDict[Hashable, NDArray[np.uint8]] = OrderedDict()
-        self._loading: dict[Hashable, Future[NDArray[np.uint8]]] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Start empty, with a fresh lock.
+
+        Only for a process with a single thread, such as a fork that has just begun.
+        """
         self._lock = threading.Lock()
+        self._size = 0
+        self._tiles: OrderedDict[Key, NDArray[np.uint8]] = OrderedDict()
+        self._loading: dict[Key, Future[NDArray[np.uint8]]] = {}
+        self._gone: deque[object] = deque()
 
     @property
     def size_bytes(self) -> int:
         """Memory held by the kept tiles, in bytes."""
-        return self._size
+        with self._lock:
+            self._purge()
+            return self._size
+
+    @property
+    def limit_bytes(self) -> int:
+        """Memory that the kept tiles may take, in bytes."""
+        return self._limit
+
+    def set_limit(self, limit_bytes: int) -> None:
+        """Change the limit and free at once what exceeds it.
+
+        Parameters
+        ----------
+        limit_bytes : int
+            Memory that the kept tiles may take.
+
+        Raises
+        ------
+        ValueError
+            If it is negative.
+        """
+        if limit_bytes < 0:
+            msg = f"the memory limit must be 0 or more bytes, found {limit_bytes}"
+            raise ValueError(msg)
+        with self._lock:
+            self._limit = limit_bytes
+            self._shrink()
 
     def get(
-        self, key: Hashable, load: Callable[[], NDArray[np.uint8]]
+        self,
+        owner: object,
+        name: Hashable,
+        load: Callable[[], NDArray[np.uint8]],
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> NDArray[np.uint8]:
         """Give a tile, decoding it where it is not kept.
 
         Parameters
         ----------
-        key : hashable
-            What names the tile.
+        owner : object
+            Whose tile it is.
+        name : hashable
+            What names the tile among those of its owner.
         load : callable
             Decodes the tile; its error reaches every thread that waits for it.
+        is_wanted : callable, default: always
+            Asked once the tile is decoded: keep it for later? Must not block.
 
         Returns
         -------
         ndarray of uint8
             The tile, read-only because it is shared.
         """
+        key = (owner, name)
         with self._lock:
+            self._purge()
             tile = self._tiles.get(key)
             if tile is not None:
                 self._tiles.move_to_end(key)
@@ -82,21 +137,149 @@ class TileCache:
             raise
         with self._lock:
             self._loading.pop(key, None)
-            self._keep(key, tile)
+            if is_wanted():
+                old = self._tiles.pop(key, None)
+                self._size += tile.nbytes - (0 if old is None else old.nbytes)
+                self._tiles[key] = tile
+                self._shrink()
         mine.set_result(tile)
         return tile
 
+    def forget(self, owner: object) -> None:
+        """Drop the tiles of one owner, at the latest before the next use.
+
+        Parameters
+        ----------
+        owner : object
+            As given to `get`.
+        """
+        self._gone.append(owner)
+        # The garbage collector may close a slide while this very thread holds the
+        # lock; waiting for it would then last forever.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._purge()
+            finally:
+                self._lock.release()
+
     def clear(self) -> None:
-        """Forget all tiles."""
+        """Drop all tiles."""
         with self._lock:
             self._tiles.clear()
             self._size = 0
 
-    def _keep(self, key: Hashable, tile: NDArray[np.uint8]) -> None:
-        """Store a tile and drop the ones used longest ago; the lock is held."""
-        old = self._tiles.pop(key, None)
-        self._size += tile.nbytes - (0 if old is None else old.nbytes)
-        self._tiles[key] = tile
+    def _purge(self) -> None:
+        """Drop the tiles of owners that are gone; the lock is held."""
+        gone = set()
+        while self._gone:
+            gone.add(self._gone.popleft())
+        if gone:
+            for key in [key for key in self._tiles if key[0] in gone]:
+                self._size -= self._tiles.pop(key).nbytes
+
+    def _shrink(self) -> None:
+        """Drop the tiles used longest ago; the lock is held."""
         while self._size > self._limit and len(self._tiles) > 1:
             _, dropped = self._tiles.popitem(last=False)
             self._size -= dropped.nbytes
+
+
+class TileCache:
+    """The tiles of one slide within the memory that all slides share.
+
+    Parameters
+    ----------
+    memory : TileMemory or None, default: None
+        Where the tiles are kept; None for that of the process.
+    """
+
+    def __init__(self, memory: TileMemory | None = None) -> None:
+        self._memory = shared_memory() if memory is None else memory
+        self._owner = object()
+
+    def get(
+        self, key: Hashable, load: Callable[[], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        """Give a tile, decoding it where it is not kept.
+
+        Parameters
+        ----------
+        key : hashable
+            What names the tile within its slide.
+        load : callable
+            Decodes the tile; its error reaches every thread that waits for it.
+
+        Returns
+        -------
+        ndarray of uint8
+            The tile, read-only because it is shared.
+        """
+        owner = self._owner
+        # A tile whose decoding outlasts its slide would stay without a user.
+        return self._memory.get(owner, key, load, lambda: self._owner is owner)
+
+    def clear(self) -> None:
+        """Forget the tiles of this slide, those being decoded just now as well."""
+        owner, self._owner = self._owner, object()
+        self._memory.forget(owner)
+
+
+def tile_memory_limit() -> int:
+    """Give the memory limit for decoded tiles that the environment asks for.
+
+    Returns
+    -------
+    int
+        Bytes; `DEFAULT_LIMIT_BYTES` where `LIMIT_VARIABLE` is not set.
+
+    Raises
+    ------
+    ConfigurationError
+        If the variable is no whole number of MiB.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "").strip()
+    if not text:
+        return DEFAULT_LIMIT_BYTES
+    if not text.isdecimal():
+        msg = (
+            f"the environment variable {LIMIT_VARIABLE} is {text!r}; expected a whole "
+            "number of MiB such as 256; correct or unset it"
+        )
+        raise ConfigurationError(msg)
+    return int(text) * 1024**2
+
+
+def shared_memory() -> TileMemory:
+    """Give the tile memory that all slides of this process share.
+
+    Returns
+    -------
+    TileMemory
+        Always the same object; its limit can be set at any time.
+
+    Raises
+    ------
+    ConfigurationError
+        If `LIMIT_VARIABLE` is no whole number of MiB when first asked.
+    """
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = TileMemory(tile_memory_limit())
+        return _shared
+
+
+_shared: TileMemory | None = None
+_shared_lock = threading.Lock()
+
+
+def _begin_fork() -> None:
+    """Replace locks and promises of threads that a forked process does not have."""
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    if _shared is not None:
+        _shared.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_fork)
