@@ -11,7 +11,7 @@ from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import MissingPixelSizeError, SlideReadError
 from napari_mmsubtype.slides.backend import Level
 from napari_mmsubtype.slides.registry import open_slide
-from napari_mmsubtype.slides.slide import Slide, slide_name
+from napari_mmsubtype.slides.slide import Slide
 
 IMAGE = draw_scene()
 
@@ -184,23 +184,6 @@ def test_a_slide_in_memory_says_why_it_does_not_pickle():
 def test_storage_block_is_whole_tiles():
     with Slide(FakeBackend(tile=(240, 2200)), path="a") as slide:
         assert slide.storage_tile == (2160, 2200)
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("/a/TCGA-E2-A14V-01Z-00-DX1.tif", "TCGA-E2-A14V-01Z-00-DX1"),
-        ("b.ome.tif", "b"),
-        ("b.ome.zarr.zip", "b"),
-        ("b.ome.zarr/", "b"),
-        ("TCGA-1.0A8F.svs", "TCGA-1.0A8F"),
-        ("synthetic:size=64,seed=3,basal=0.35", "synthetic-3"),
-        ("synthetic:", "synthetic-0"),
-        (".tif", ".tif"),
-    ],
-)
-def test_names_lose_folder_and_endings(path, name):
-    assert slide_name(path) == name
 
 
 def test_repr_says_what_it_is():

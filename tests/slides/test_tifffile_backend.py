@@ -64,7 +64,7 @@ def test_real_pixel_sizes(real_data):
         assert slide.pixel_size == PixelSize.square(0.499)
         assert slide.mpp_source is MppSource.VENDOR
         assert slide.levels[0].shape == (2967, 2220)
-        assert sorted(slide.associated) == ["label", "macro", "thumbnail"]
+        assert sorted(slide.associated) == ["macro", "thumbnail"]
         assert slide.read_associated("label").shape == (463, 387, 3)
     with open_slide(real_data / "slides" / "TCGA-CR-7395-01A-01-TS1.svs") as slide:
         assert slide.pixel_size is None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +16,7 @@ from napari_mmsubtype.slides.backend import BackendRefusal, Level, SlideBackend
 from napari_mmsubtype.slides.identifiers import find_identifiers, is_label
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
 from napari_mmsubtype.slides.pixel_size import believe, explain_missing
+from napari_mmsubtype.slides.slide_name import slide_name
 from napari_mmsubtype.slides.tile_cache import TileCache
 
 if TYPE_CHECKING:
@@ -356,36 +355,6 @@ class Slide:
             msg = f"slide {self.name!r} was made from a backend in memory; pickle needs"
             raise TypeError(msg + " one opened with open_slide")
         return self._opener, (self.path, self.backend, self._user_mpp)
-
-
-_SYNTHETIC = re.compile(r"synthetic:(?:.*\bseed=(\d+))?")
-
-
-def slide_name(path: str) -> str:
-    """Shorten a path or address to the name of the slide.
-
-    Parameters
-    ----------
-    path : str
-        Path of a file or folder, or an address with a scheme.
-
-    Returns
-    -------
-    str
-        Last part of the path without format endings such as ``.ome.tif``; of a
-        synthetic slide its seed.
-    """
-    address = _SYNTHETIC.match(path)
-    if address:
-        return f"synthetic-{address.group(1) or 0}"
-    name = Path(path).name
-    for ending in (".zip", ".zarr", ".tif", ".tiff", ".ome"):
-        stem = name[: -len(ending)]
-        if name.lower().endswith(ending) and stem:
-            name = stem
-    stem, dot, ending = name.rpartition(".")
-    known = ending.isalpha() and len(ending) <= 6
-    return stem if dot and stem and known else name
 
 
 def _let_go(backend: SlideBackend, cache: TileCache) -> None:

@@ -1,0 +1,35 @@
+"""What a slide is called in layers, stores and messages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_SYNTHETIC = re.compile(r"synthetic:(?:.*\bseed=(\d+))?")
+
+
+def slide_name(path: str) -> str:
+    """Shorten a path or address to the name of the slide.
+
+    Parameters
+    ----------
+    path : str
+        Path of a file or folder, or an address with a scheme.
+
+    Returns
+    -------
+    str
+        Last part of the path without format endings such as ``.ome.tif``; of a
+        synthetic slide its seed.
+    """
+    address = _SYNTHETIC.match(path)
+    if address:
+        return f"synthetic-{address.group(1) or 0}"
+    name = Path(path).name
+    for ending in (".zip", ".zarr", ".tif", ".tiff", ".ome"):
+        stem = name[: -len(ending)]
+        if name.lower().endswith(ending) and stem:
+            name = stem
+    stem, dot, ending = name.rpartition(".")
+    known = ending.isalpha() and len(ending) <= 6
+    return stem if dot and stem and known else name
