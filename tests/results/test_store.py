@@ -85,3 +85,18 @@ def test_refuses_what_is_no_store(tmp_path, kind):
             root.attrs["mmsubtype"] = {"schema_version": 99}
     with pytest.raises(StoreError, match=says):
         open_result(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [("vendor", "from the file"), ("user", "by the user"), ("objective", "guessed")],
+)
+def test_a_guessed_pixel_size_is_called_a_guess(tmp_path, source, says):
+    path = complete_store(tmp_path).path
+    root = zarr.open_group(path, mode="r+")
+    body = dict(root.attrs["mmsubtype"])
+    body["slide"] = {**body["slide"], "mpp_source": source}
+    root.attrs["mmsubtype"] = body
+    text = open_result(path).pixel_size_text
+    assert text.startswith("0.5 µm/px")
+    assert says in text

@@ -29,7 +29,8 @@ def result_record(result: Result) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``status``, ``store``, ``slide`` and ``bundle``; where complete also ``label``
+        ``status``, ``store``, ``slide``, ``mpp`` ``[y, x]`` in microns per pixel,
+        ``mpp_source`` and ``bundle``; where complete also ``label``
         and ``classes``, lists in the order of ``classes`` (``probabilities``,
         ``logits``, those of every subset, the ``shapley`` shares), ``modalities`` and
         ``patches``.
@@ -38,6 +39,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "status": result.status,
         "store": str(result.path.absolute()),
         "slide": result.slide_path,
+        "mpp": [result.pixel_size.y, result.pixel_size.x],
+        "mpp_source": str(result.mpp_source),
         "bundle": result.bundle_name,
         "classes": [subtype.name for subtype in result.classes],
     }
@@ -108,6 +111,7 @@ def result_text(result: Result) -> str:
         "",
         *(_table_line(report) for report in prediction.modalities),
         _patch_line(prediction),
+        f"pixel size   {result.pixel_size_text}",
         store,
         "",
         _RESEARCH,

@@ -125,6 +125,17 @@ class Result:
         return MppSource(self._body["slide"]["mpp_source"])
 
     @property
+    def pixel_size_text(self) -> str:
+        """The pixel size and who gave it, in words; a guess is called one."""
+        words = {
+            MppSource.USER: "given by the user",
+            MppSource.OBJECTIVE: "only guessed from the objective: check it",
+        }
+        size, source = self.pixel_size, self.mpp_source
+        axes = f"{size.x:g}" if size.x == size.y else f"{size.y:g} x {size.x:g}"
+        return f"{axes} µm/px, {words.get(source, f'from the file ({source})')}"
+
+    @property
     def recipe(self) -> AnalyzeRecipe:
         """The request that reproduces this result."""
         return AnalyzeRecipe.from_dict(self._body["recipe"])

@@ -62,6 +62,8 @@ class ResultSummary:
         In the order of all per-class values.
     prediction : Prediction or None
         None where the analysis was interrupted.
+    pixel_size : str
+        Microns per pixel and who gave them, in words.
     is_demo, exact : bool
         Whether the model knows synthetic tissue only; whether evidence adds up.
     """
@@ -69,6 +71,7 @@ class ResultSummary:
     store: str
     slide_name: str
     bundle_name: str
+    pixel_size: str
     patient: str
     classes: tuple[Subtype, ...]
     prediction: Prediction | None
@@ -93,6 +96,7 @@ def summarize(result: Result) -> ResultSummary:
         store=str(result.path),
         slide_name=result.slide_name,
         bundle_name=result.bundle_name,
+        pixel_size=result.pixel_size_text,
         patient=result.recipe.patient or "",
         classes=tuple(result.classes),
         prediction=result.prediction,

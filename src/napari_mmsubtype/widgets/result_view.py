@@ -64,6 +64,7 @@ class ResultView(QWidget):
         self._add_wide(_bold(_text(call), 1.4))
         words = [summary.slide_name, summary.patient, f"model {summary.bundle_name}"]
         self._add_wide(_text(", ".join(word for word in words if word)))
+        self._add_wide(_text(f"pixel size {summary.pixel_size}"))
         if summary.is_demo:
             self._add_wide(_text(f"⚠ {DEMO_CAUTION}"))
 
