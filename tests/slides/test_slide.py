@@ -1,5 +1,4 @@
 import gc
-import json
 import pickle
 import weakref
 
@@ -138,21 +137,6 @@ def test_pixel_size_of_the_file_of_the_user_and_none():
         assert slide.pixel_size is None
         with pytest.raises(MissingPixelSizeError, match=r"353.*--mpp 0\.25"):
             slide.require_pixel_size()
-
-
-def test_info_is_json_and_complete(tmp_path):
-    write_svs(tmp_path / "a.svs", IMAGE)
-    with open_slide(tmp_path / "a.svs") as slide:
-        info = json.loads(json.dumps(slide.info()))
-    assert info["levels"][1] == {
-        "height": 384,
-        "width": 512,
-        "downsample": 2.0,
-        "stored": True,
-    }
-    assert info["mpp"] == [0.5, 0.5]
-    assert info["objective"] == "20"
-    assert info["associated"] == ["thumbnail", "label", "macro"]
 
 
 def test_associated_images_are_lazy_and_named(tmp_path):

@@ -33,7 +33,7 @@ def info_command(  # numpydoc ignore=PR01
         return
     from napari_mmsubtype.slides.registry import open_slide
 
-    with open_slide(slide, mpp=mpp) as opened:
+    with open_slide(slide, mpp=mpp, icc=True) as opened:
         facts = opened.info()
     typer.echo(to_json(facts) if as_json else facts_text(facts))
 

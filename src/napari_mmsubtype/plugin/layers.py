@@ -128,7 +128,7 @@ def _slide_of(result: Result) -> list[LayerTuple]:
     beside = result.path.parent / Path(result.slide_path).name
     for path in (result.slide_path, str(beside)):
         try:
-            return slide_layers(open_slide(path, mpp=mpp))
+            return slide_layers(open_slide(path, mpp=mpp, icc=True))
         except SlideError as err:
             logger.warning("slide of %s not shown: %s", result.path, err)
     return []

@@ -80,7 +80,7 @@ def read_slide(path: str) -> list[LayerTuple]:
     """
     from napari_mmsubtype.plugin.layers import slide_layers
 
-    slide = open_slide(path)
+    slide = open_slide(path, icc=True)
     if slide.pixel_size is None:
         warn_missing_pixel_size(slide.name)
     return slide_layers(slide)

@@ -68,7 +68,9 @@ MAGIC = (
 )
 
 
-def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Slide:
+def open_slide(
+    path: str | os.PathLike[str], *, mpp: float | None = None, icc: bool = False
+) -> Slide:
     """Open a whole-slide image without decoding a pixel.
 
     Parameters
@@ -78,6 +80,9 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
         ``http://`` or ``https://`` address of an OME-Zarr, or a ``synthetic:`` address.
     mpp : float or None, default: None
         Microns per pixel of level 0, where the file does not tell or is wrong.
+    icc : bool, default: False
+        Bring colors to sRGB by the ICC profile of the file, as viewers do; else pixels
+        are as stored.
 
     Returns
     -------
@@ -96,7 +101,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
     """
     address = os.fspath(path)
     if address.startswith(SYNTHETIC_SCHEME):
-        return _wrap(_load(SYNTHETIC_BACKEND)(address), address, mpp)
+        return _wrap(_load(SYNTHETIC_BACKEND)(address), address, mpp, icc)
     tried: list[tuple[str, str]] = []
     for name, target in _candidates(address).items():
         try:
@@ -110,11 +115,13 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
             # still read it, and the reason is kept for the message.
             tried.append((name, f"{type(err).__name__}: {err}"))
         else:
-            return _wrap(backend, address, mpp, tried)
+            return _wrap(backend, address, mpp, icc, tried)
     raise SlideOpenError(_explain_failure(address, tried))
 
 
-def reopen_slide(path: str, backend: str, mpp: float | None) -> Slide:
+def reopen_slide(
+    path: str, backend: str, mpp: float | None, icc: bool = False
+) -> Slide:
     """Open a slide again with the backend that read it before.
 
     Parameters
@@ -125,6 +132,8 @@ def reopen_slide(path: str, backend: str, mpp: float | None) -> Slide:
         Name of the backend.
     mpp : float or None
         Microns per pixel given by the user.
+    icc : bool, default: False
+        Whether to apply the ICC profile.
 
     Returns
     -------
@@ -137,10 +146,10 @@ def reopen_slide(path: str, backend: str, mpp: float | None) -> Slide:
         If the file can no longer be opened.
     """
     if backend not in BACKENDS:
-        return open_slide(path, mpp=mpp)
+        return open_slide(path, mpp=mpp, icc=icc)
     _candidates(path)
     try:
-        return _wrap(_load(BACKENDS[backend])(path), path, mpp)
+        return _wrap(_load(BACKENDS[backend])(path), path, mpp, icc)
     except BackendRefusal as err:
         raise SlideOpenError(_explain_failure(path, [(backend, str(err))])) from err
 
@@ -219,12 +228,18 @@ def _wrap(
     backend: SlideBackend,
     path: str,
     mpp: float | None,
+    icc: bool,
     tried: list[tuple[str, str]] | None = None,
 ) -> Slide:
     """Make a slide of an open backend, which is closed if that fails."""
     try:
         return Slide(
-            backend, path=path, mpp=mpp, tried=tried or (), opener=reopen_slide
+            backend,
+            path=path,
+            mpp=mpp,
+            icc=icc,
+            tried=tried or (),
+            opener=reopen_slide,
         )
     except BaseException:
         backend.close()

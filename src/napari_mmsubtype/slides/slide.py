@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_mmsubtype.core.geometry import Box
-from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.errors import MissingPixelSizeError, SlideReadError
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, SlideBackend
-from napari_mmsubtype.slides.identifiers import find_identifiers, is_label
+from napari_mmsubtype.slides.color import IccState, SlideColor
+from napari_mmsubtype.slides.identifiers import is_label
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
 from napari_mmsubtype.slides.pixel_size import believe, explain_missing
+from napari_mmsubtype.slides.slide_facts import slide_facts
 from napari_mmsubtype.slides.slide_name import slide_name
 from napari_mmsubtype.slides.tile_cache import TileCache
 
@@ -30,7 +31,7 @@ __all__ = ["BackendRefusal", "Level", "Slide", "SlideBackend"]
 STORAGE_BLOCK_PX = 2048
 """Least side of the block of tiles in which neighbouring reads should stay."""
 
-Opener = Callable[[str, str, float | None], "Slide"]
+Opener = Callable[[str, str, float | None, bool], "Slide"]
 
 
 class Slide:
@@ -47,10 +48,12 @@ class Slide:
         Path or address that it was opened from.
     mpp : float or None, default: None
         Microns per pixel of level 0 given by the user; wins over the file.
+    icc : bool, default: False
+        Bring colors to sRGB by the ICC profile of the file, where it has one.
     tried : sequence of (str, str), default: ()
         Backends that refused the file before, and why.
     opener : callable or None, default: None
-        ``opener(path, backend name, mpp)`` opens the slide again after pickling.
+        ``opener(path, backend name, mpp, icc)`` opens the slide again after pickling.
 
     Attributes
     ----------
@@ -79,6 +82,7 @@ class Slide:
         *,
         path: str,
         mpp: float | None = None,
+        icc: bool = False,
         tried: Sequence[tuple[str, str]] = (),
         opener: Opener | None = None,
     ) -> None:
@@ -104,6 +108,8 @@ class Slide:
             mpp,
             backend.properties.get("objective"),
         )
+        profile = backend.icc_profile
+        self._color = SlideColor(profile, wanted=icc, name=self.name)
 
     @property
     def backend(self) -> str:
@@ -117,8 +123,13 @@ class Slide:
 
     @property
     def icc_profile(self) -> bytes | None:
-        """Embedded ICC profile; pixels are given as stored, without applying it."""
+        """Embedded ICC profile."""
         return self._backend.icc_profile
+
+    @property
+    def icc(self) -> IccState:
+        """Whether tiles went through the profile, as `SlideColor` tells it."""
+        return self._color.state
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -174,7 +185,7 @@ class Slide:
         Returns
         -------
         ndarray of uint8, shape (height, width, 3)
-            RGB as stored, white outside the slide.
+            RGB, white outside the slide; sRGB where `icc` is ``"applied"``.
 
         Raises
         ------
@@ -276,35 +287,9 @@ class Slide:
             ``"identifiers"`` the names (never the values) of what may identify someone.
             ``"mpp_is_guess"`` tells that the pixel size was guessed from the objective.
         """
-        size, found = self.pixel_size, self._backend.pixel_size
-        return {
-            "path": self.path,
-            "name": self.name,
-            "backend": self.backend,
-            "vendor": self.vendor,
-            "levels": [
-                {
-                    "height": level.shape[0],
-                    "width": level.shape[1],
-                    "downsample": level.downsample,
-                    "stored": index < self.native_levels,
-                }
-                for index, level in enumerate(self.levels)
-            ],
-            "mpp": None if size is None else [size.y, size.x],
-            "mpp_source": self.mpp_source.value,
-            "mpp_is_guess": self.mpp_source is MppSource.OBJECTIVE,
-            "mpp_in_file": None if found is None else [found.y, found.x],
-            "objective": self.properties.get("objective"),
-            "compression": self._backend.compression,
-            "tile": list(self._backend.tile_shapes[0]),
-            "icc_profile_bytes": len(self.icc_profile or b""),
-            "associated": list(self._backend.associated_names),
-            "identifiers": find_identifiers(
-                self.properties, self._backend.associated_names
-            ),
-            "tried": [{"backend": name, "reason": why} for name, why in self._tried],
-        }
+        facts = slide_facts(self, self._backend)
+        facts["tried"] = [{"backend": name, "reason": why} for name, why in self._tried]
+        return facts
 
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""
@@ -330,7 +315,8 @@ class Slide:
             return self._cache.get((level, row, col), load)
         try:
             load = partial(self._backend.read_tile, level, row, col)
-            return self._cache.get((level, row, col), load)
+            color = self._color
+            return self._cache.get((level, row, col), lambda: color.apply(load()))
         except Exception as err:
             # Any decoder may fail in its own way on a damaged tile.
             msg = (
@@ -350,11 +336,16 @@ class Slide:
         height, width = self.levels[0].shape
         return f"<Slide {self.name!r} {height} x {width} px, {self.backend}>"
 
-    def __reduce__(self) -> tuple[Opener, tuple[str, str, float | None]]:
+    def __reduce__(self) -> tuple[Opener, tuple[str, str, float | None, bool]]:
         if self._opener is None:
             msg = f"slide {self.name!r} was made from a backend in memory; pickle needs"
             raise TypeError(msg + " one opened with open_slide")
-        return self._opener, (self.path, self.backend, self._user_mpp)
+        return self._opener, (
+            self.path,
+            self.backend,
+            self._user_mpp,
+            self._color.wanted,
+        )
 
 
 def _let_go(backend: SlideBackend, cache: TileCache) -> None:

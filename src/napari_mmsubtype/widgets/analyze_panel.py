@@ -250,7 +250,7 @@ def _open_job(path: str) -> Job[list[Any]]:
     from napari_mmsubtype.slides.registry import open_slide
 
     yield Progress("open", message=f"opening {path}")
-    return build_images(slide_layers(open_slide(path)))
+    return build_images(slide_layers(open_slide(path, icc=True)))
 
 
 def _analyze_and_draw(

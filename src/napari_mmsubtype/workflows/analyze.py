@@ -149,7 +149,9 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     yield Progress("open", message="opening slide and model")
     processor = choose_processor(recipe.device)
     bundle = load_bundle(recipe.bundle)
-    with open_slide(recipe.slide, mpp=recipe.mpp) as slide:
+    # The model sees the colors that it was trained with.
+    icc = bool(bundle.info.get("icc", False))
+    with open_slide(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
         yield Progress("tissue", message="finding tissue, reading tables")
         plan = make_plan(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
@@ -219,6 +221,7 @@ def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreW
                 "mpp_source": str(plan.slide.mpp_source),
                 "backend": plan.slide.backend,
                 "vendor": plan.slide.vendor,
+                "icc": plan.slide.icc,
             },
             "recipe": plan.recipe.to_dict(),
             "plan_digest": fingerprint,
