@@ -97,6 +97,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep computed levels away from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMSUBTYPE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     """Give each test the same random numbers, alone or in the whole suite."""

@@ -38,7 +38,7 @@ def test_a_tile_is_the_mean_of_what_lies_below_and_no_white_enters():
     pyramid = OverviewPyramid([Level((2101, 2530), 1.0)], read)
     (level,) = pyramid.levels
     assert level.shape == (1051, 1265)
-    corner = pyramid.compute_tile(1, 2, 2)
+    corner = pyramid.read_tile(1, 2, 2)
     assert corner.shape == (1051 - 1024, 1265 - 1024, 3)
     block = image[2048:2100, 2048:2530].reshape(26, 2, 241, 2, 3).mean(axis=(1, 3))
     assert np.abs(corner[:26] - block).max() <= 0.5 + 1e-3

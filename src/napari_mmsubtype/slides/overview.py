@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mmsubtype.slides.area_resize import shrink
 from napari_mmsubtype.slides.backend import Level
+from napari_mmsubtype.slides.overview_cache import OverviewCache
 
 COARSEST_PX = 2048
 """A slide whose coarsest stored level is longer than this gets computed levels."""
@@ -61,6 +63,8 @@ class OverviewPyramid:
     """
 
     def __init__(self, native: Sequence[Level], read: ReadRegion) -> None:
+        self._native = tuple(native)
+        self._cache: OverviewCache | None = None
         self._first = len(native)
         self._plan = plan_overviews(native[-1])
         self._shapes = [native[-1].shape, *(level.shape for level, _ in self._plan)]
@@ -71,8 +75,24 @@ class OverviewPyramid:
         """Computed levels, the largest first."""
         return tuple(level for level, _ in self._plan)
 
-    def compute_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """Average one tile out of the level before.
+    def keep(self, path: str, backend: str, *, is_srgb: bool) -> None:
+        """Keep computed tiles on disk between sessions.
+
+        Parameters
+        ----------
+        path : str
+            Path or address of the slide; nothing is kept of what is no file.
+        backend : str
+            Name of what reads it.
+        is_srgb : bool
+            Whether colors go through the profile of the slide.
+        """
+        if self._plan:
+            levels = (*self._native, *self.levels)
+            self._cache = OverviewCache(path, backend, levels, is_srgb=is_srgb)
+
+    def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Give one tile from disk, or average it out of the level before.
 
         Parameters
         ----------
@@ -86,6 +106,16 @@ class OverviewPyramid:
         ndarray of uint8, shape (y, x, 3)
             The tile, cut to the level.
         """
+        compute = partial(self._compute_tile, level, row, col)
+        if self._cache is None:
+            return compute()
+        height, width = self._shapes[level - self._first + 1]
+        rows, cols = height - row * TILE_PX, width - col * TILE_PX
+        shape = (min(TILE_PX, rows), min(TILE_PX, cols))
+        return self._cache.get((level, row, col), shape, compute)
+
+    def _compute_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Average one tile out of the level before."""
         factor = self._plan[level - self._first][1]
         below = self._shapes[level - self._first]
         step = TILE_PX * factor

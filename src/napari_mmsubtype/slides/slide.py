@@ -110,6 +110,7 @@ class Slide:
         )
         profile = backend.icc_profile
         self._color = SlideColor(profile, wanted=icc, name=self.name)
+        self._overviews.keep(path, backend.name, is_srgb=self.icc == "applied")
 
     @property
     def backend(self) -> str:
@@ -311,7 +312,7 @@ class Slide:
         """Give a decoded tile from the cache or the file."""
         self._require_open()
         if level >= self.native_levels:
-            load = partial(self._overviews.compute_tile, level, row, col)
+            load = partial(self._overviews.read_tile, level, row, col)
             return self._cache.get((level, row, col), load)
         try:
             load = partial(self._backend.read_tile, level, row, col)
