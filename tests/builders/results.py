@@ -75,6 +75,8 @@ def make_result(
     unreadable: int = 1,
     synthetic: bool = True,
     mpp_source: str = "vendor",
+    flags: dict[int, int] | None = None,
+    excluded: tuple[int, ...] = (),
 ) -> Result:
     """Write a store of 4 x 6 patches (without overlap) whose left half is Luminal."""
     spec = PatchSpec(size_px=128, mpp=MPP, stride_px=stride_px)
@@ -108,14 +110,21 @@ def make_result(
     )
     status = np.full(n, PatchStatus.DONE, np.uint8)
     status[n - unreadable :] = PatchStatus.UNREADABLE
+    status[list(excluded)] = PatchStatus.EXCLUDED
+    bits = np.zeros(n, np.uint8)
+    for index, value in (flags or {}).items():
+        bits[index] = value
     done = status == PatchStatus.DONE
     sign = np.where(grid.cell[:, 1] < grid.shape[1] / 2, 1.0, -1.0) * done
     evidence = np.stack([sign, -sign], axis=1).astype(np.float32) / n
     spread = evidence[:, :, None, None] / cells**2 * np.ones((1, 1, cells, cells))
     writer.write_patches(0, status, np.zeros((n, 4), np.float32), spread)
+    writer.write_flags(bits, status == PatchStatus.EXCLUDED)
     if complete:
         writer.write_fusion((done / max(done.sum(), 1)).astype(np.float32), evidence)
         writer.write_map(pyramid(stitch(grid, spread.astype(np.float32))))
-        counts = PatchCounts(grid.positions, n, int(done.sum()), int((~done).sum()))
+        counts = PatchCounts(
+            grid.positions, n, int(done.sum()), unreadable, len(excluded)
+        )
         writer.finish(make_prediction(patches=counts), {})
     return open_result(writer.path)

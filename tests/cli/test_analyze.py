@@ -31,12 +31,16 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
     job = use_job(FakeJob(result))
     words = "--bundle b --rna r.csv --methylation m.csv --clinical c.csv --patient P1"
     more = "--mpp 0.25 --stride 64 --device cpu --batch-size 8 --out results"
-    more += " --regions r.geojson"
+    more += " --regions r.geojson --exclude fold,pen --quality blur_ratio=0.05"
+    more += " --min-tissue 0.2 --edge inside --quality pen_share=0.2"
     assert main(["analyze", "s.svs", *words.split(), *more.split()]) == DONE
     recipe = job.recipe
     assert recipe.patient == "P1"
     assert (recipe.mpp, recipe.stride_px, recipe.batch_size) == (0.25, 64, 8)
     assert recipe.device == "cpu"
+    assert (recipe.min_tissue, recipe.edge) == (0.2, "inside")
+    assert recipe.exclude == ("pen", "fold")
+    assert recipe.quality == {"blur_ratio": 0.05, "pen_share": 0.2}
     for name, value in [
         ("slide", "s.svs"),
         ("bundle", "b"),
@@ -59,6 +63,8 @@ def test_defaults_leave_the_choice_to_the_program(
     assert recipe.slide == "synthetic:seed=1"
     assert (recipe.bundle, recipe.device) == ("demo", "auto")
     assert (recipe.mpp, recipe.batch_size, recipe.rna) == (None, None, None)
+    assert (recipe.exclude, recipe.quality, recipe.min_tissue) == (None, None, None)
+    assert recipe.edge == "cover"
     assert Path(recipe.out) == tmp_path
 
 

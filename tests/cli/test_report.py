@@ -33,6 +33,7 @@ def test_record_survives_json_and_has_every_key(result):
     assert record["subsets"]["image"]["modalities"] == ["image"]
     counts = record["patches"]
     assert counts["done"] + counts["unreadable"] == counts["tissue"]
+    assert (counts["excluded"], counts["flagged"], record["warnings"]) == (0, {}, [])
 
 
 def test_label_is_the_most_probable_class(result):
@@ -53,7 +54,8 @@ def test_text_says_call_subsets_tables_patches_and_store(result):
     assert f"{max(prediction.call.probabilities):.1%}" in text
     assert f"{prediction.call.probabilities[0]:.3f}" in text
     assert "not used: too few genes" in text
-    assert f"{prediction.patches.done} analysed" in text
+    assert f"{prediction.patches.tissue} tissue patches: " in text
+    assert f"{prediction.patches.done} used" in text
     assert str(result.path) in text
     assert "Research use only" in text
 

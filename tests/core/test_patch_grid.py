@@ -37,6 +37,49 @@ def test_patches_without_overlap_cover_every_pixel_once(height, width, size, mpp
     assert np.abs(grid.origin - grid.cell * side).max() <= 0.5
 
 
+@settings(max_examples=60)
+@given(
+    st.integers(64, 400),
+    st.integers(64, 400),
+    st.sampled_from([32, 48, 64]),
+    st.sampled_from([0.25, 0.4, 0.5]),
+)
+def test_patches_inside_are_all_that_lie_wholly_on_the_slide(h, w, size, mpp):
+    spec = PatchSpec(size, mpp, size, min_tissue=0.0)
+    pixel = PixelSize.square(0.25)
+    side = size * mpp / 0.25
+    if side > min(h, w):
+        return
+    inside = grid_of((h, w), spec, mpp=pixel, edge="inside")
+    cover = grid_of((h, w), spec, mpp=pixel)
+    assert inside.shape == (int(h / side + 1e-6), int(w / side + 1e-6))
+    assert len(inside) == inside.positions
+    whole = ((cover.cell + 1) * side <= np.array([h, w]) + 1e-3).all(axis=1)
+    assert set(map(tuple, inside.cell)) == set(map(tuple, cover.cell[whole]))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(70, 300), st.integers(70, 300))
+def test_every_tissue_pixel_lies_in_exactly_one_patch(seed, height, width):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((-(-height // 8), -(-width // 8))) < 0.2
+    spec = PatchSpec(32, 0.5, 32, min_tissue=0.0)
+    grid = grid_of((height, width), spec, mask)
+    times = np.zeros((height + 64, width + 64), int)
+    for y, x in grid.origin:
+        times[y : y + 32, x : x + 32] += 1
+    times = times[:height, :width]
+    rows = np.arange(height) * mask.shape[0] // height
+    cols = np.arange(width) * mask.shape[1] // width
+    assert (times[mask[np.ix_(rows, cols)]] == 1).all()
+    assert times.max(initial=0) <= 1
+
+
+def test_an_unknown_edge_is_refused():
+    with pytest.raises(ValueError, match="cover, inside"):
+        grid_of((256, 256), PatchSpec(64, 0.5, 64), edge="wrap")
+
+
 def test_tissue_fraction_is_the_exact_area_mean():
     mask = np.zeros((16, 16), bool)
     mask[:, :5] = True  # 5 of 16 columns: 80 of 256 px

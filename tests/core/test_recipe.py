@@ -3,6 +3,7 @@ import json
 import pytest
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.quality_spec import DEFAULT_EXCLUDE
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
 from napari_mmsubtype.errors import ConfigurationError
 
@@ -12,6 +13,25 @@ def test_survives_json_and_leaves_out_what_is_not_set():
     entry = json.loads(json.dumps(recipe.to_dict()))
     assert AnalyzeRecipe.from_dict(entry) == recipe
     assert "clinical" not in entry["analyze"]
+
+
+def test_what_is_said_about_patches_survives_json():
+    recipe = AnalyzeRecipe(
+        slide="a.svs",
+        exclude=["fold", "pen"],
+        quality={"blur_ratio": 0.05},
+        min_tissue=0.2,
+        edge="inside",
+    )
+    entry = json.loads(json.dumps(recipe.to_dict()))
+    assert AnalyzeRecipe.from_dict(entry) == recipe
+    assert entry["analyze"]["exclude"] == ["pen", "fold"]
+    assert recipe.excluded_flags == ("pen", "fold")
+    assert recipe.quality_spec.blur_ratio == 0.05
+    plain = AnalyzeRecipe(slide="a.svs", quality={})
+    assert plain.excluded_flags == DEFAULT_EXCLUDE
+    assert plain == AnalyzeRecipe(slide="a.svs")
+    assert AnalyzeRecipe(slide="a.svs", exclude=[]).excluded_flags == ()
 
 
 def test_case_gathers_the_tables_given():
@@ -28,6 +48,11 @@ def test_case_gathers_the_tables_given():
         ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"batch_size": 0}, "at least 1"),
         ({"stride_px": -5}, "at least 1"),
+        ({"min_tissue": 1.5}, "share of a patch"),
+        ({"edge": "wrap"}, "unknown edge 'wrap'"),
+        ({"exclude": ["ink"]}, "unknown quality flag 'ink'"),
+        ({"quality": {"blurr": 1}}, "unknown quality threshold"),
+        ({"quality": 0.05}, "table of thresholds"),
     ],
 )
 def test_refuses_what_cannot_be_carried_out(fields, says):

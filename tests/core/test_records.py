@@ -21,8 +21,9 @@ def test_prediction_survives_json():
         subsets={"image+rna": call, "image": alone},
         shapley={"image": (0.1, -0.2), "rna": (1.0, 0.0)},
         bias=(0.4, -0.3),
-        patches=PatchCounts(total=12, tissue=8, done=7, unreadable=1),
+        patches=PatchCounts(12, 8, 5, 1, excluded=2, flagged={"pen": 2, "fold": 1}),
         modalities=(report,),
+        warnings=("mind this",),
     )
     read = Prediction.from_dict(json.loads(json.dumps(prediction.to_dict())))
     assert read == prediction

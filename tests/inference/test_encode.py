@@ -5,6 +5,7 @@ import torch
 from builders.grids import small_grid
 from builders.patches import RandomPatches
 from builders.stores import attributes
+from napari_mmsubtype.core.quality_spec import QualitySpec
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import (
     CellProjector,
@@ -18,6 +19,7 @@ from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store_writer import StoreWriter
+from napari_mmsubtype.slides.quality_measures import PatchMeter
 
 CPU = Processor(torch.device("cpu"), None)
 SIZE = 64
@@ -44,7 +46,7 @@ def writer(tmp_path, encoder):
     )
 
 
-def job(encoder, writer, source, queries=None, batch_size=6):
+def job(encoder, writer, source, queries=None, batch_size=6, meter=None):
     return encode_job(
         encoder,
         source,
@@ -53,6 +55,7 @@ def job(encoder, writer, source, queries=None, batch_size=6):
         size_px=SIZE,
         batch_size=batch_size,
         queries=queries,
+        meter=meter,
     )
 
 
@@ -100,6 +103,15 @@ def test_an_unreadable_patch_is_accounted_for(encoder, writer):
     status = writer.read(schema.STATUS)
     assert np.flatnonzero(status == PatchStatus.UNREADABLE).tolist() == [3, 19]
     assert (status == PatchStatus.DONE).sum() == 18
+
+
+def test_the_encoded_pixels_are_the_measured_ones(encoder, writer):
+    meter = PatchMeter(QualitySpec(), SIZE, 0.5)
+    list(job(encoder, writer, RandomPatches(20, SIZE, damaged=[3]), meter=meter))
+    found = writer.read(schema.QUALITY)
+    expected = meter([RandomPatches(20, SIZE).read(i) for i in range(20)])
+    assert np.isnan(found[3]).all()
+    np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(expected, 3, 0))
 
 
 @pytest.mark.parametrize("per_patch", [False, True])

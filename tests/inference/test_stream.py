@@ -49,6 +49,19 @@ def test_a_damaged_patch_is_marked_and_the_rest_goes_on(caplog):
     assert "patch 5 skipped: tile of patch 5 is damaged" in caplog.text
 
 
+def test_patches_are_measured_as_they_were_read():
+    def measure(patches):
+        return np.stack([patches[:, 0, 0, 0], patches[:, 1, 1, 1]], axis=1) * 2.0
+
+    source = NumberedPatches(23, damaged=[4])
+    stream = read_batches(source, batches_of(23, 10), 4, measure=measure, measures=2)
+    found = np.concatenate([batch.measures for batch in stream])
+    expected = np.repeat(np.arange(23.0)[:, None] * 2, 2, axis=1)
+    expected[4] = np.nan
+    np.testing.assert_array_equal(found, expected)
+    assert next(read_batches(source, [range(3)], 4)).measures.shape == (3, 0)
+
+
 def test_reads_no_further_ahead_than_the_depth():
     source = NumberedPatches(1000)
     stream = read_batches(source, batches_of(1000, 10), 4, workers=2, depth=3)

@@ -17,6 +17,7 @@ from napari_mmsubtype.plugin.layers import (
     symmetric_limit,
     to_layers,
 )
+from napari_mmsubtype.results.colors import FLAG_COLORS
 from napari_mmsubtype.slides.registry import open_slide
 
 ADDRESS = "synthetic:seed=1,size=512x768"
@@ -126,6 +127,42 @@ def test_each_patch_is_a_label_of_its_own_with_features(tmp_path: Path) -> None:
         first["evidence Luminal"], result.patch_evidence[0, 0], rtol=1e-6
     )
     assert table["class"].tolist().count("unreadable") == 1
+    assert set(table["quality"]) == {"good"}
+
+
+def test_flagged_patches_get_a_layer_of_their_own(tmp_path: Path) -> None:
+    napari_layers = pytest.importorskip("napari.layers")
+    flags = {0: 1, 3: 2, 4: 6, 5: 2}
+    result = make_result(tmp_path, slide=ADDRESS, flags=flags, excluded=(0, 3))
+    layers = by_name(to_layers(result))
+    data, kwargs, kind = layers["quality"]
+    assert (kind, kwargs["visible"]) == ("labels", False)
+    table = kwargs["features"].set_index("index")["quality"]
+    at = {i: data[tuple(result.grid.cell[i])] for i in range(len(result.grid))}
+    assert {i: table[v] for i, v in at.items() if v} == {
+        0: "pen",
+        3: "blurred",
+        4: "blurred, folded",
+        5: "blurred",
+    }
+    layer = napari_layers.Labels(data, **{**kwargs, "visible": True})
+    for index, flag in ((0, 0), (3, 1), (4, 1), (5, 1)):
+        color = layer.get_color(int(at[index]))
+        np.testing.assert_allclose(color, FLAG_COLORS[flag + 1], atol=1e-6)
+    status = layer.get_status(
+        tuple(world(kwargs, tuple(result.grid.cell[4]))),
+        view_direction=None,
+        dims_displayed=[0, 1],
+        world=True,
+    )
+    assert "quality: blurred, folded" in str(status)
+    shown = layers["class: Luminal / Basal/HER2"][1]["features"]
+    assert shown["class"].tolist().count("left out") == 2
+    assert shown["quality"].tolist().count("blurred, folded") == 1
+
+
+def test_without_a_flag_there_is_no_layer_of_flags(tmp_path: Path) -> None:
+    assert "quality" not in by_name(to_layers(make_result(tmp_path, slide=ADDRESS)))
 
 
 def test_labels_run_through_the_class_colours_in_a_cycle(tmp_path: Path) -> None:

@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_mmsubtype.core.quality_spec import FLAGS
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
-from napari_mmsubtype.results.colors import UNREADABLE, evidence_colors, label_colors
+from napari_mmsubtype.results.colors import (
+    EXCLUDED,
+    FLAG_COLORS,
+    UNREADABLE,
+    evidence_colors,
+    label_colors,
+)
 
 
 def test_evidence_colors_leave_tissue_without_evidence_visible() -> None:
@@ -35,4 +42,9 @@ def test_label_colors_begin_with_background_and_end_with_unreadable() -> None:
     assert colors[0] == [0.0, 0.0, 0.0, 0.0]
     assert colors[1] == [*LUMINAL.rgb, 1.0]
     assert colors[2] == [*BASAL_HER2.rgb, 1.0]
-    assert colors[3] == list(UNREADABLE)
+    assert colors[3:] == [list(UNREADABLE), list(EXCLUDED)]
+
+
+def test_every_flag_has_a_color_of_its_own() -> None:
+    assert len({tuple(color) for color in FLAG_COLORS}) == len(FLAGS) + 1
+    assert FLAG_COLORS[0][3] == 0

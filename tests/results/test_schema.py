@@ -3,4 +3,4 @@ from napari_mmsubtype.results.schema import PatchStatus
 
 def test_pending_is_what_an_untouched_array_holds():
     assert PatchStatus.PENDING == 0
-    assert len({*PatchStatus}) == 3
+    assert len({*PatchStatus}) == 4

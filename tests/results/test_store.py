@@ -65,6 +65,26 @@ def test_a_partial_store_opens_and_says_so(tmp_path):
         result.evidence_map(0)
 
 
+def test_a_store_of_the_first_version_opens_without_quality(tmp_path):
+    path = complete_store(tmp_path).path
+    root = zarr.open_group(path, mode="r+")
+    del root["patches/flags"]
+    del root["patches/quality"]
+    body = {**root.attrs["mmsubtype"], "schema_version": 1}
+    counts = body["prediction"]["patches"]
+    body["prediction"].pop("warnings")
+    counts.pop("excluded")
+    counts.pop("flagged")
+    root.attrs["mmsubtype"] = body
+    result = open_result(path)
+    assert result.prediction.patches.excluded == 0
+    assert result.prediction.warnings == ()
+    assert not result.patch_flags.any()
+    assert result.patch_flags.shape == (20,)
+    assert result.patch_measures.shape == (20, 0)
+    assert result.class_map().any()
+
+
 @pytest.mark.parametrize("kind", ["missing", "file", "folder", "foreign", "newer"])
 def test_refuses_what_is_no_store(tmp_path, kind):
     path = tmp_path / "x.mmsubtype.zarr"

@@ -24,6 +24,10 @@ FULL = AnalyzeRecipe(
     mpp=0.25,
     stride_px=64,
     regions="/data/regions.geojson",
+    min_tissue=0.25,
+    edge="inside",
+    quality={"blur_ratio": 0.05},
+    exclude=("fold",),
     device="cpu",
     batch_size=16,
     out="/results",
@@ -124,6 +128,7 @@ def test_every_edit_is_told(form, qtbot) -> None:
         lambda: form.bundle.setValue("/m"),
         lambda: form.device.setValue("cpu"),
         lambda: form.stride.setValue(64),
+        lambda: form.quality.setValue(FULL),
         lambda: form.batch.setValue(8),
         lambda: form.tables["methylation"].setValue("m.csv"),
     ):

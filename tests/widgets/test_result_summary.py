@@ -92,11 +92,14 @@ def test_report_of_an_unused_table_says_why() -> None:
 def test_patches_are_all_accounted_for() -> None:
     prediction = make_prediction(patches=PatchCounts(5000, 1200, 1198, 2))
     assert patches_text(prediction) == (
-        "1,198 of 1,200 tissue patches analysed (5,000 grid positions); 2 could not be "
-        "read: no part in the call"
+        "1,200 tissue patches: 1,198 used, 2 unreadable"
     )
-    whole = make_prediction(patches=PatchCounts(9, 4, 4, 0))
-    assert "could not" not in patches_text(whole)
+    flagged = PatchCounts(9, 8, 5, 0, 3, {"pen": 1, "blur": 2, "fold": 0})
+    warned = replace(make_prediction(patches=flagged), warnings=("mind this",))
+    assert patches_text(warned).splitlines() == [
+        "8 tissue patches: 5 used, 3 left out; flagged: 1 pen, 2 blurred",
+        "mind this",
+    ]
 
 
 def test_copied_text_carries_the_cautions(tmp_path: Path) -> None:

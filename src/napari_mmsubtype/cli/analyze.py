@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_mmsubtype.cli.quality_options import read_flags, read_thresholds
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 
 
@@ -35,9 +36,27 @@ def analyze_command(  # numpydoc ignore=PR01
     stride: Annotated[
         int | None, typer.Option(help="Pixels between patches; default: the model's.")
     ] = None,
+    min_tissue: Annotated[
+        float | None,
+        typer.Option(help="Share of a patch that must be tissue, 0 to 1."),
+    ] = None,
+    edge: Annotated[
+        str, typer.Option(help="Patches beyond the slide's border: cover or inside.")
+    ] = "cover",
     regions: Annotated[
         str | None,
         typer.Option(help="GeoJSON of areas to analyze; class 'Ignore*' leaves out."),
+    ] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            help="Poor patches to leave out: any of pen,blur,fold,bubble; all; none. "
+            "Default: pen,blur,bubble."
+        ),
+    ] = None,
+    quality: Annotated[
+        list[str] | None,
+        typer.Option(help="A quality threshold, such as blur_ratio=0.05; repeatable."),
     ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
@@ -63,7 +82,11 @@ def analyze_command(  # numpydoc ignore=PR01
         clinical=clinical and _located(clinical),
         mpp=mpp,
         stride_px=stride,
+        min_tissue=min_tissue,
+        edge=edge,
         regions=regions and _located(regions),
+        quality=read_thresholds(quality) if quality else None,
+        exclude=None if exclude is None else read_flags(exclude),
         device=device,
         batch_size=batch_size,
         out=_located(out or "."),

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def result_record(result: Result) -> dict[str, Any]:
         ``status``, ``store``, ``slide``, ``mpp`` ``[y, x]`` in microns per pixel,
         ``mpp_source`` and ``bundle``; where complete also ``label``
         and ``classes``, lists in the order of ``classes`` (``probabilities``,
-        ``logits``, those of every subset, the ``shapley`` shares), ``modalities`` and
-        ``patches``.
+        ``logits``, those of every subset, the ``shapley`` shares), ``modalities``,
+        ``patches`` and ``warnings``.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -64,6 +65,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "bias": list(prediction.bias),
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
+        "warnings": list(prediction.warnings),
         **{key: record[key] for key in ("status", "store", "slide", "bundle")},
     }
 
@@ -111,6 +113,7 @@ def result_text(result: Result) -> str:
         "",
         *(_table_line(report) for report in prediction.modalities),
         _patch_line(prediction),
+        *(f"warning      {text}" for text in prediction.warnings),
         f"pixel size   {result.pixel_size_text}",
         store,
         "",
@@ -154,8 +157,4 @@ def _table_line(report: ModalityReport) -> str:
 
 def _patch_line(prediction: Prediction) -> str:
     counts = prediction.patches
-    lost = f", {counts.unreadable} unreadable" if counts.unreadable else ""
-    return (
-        f"patches      {counts.done} analysed{lost}; {counts.tissue} on tissue of "
-        f"{counts.total} on the slide"
-    )
+    return f"patches      {patch_words(counts)}; {counts.total} grid positions"

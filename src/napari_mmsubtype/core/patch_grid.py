@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 LEVEL_TOLERANCE = 1.05
 """A level counts as fine enough up to this much coarser than the target."""
 
+EDGES = ("cover", "inside")
+"""What becomes of patches that reach beyond the slide: padded with white, or left out.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class PatchSpec:
@@ -135,6 +139,7 @@ def lay_grid(
     tissue_mask: NDArray[np.bool_],
     *,
     storage_tile: tuple[int, int] = (1024, 1024),
+    edge: str = "cover",
 ) -> PatchGrid:
     """Lay square patches over a slide and keep those with enough tissue.
 
@@ -156,6 +161,10 @@ def lay_grid(
     storage_tile : tuple of int, default: (1024, 1024)
         Height and width of the file's tiles in level-0 px; patches are ordered so that
         those of one tile follow each other.
+    edge : {"cover", "inside"}, default: "cover"
+        With ``cover`` the last row and column reach beyond the slide, where there is
+        white and no tissue, so that every pixel of the slide lies in a patch; with
+        ``inside`` only patches wholly within the slide are laid.
 
     Returns
     -------
@@ -183,7 +192,7 @@ def lay_grid(
         )
         raise SlideTooSmallError(msg)
     rows, cols = (
-        1 + max(math.ceil((size - ext) / st - 1e-6), 0)
+        1 + _steps((size - ext) / st, edge)
         for size, ext, st in zip(shape, extent, step, strict=True)
     )
     row, col = np.divmod(np.arange(rows * cols, dtype=np.int64), cols)
@@ -206,6 +215,16 @@ def lay_grid(
         cell=cell[order],
         tissue=fraction[keep][order].astype(np.float32),
     )
+
+
+def _steps(room: float, edge: str) -> int:
+    """Count the steps to the last patch, ``room`` being those to the slide's end."""
+    if edge not in EDGES:
+        msg = f"edge must be one of {', '.join(EDGES)}, found {edge!r}"
+        raise ValueError(msg)
+    if edge == "cover":
+        return max(math.ceil(room - 1e-6), 0)
+    return max(math.floor(room + 1e-6), 0)
 
 
 def _choose_level(downsamples: Sequence[float], factor: float) -> int:

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_mmsubtype.core.cases import Case, Modality
+from napari_mmsubtype.core.patch_grid import EDGES
+from napari_mmsubtype.core.quality_spec import (
+    DEFAULT_EXCLUDE,
+    QualitySpec,
+    checked_flags,
+)
 from napari_mmsubtype.core.units import PLAUSIBLE_MPP
 from napari_mmsubtype.errors import ConfigurationError
 
@@ -34,8 +40,18 @@ class AnalyzeRecipe:
         Microns per pixel of level 0, given by the user; None takes the slide's own.
     stride_px : int or None
         Step between patches; None takes the bundle's own.
+    min_tissue : float or None
+        Share of a patch that must be tissue; None takes the bundle's own.
+    edge : str
+        What becomes of patches that reach beyond the slide: ``cover`` pads them with
+        white, ``inside`` leaves them out.
     regions : str or None
         Path of a GeoJSON file with what to analyse and what to leave out.
+    quality : dict of str to float, or None
+        Thresholds of the quality flags that differ from those of `QualitySpec`.
+    exclude : tuple of str, or None
+        Flags whose patches stay out of the call, of `quality_spec.FLAGS`; empty leaves
+        all in, None takes `quality_spec.DEFAULT_EXCLUDE`.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size : int or None
@@ -52,7 +68,11 @@ class AnalyzeRecipe:
     clinical: str | None = None
     mpp: float | None = None
     stride_px: int | None = None
+    min_tissue: float | None = None
+    edge: str = "cover"
     regions: str | None = None
+    quality: dict[str, float] | None = None
+    exclude: tuple[str, ...] | None = None
     device: str = "auto"
     batch_size: int | None = None
     out: str | None = None
@@ -73,6 +93,16 @@ class AnalyzeRecipe:
             if value is not None and value < 1:
                 msg = f"{name} must be at least 1, found {value!r}"
                 raise ConfigurationError(msg)
+        if self.min_tissue is not None and not 0 <= self.min_tissue <= 1:
+            msg = (
+                f"min_tissue is a share of a patch, 0 to 1; found {self.min_tissue!r} "
+                "(0.5 asks for half of it)"
+            )
+            raise ConfigurationError(msg)
+        if self.edge not in EDGES:
+            msg = f"unknown edge {self.edge!r}; use one of {', '.join(EDGES)}"
+            raise ConfigurationError(msg)
+        self._check_quality()
         if self.tables and not self.patient:
             given = ", ".join(self.tables)
             msg = (
@@ -80,6 +110,32 @@ class AnalyzeRecipe:
                 "look up in it, for example TCGA-E2-A14V"
             )
             raise ConfigurationError(msg)
+
+    def _check_quality(self) -> None:
+        """Check thresholds and flags, and keep copies that nobody else changes."""
+        # Read from a file: nothing is certain about its shape.
+        quality: Any = self.quality
+        if quality is not None:
+            if not isinstance(quality, Mapping):
+                msg = (
+                    f"quality is a table of thresholds, found {quality!r}; write for "
+                    "example {blur_ratio: 0.05}"
+                )
+                raise ConfigurationError(msg)
+            QualitySpec.from_dict(quality)
+            object.__setattr__(self, "quality", dict(quality) or None)
+        if self.exclude is not None:
+            object.__setattr__(self, "exclude", checked_flags(self.exclude))
+
+    @property
+    def quality_spec(self) -> QualitySpec:
+        """Every threshold of the quality flags."""
+        return QualitySpec.from_dict(self.quality or {})
+
+    @property
+    def excluded_flags(self) -> tuple[str, ...]:
+        """The flags whose patches stay out of the call."""
+        return DEFAULT_EXCLUDE if self.exclude is None else self.exclude
 
     @property
     def tables(self) -> dict[Modality, Path]:
@@ -105,6 +161,8 @@ class AnalyzeRecipe:
             ``{"analyze": {...}}`` without the fields left at None.
         """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.exclude is not None:
+            values["exclude"] = list(self.exclude)
         return {"analyze": {k: v for k, v in values.items() if v is not None}}
 
     @classmethod

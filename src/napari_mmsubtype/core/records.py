@@ -77,15 +77,21 @@ class PatchCounts:
     tissue : int
         Patches with enough tissue: those to be analysed.
     done : int
-        Analysed patches.
+        Patches that the call was made from.
     unreadable : int
-        Tissue patches that could not be decoded; ``done + unreadable == tissue``.
+        Tissue patches that could not be decoded.
+    excluded : int
+        Patches left out for a quality flag; ``done + unreadable + excluded == tissue``.
+    flagged : mapping of str to int
+        Patches with each quality flag, left out or not; a patch may have several.
     """
 
     total: int
     tissue: int
     done: int
     unreadable: int
+    excluded: int = 0
+    flagged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,8 @@ class Prediction:
         What became of each table given.
     patches : PatchCounts
         Every patch accounted for.
+    warnings : tuple of str
+        What the user should know about slide and patches.
     """
 
     classes: tuple[str, ...]
@@ -118,6 +126,7 @@ class Prediction:
     bias: tuple[float, ...]
     patches: PatchCounts
     modalities: tuple[ModalityReport, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
     @property
     def label(self) -> str:
@@ -175,6 +184,7 @@ class Prediction:
             bias=tuple(data["bias"]),
             patches=PatchCounts(**data["patches"]),
             modalities=reports,
+            warnings=tuple(data.get("warnings", ())),
         )
 
 

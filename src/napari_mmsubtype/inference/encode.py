@@ -13,6 +13,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
+    from napari_mmsubtype.slides.quality_measures import PatchMeter
 
 
 def reader_threads() -> int:
@@ -113,6 +115,7 @@ def forward_batches(
     batches: list[range],
     processor: Processor,
     size_px: int,
+    meter: PatchMeter | None = None,
 ) -> Iterator[tuple[PatchBatch, torch.Tensor]]:
     """Run the encoder over batches of patches.
 
@@ -128,6 +131,8 @@ def forward_batches(
         Device and precision.
     size_px : int
         Side of a patch.
+    meter : PatchMeter, optional
+        Measures every patch in the threads that read it.
 
     Yields
     ------
@@ -136,7 +141,14 @@ def forward_batches(
     features : Tensor of float32, shape (n, d, y, x)
         Their last feature maps, on the device.
     """
-    reading = read_batches(source, batches, size_px, workers=reader_threads())
+    reading = read_batches(
+        source,
+        batches,
+        size_px,
+        workers=reader_threads(),
+        measure=meter,
+        measures=0 if meter is None else len(MEASURES),
+    )
     try:
         for batch in reading:
             pixels = torch.from_numpy(batch.pixels).to(processor.device)
@@ -177,6 +189,7 @@ def encode_job(
     size_px: int,
     batch_size: int,
     queries: torch.Tensor | None,
+    meter: PatchMeter | None = None,
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
@@ -196,6 +209,8 @@ def encode_job(
         Patches per forward pass.
     queries : Tensor, shape (c, d), or None
         For an exact head: computes the per-cell evidence in the same pass.
+    meter : PatchMeter, optional
+        Measures what the quality flags rest on, in the very pixels that are encoded.
 
     Yields
     ------
@@ -204,8 +219,10 @@ def encode_job(
     """
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
-    meter = Meter("patches", len(source), len(source) - sum(map(len, left)))
-    for batch, features in forward_batches(encoder, source, left, processor, size_px):
+    rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
+    for batch, features in forward_batches(
+        encoder, source, left, processor, size_px, meter
+    ):
         part = slice(batch.start, batch.start + len(batch.pixels))
         embedding, cells = project(features, part)
         status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
@@ -214,8 +231,9 @@ def encode_job(
             status.astype(np.uint8),
             embedding.cpu().numpy(),
             None if cells is None else cells.cpu().numpy(),
+            None if meter is None else batch.measures,
         )
-        yield meter.advance(len(batch.pixels))
+        yield rate.advance(len(batch.pixels))
 
 
 def map_cells_job(

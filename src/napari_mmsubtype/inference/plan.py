@@ -50,6 +50,8 @@ class AnalysisPlan:
         Model-ready values of the tables that are used.
     reports : tuple of ModalityReport
         What became of each table given.
+    warnings : tuple of str
+        What the user should know about slide and regions.
     """
 
     recipe: AnalyzeRecipe
@@ -60,6 +62,7 @@ class AnalysisPlan:
     grid: PatchGrid
     omics: Mapping[Modality, NDArray[np.float32]]
     reports: tuple[ModalityReport, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
     @property
     def present(self) -> tuple[Modality, ...]:
@@ -86,6 +89,8 @@ class AnalysisPlan:
             },
             "reports": [report.used for report in self.reports],
             "patient": self.recipe.patient,
+            "quality": self.recipe.quality_spec.to_dict(),
+            "exclude": list(self.recipe.excluded_flags),
         }
         if self.recipe.regions is not None:
             # Kept apart even where the same patches are left: the store shows the mask.
@@ -168,15 +173,7 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     """
     pixel_size = slide.require_pixel_size()
     aligned = align_tables(recipe, bundle)
-    spec = bundle.patch
-    if recipe.stride_px is not None:
-        if recipe.stride_px > spec.size_px:
-            msg = (
-                f"stride {recipe.stride_px} px is larger than the bundle's patch "
-                f"({spec.size_px} px) and would skip tissue; use at most that"
-            )
-            raise ConfigurationError(msg)
-        spec = PatchSpec(spec.size_px, spec.mpp, recipe.stride_px, spec.min_tissue)
+    spec = _patch_spec(recipe, bundle.patch)
     tissue = find_tissue(slide)
     found = float(tissue.mask.mean()) if tissue.mask.size else 0.0
     if recipe.regions is not None:
@@ -188,6 +185,7 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         [level.downsample for level in slide.levels],
         tissue.mask,
         storage_tile=slide.storage_tile,
+        edge=recipe.edge,
     )
     if len(grid) == 0:
         raise NoTissueError(_no_patch(recipe, slide, pixel_size, found, grid))
@@ -201,6 +199,21 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         omics={m: a.values for m, a in aligned.items() if a.values is not None},
         reports=tuple(a.report for a in aligned.values()),
     )
+
+
+def _patch_spec(recipe: AnalyzeRecipe, spec: PatchSpec) -> PatchSpec:
+    """Put the request's stride and tissue threshold in place of the bundle's."""
+    if recipe.min_tissue is not None:
+        spec = replace(spec, min_tissue=recipe.min_tissue)
+    if recipe.stride_px is None:
+        return spec
+    if recipe.stride_px > spec.size_px:
+        msg = (
+            f"stride {recipe.stride_px} px is larger than the bundle's patch "
+            f"({spec.size_px} px) and would skip tissue; use at most that"
+        )
+        raise ConfigurationError(msg)
+    return replace(spec, stride_px=recipe.stride_px)
 
 
 def _no_patch(

@@ -13,9 +13,11 @@ import numpy as np
 from napari_mmsubtype.errors import SlideReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    Measure = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +58,15 @@ class PatchBatch:
         White where a patch could not be read.
     readable : ndarray of bool, shape (n,)
         Whether each patch could be decoded.
+    measures : ndarray of float32, shape (n, m)
+        What was measured in each patch, NaN where it could not be decoded; m is 0
+        where nothing was to be measured.
     """
 
     start: int
     pixels: NDArray[np.uint8]
     readable: NDArray[np.bool_]
+    measures: NDArray[np.float32]
 
 
 def read_batches(
@@ -70,6 +76,8 @@ def read_batches(
     *,
     workers: int = 2,
     depth: int = 3,
+    measure: Measure | None = None,
+    measures: int = 0,
 ) -> Iterator[PatchBatch]:
     """Yield batches in order while threads read the next ones.
 
@@ -85,6 +93,11 @@ def read_batches(
         Reader threads.
     depth : int, default: 3
         Batches held in memory besides the one being processed.
+    measure : callable, optional
+        Takes patches, uint8, shape (k, y, x, 3), and gives ``measures`` numbers of
+        each, float32, shape (k, m). It runs in the reader threads.
+    measures : int, default: 0
+        How many numbers per patch.
 
     Yields
     ------
@@ -105,12 +118,13 @@ def read_batches(
             indices.start,
             np.full((count, size_px, size_px, 3), 255, np.uint8),
             np.ones(count, bool),
+            np.full((count, measures), np.nan, np.float32),
         )
         runs = [range(i, min(i + _RUN, count)) for i in range(0, count, _RUN)]
         waiting.append(
             (
                 batch,
-                [pool.submit(_fill, source, batch, positions) for positions in runs],
+                [pool.submit(_fill, source, batch, part, measure) for part in runs],
             )
         )
 
@@ -127,11 +141,17 @@ def read_batches(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fill(source: ReadsPatches, batch: PatchBatch, positions: range) -> None:
-    """Read some patches of a batch in place."""
+def _fill(
+    source: ReadsPatches, batch: PatchBatch, positions: range, measure: Measure | None
+) -> None:
+    """Read some patches of a batch in place, and measure them while they are warm."""
     for position in positions:
         try:
             batch.pixels[position] = source.read(batch.start + position)
         except SlideReadError as err:
             batch.readable[position] = False
             logger.warning("patch %d skipped: %s", batch.start + position, err)
+    if measure is not None:
+        good = [position for position in positions if batch.readable[position]]
+        if good:
+            batch.measures[good] = measure(batch.pixels[good])

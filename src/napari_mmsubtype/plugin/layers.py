@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_mmsubtype.core.patch_words import flag_words
+from napari_mmsubtype.core.quality_spec import FLAGS
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideError
 from napari_mmsubtype.results.colors import (
+    FLAG_COLORS,
     GRID_COLORS,
     evidence_colors,
     label_colors,
@@ -105,6 +108,7 @@ def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
         layers += _slide_of(result)
     layers += [_tissue_layer(result), _grid_layer(result)]
     if result.prediction is not None:
+        layers += _quality_layer(result)
         layers.append(_class_layer(result))
         layers += _evidence_layers(result)
     return layers
@@ -193,6 +197,41 @@ def _patch_sizes(result: Result) -> tuple[PixelSize, PixelSize]:
     return step, PixelSize(grid.extent[0] * pixel.y, grid.extent[1] * pixel.x)
 
 
+def _quality_layer(result: Result) -> list[LayerTuple]:
+    """Draw the flagged patches, each in the colour of its first flag.
+
+    No layer where no patch is flagged: there is nothing to look at.
+    """
+    grid, bits = result.grid, result.patch_flags
+    if not bits.any():
+        return []
+    found, pattern = np.unique(bits, return_inverse=True)
+    # Labels of one colour are a number of colours apart, so that every combination of
+    # flags is a label of its own and hovering over it names them all.
+    cycle = len(FLAGS)
+    first = np.array([_lowest(int(value)) for value in found])
+    label = np.where(found > 0, np.arange(len(found)) * cycle + first + 1, 0)
+    fields = np.zeros(grid.shape, np.uint8)
+    row, col = grid.cell.T
+    fields[row, col] = label[pattern]
+    words = [flag_words(int(value)) for value in found]
+    features = pd.DataFrame({"index": label, "quality": words})[label > 0]
+    kwargs = {
+        "name": "quality",
+        "opacity": 0.6,
+        "visible": False,
+        "colormap": FLAG_COLORS,
+        "features": features.reset_index(drop=True),
+        **_common(result, "quality", *_patch_sizes(result)),
+    }
+    return [(fields, kwargs, "labels")]
+
+
+def _lowest(bits: int) -> int:
+    """Give the place of the lowest bit that is set; 0 without one."""
+    return max((bits & -bits).bit_length() - 1, 0)
+
+
 def _class_layer(result: Result) -> LayerTuple:
     """Draw the class of every patch; each patch is a label of its own.
 
@@ -204,7 +243,8 @@ def _class_layer(result: Result) -> LayerTuple:
     row, col = grid.cell.T
     shown = canvas[row, col].astype(np.int32)
     shown[status == PatchStatus.UNREADABLE] = len(names) + 1
-    cycle = len(names) + 1
+    shown[status == PatchStatus.EXCLUDED] = len(names) + 2
+    cycle = len(names) + 2
     label = np.where(shown > 0, np.arange(len(grid), dtype=np.int32) * cycle + shown, 0)
     # napari draws 16 bits as they are; wider labels it first folds on the CPU.
     narrow = label.size == 0 or int(label.max()) <= np.iinfo(np.uint16).max
@@ -230,13 +270,16 @@ def _patch_features(
 ) -> pd.DataFrame:
     """List every patch with what the model made of it, for hovering and the table."""
     grid = result.grid
-    words = np.array(["not analysed", *names, "unreadable"])
+    words = np.array(["not analysed", *names, "unreadable", "left out"])
+    bits = result.patch_flags
+    quality = np.array([flag_words(value) for value in range(1 << len(FLAGS))])
     columns: dict[str, NDArray[Any]] = {
         "index": label,
         "class": words[shown],
         "row": grid.cell[:, 0],
         "column": grid.cell[:, 1],
         "tissue": grid.tissue.round(3),
+        "quality": quality[bits],
         "weight": result.patch_weights,
     }
     for number, name in enumerate(names):

@@ -20,6 +20,18 @@ UNREADABLE = (0.55, 0.55, 0.55, 1.0)
 GRID_COLORS = [[0.0, 0.0, 0.0, 0.0], [0.05, 0.05, 0.1, 1.0], [0.3, 0.75, 0.95, 1.0]]
 """Background and the two fields of the chessboard that shows the patch grid."""
 
+EXCLUDED = (0.12, 0.12, 0.14, 1.0)
+"""Patches that were left out for a quality flag."""
+
+FLAG_COLORS = [
+    [0.0, 0.0, 0.0, 0.0],
+    [0.95, 0.9, 0.25, 1.0],
+    [0.35, 0.7, 0.9, 1.0],
+    [0.9, 0.6, 0.0, 1.0],
+    [0.0, 0.62, 0.45, 1.0],
+]
+"""Background, then one color per flag in the order of `core.quality_spec.FLAGS`."""
+
 _STEPS = 64
 _MOST_OPAQUE = 0.6
 
@@ -68,10 +80,12 @@ def label_colors(classes: tuple[Subtype, ...]) -> list[list[float]]:
     -------
     list of list of float
         Red, green, blue and alpha, 0 to 1: the transparent background, one row per
-        class, and last the grey of patches that could not be read.
+        class, and last the grey of patches that could not be read and the near black
+        of those that were left out.
     """
     return [
         [0.0, 0.0, 0.0, 0.0],
         *([*subtype.rgb, 1.0] for subtype in classes),
         list(UNREADABLE),
+        list(EXCLUDED),
     ]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 knew no quality: its stores hold neither measures nor flags."""
+
 SUFFIX = ".mmsubtype.zarr"
 ATTRIBUTE = "mmsubtype"
 """Key of the store's root attributes that holds everything but arrays."""
@@ -14,6 +17,10 @@ ORIGIN = "patches/origin"
 CELL = "patches/cell"
 TISSUE = "patches/tissue"
 STATUS = "patches/status"
+QUALITY = "patches/quality"
+"""Measures of each patch, in the order of `slides.quality_measures.MEASURES`."""
+FLAGS = "patches/flags"
+"""Bits of each patch, in the order of `core.quality_spec.FLAGS`."""
 MAPPED = "patches/mapped"
 EMBEDDING = "patches/embedding"
 CELL_EVIDENCE = "patches/cell_evidence"
@@ -30,3 +37,4 @@ class PatchStatus(IntEnum):
     PENDING = 0
     DONE = 1
     UNREADABLE = 2
+    EXCLUDED = 3

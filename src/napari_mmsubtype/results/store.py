@@ -62,10 +62,11 @@ def open_result(path: str | Path) -> Result:
         )
         raise StoreError(msg)
     found_version = body.get("schema_version")
-    if found_version != schema.SCHEMA_VERSION:
+    if found_version not in schema.READABLE_VERSIONS:
+        known = " and ".join(map(str, schema.READABLE_VERSIONS))
         msg = (
             f"{str(path)!r} has schema version {found_version!r}; this program reads "
-            f"{schema.SCHEMA_VERSION}: update napari-mmsubtype"
+            f"{known}: update napari-mmsubtype"
         )
         raise StoreError(msg)
     return Result(folder, root, body)
@@ -201,6 +202,27 @@ class Result:
     def patch_status(self) -> NDArray[np.uint8]:
         """`PatchStatus` of each patch, uint8, shape (n,)."""
         return self._read(schema.STATUS)
+
+    @property
+    def patch_flags(self) -> NDArray[np.uint8]:
+        """Quality flags of each patch as bits, `core.quality_spec.FLAGS`, shape (n,).
+
+        None is set in stores of version 1, whose patches were not judged.
+        """
+        if schema.FLAGS not in self._root:
+            return np.zeros(len(self.grid), np.uint8)
+        return self._read(schema.FLAGS)
+
+    @property
+    def patch_measures(self) -> NDArray[np.float32]:
+        """What the flags rest on, float32, shape (n, measures).
+
+        In the order of `slides.quality_measures.MEASURES`; no columns in stores of
+        version 1.
+        """
+        if schema.QUALITY not in self._root:
+            return np.zeros((len(self.grid), 0), np.float32)
+        return self._read(schema.QUALITY)
 
     @property
     def patch_weights(self) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ import zarr
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +148,8 @@ class StoreWriter:
             for name, shape, dtype in (
                 (schema.STATUS, (n,), "uint8"),
                 (schema.MAPPED, (n,), "uint8"),
+                (schema.QUALITY, (n, len(MEASURES)), "float32"),
+                (schema.FLAGS, (n,), "uint8"),
                 (schema.EMBEDDING, (n, embedding_size), "float16"),
                 (schema.CELL_EVIDENCE, (n, classes, *cells), "float32"),
                 (schema.EVIDENCE, (n, classes), "float32"),
@@ -196,6 +199,7 @@ class StoreWriter:
         status: NDArray[np.uint8],
         embedding: NDArray[np.floating[Any]],
         cell_evidence: NDArray[np.float32] | None,
+        quality: NDArray[np.float32] | None = None,
     ) -> None:
         """Write a run of patches: data first, then the status that declares them.
 
@@ -209,6 +213,8 @@ class StoreWriter:
             Embeddings; stored as float16.
         cell_evidence : ndarray of float32, shape (k, c, y, x), or None
             Per-cell evidence per unit of patch weight; None where it follows later.
+        quality : ndarray of float32, shape (k, measures), optional
+            What the quality flags rest on; NaN where a patch could not be decoded.
 
         Raises
         ------
@@ -219,7 +225,27 @@ class StoreWriter:
         self._put(schema.EMBEDDING, part, embedding.astype(np.float16))
         if cell_evidence is not None:
             self.write_cells(start, cell_evidence)
+        if quality is not None:
+            self._put(schema.QUALITY, part, quality)
         self._put(schema.STATUS, part, status)
+
+    def write_flags(
+        self, flags: NDArray[np.uint8], excluded: NDArray[np.bool_]
+    ) -> None:
+        """Write the flags of all patches and which of them stay out of the call.
+
+        Parameters
+        ----------
+        flags : ndarray of uint8, shape (n,)
+            Bits, in the order of `core.quality_spec.FLAGS`.
+        excluded : ndarray of bool, shape (n,)
+            Patches that were analysed but have no part in the call.
+        """
+        status = self.read(schema.STATUS)
+        status[status == PatchStatus.EXCLUDED] = PatchStatus.DONE
+        status[excluded] = PatchStatus.EXCLUDED
+        self._put(schema.FLAGS, slice(None), flags)
+        self._put(schema.STATUS, slice(None), status)
 
     def write_cells(self, start: int, cell_evidence: NDArray[np.float32]) -> None:
         """Write the per-cell evidence of a run of patches.

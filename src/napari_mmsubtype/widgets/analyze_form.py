@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QSpinBox, QWidget
@@ -16,6 +17,7 @@ from napari_mmsubtype.widgets.bundle_field import BundleField
 from napari_mmsubtype.widgets.device_field import DeviceField
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
+from napari_mmsubtype.widgets.quality_field import QualityField
 from napari_mmsubtype.widgets.slide_field import SlideField
 
 _TABLES = "Tables (*.csv *.tsv *.txt *.gz *.parquet *.h5ad);;All files (*)"
@@ -92,6 +94,7 @@ class AnalyzeForm(QWidget):
             "Choose regions", _REGIONS, placeholder="whole slide", parent=self
         )
         self.regions.setToolTip("GeoJSON, for example annotations exported from QuPath")
+        self.quality = QualityField(self)
         self.stride = self._spin("as the model")
         self.stride.setSuffix(" px")
         self.stride.setToolTip("Step between patches, in pixels that the model sees")
@@ -119,6 +122,7 @@ class AnalyzeForm(QWidget):
         choice = self.slide.choice()
         if choice is None:
             raise ConfigurationError(self.slide.problem())
+        tables: dict[str, Any] = {str(m): f.value() for m, f in self.tables.items()}
         return AnalyzeRecipe(
             slide=choice.path,
             bundle=self.bundle.value(),
@@ -129,7 +133,8 @@ class AnalyzeForm(QWidget):
             device=self.device.value(),
             batch_size=self.batch.value() or None,
             out=self.out.value() or str(results_folder(choice.path)),
-            **{str(m): field.value() for m, field in self.tables.items()},
+            **self.quality.value(),
+            **tables,
         )
 
     def setValue(self, recipe: AnalyzeRecipe) -> None:
@@ -149,6 +154,7 @@ class AnalyzeForm(QWidget):
         self.device.setValue(recipe.device)
         self.stride.setValue(recipe.stride_px or 0)
         self.regions.setValue(recipe.regions)
+        self.quality.setValue(recipe)
         self.batch.setValue(recipe.batch_size or 0)
         self.out.setValue(recipe.out)
 
@@ -216,6 +222,7 @@ class AnalyzeForm(QWidget):
         self._add(form, "device", "Device", self.device)
         self._add(more_form, "out", "Results folder", self.out)
         self._add(more_form, "regions", "Regions", self.regions)
+        self._add(more_form, "exclude", "Leave out", self.quality)
         self._add(more_form, "stride_px", "Stride", self.stride)
         self._add(more_form, "batch_size", "Batch size", self.batch)
         self._more = QCollapsible("More", self)
@@ -241,6 +248,7 @@ class AnalyzeForm(QWidget):
             field.valueChanged.connect(lambda name=name: self._on_edit(name))
         self.patient.textChanged.connect(lambda: self._on_edit("patient"))
         self.device.valueChanged.connect(self.valueChanged)
+        self.quality.valueChanged.connect(self.valueChanged)
         self.stride.valueChanged.connect(lambda _: self.valueChanged.emit())
         self.batch.valueChanged.connect(lambda _: self.valueChanged.emit())
 

@@ -16,6 +16,7 @@ _OPTIONS = {
     "clinical": "--clinical",
     "mpp": "--mpp",
     "stride_px": "--stride",
+    "min_tissue": "--min-tissue",
     "regions": "--regions",
     "batch_size": "--batch-size",
     "out": "--out",
@@ -40,6 +41,12 @@ def command_line(recipe: AnalyzeRecipe) -> str:
         value = getattr(recipe, name)
         if value is not None:
             words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    if recipe.edge != "cover":
+        words += ["--edge", recipe.edge]
+    if recipe.exclude is not None:
+        words += ["--exclude", ",".join(recipe.exclude) or "none"]
+    for name, value in (recipe.quality or {}).items():
+        words += ["--quality", f"{name}={value}"]
     if recipe.device != "auto":
         words += ["--device", recipe.device]
     # A Windows shell reads other quotes than a POSIX one.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key
+from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
 from napari_mmsubtype.core.subtypes import Subtype
 
@@ -215,16 +216,10 @@ def patches_text(prediction: Prediction) -> str:
     Returns
     -------
     str
-        One sentence.
+        One line, and one for every warning.
     """
-    counts = prediction.patches
-    text = (
-        f"{counts.done:,} of {counts.tissue:,} tissue patches analysed "
-        f"({counts.total:,} grid positions)"
-    )
-    if counts.unreadable:
-        text += f"; {counts.unreadable:,} could not be read: no part in the call"
-    return text
+    lines = [patch_words(prediction.patches), *prediction.warnings]
+    return "\n".join(lines)
 
 
 def summary_text(summary: ResultSummary) -> str:

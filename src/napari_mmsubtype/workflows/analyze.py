@@ -12,22 +12,14 @@ import torch
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.provenance import Provenance
+from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.core.records import PatchCounts, Prediction
-from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
-from napari_mmsubtype.inference.fuse import (
-    CaseTensors,
-    FusedCase,
-    fuse,
-    patch_gradients,
-)
+from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
 from napari_mmsubtype.inference.plan import AnalysisPlan, make_plan
 from napari_mmsubtype.models.bundle import Bundle, load_bundle
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.overlay import pyramid, stitch
-from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_writer import (
     StoreWriter,
@@ -35,13 +27,13 @@ from napari_mmsubtype.results.store_writer import (
     store_path,
 )
 from napari_mmsubtype.slides.patch_source import PatchSource
+from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.workflows.jobs import run_job
+from napari_mmsubtype.workflows.outcome import choose_patches, write_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_mmsubtype.core.patch_grid import PatchGrid
+    from collections.abc import Callable, Iterable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +48,11 @@ def analyze(
     clinical: str | Path | None = None,
     mpp: float | None = None,
     stride_px: int | None = None,
+    min_tissue: float | None = None,
+    edge: str = "cover",
     regions: str | Path | None = None,
+    exclude: Iterable[str] | None = None,
+    quality: Mapping[str, float] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -79,8 +75,19 @@ def analyze(
     stride_px : int, optional
         Step between patches, in pixels that the model sees; the bundle's own if left
         out.
+    min_tissue : float, optional
+        Share of a patch that must be tissue, 0 to 1; the bundle's own if left out.
+    edge : {"cover", "inside"}, default: "cover"
+        Pad patches that reach beyond the slide with white, or leave them out.
     regions : str or Path, optional
         GeoJSON file with what to analyze and what to leave out.
+    exclude : iterable of str, optional
+        Quality flags whose patches stay out of the call: any of ``pen``, ``blur``,
+        ``fold`` and ``bubble``. Empty leaves all in; ``pen``, ``blur`` and ``bubble``
+        if left out.
+    quality : mapping of str to float, optional
+        Thresholds of the flags that differ from those of `QualitySpec`, for example
+        ``{"blur_ratio": 0.05}``.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     batch_size : int, optional
@@ -115,7 +122,11 @@ def analyze(
         clinical=_text(clinical),
         mpp=mpp,
         stride_px=stride_px,
+        min_tissue=min_tissue,
+        edge=edge,
         regions=_text(regions),
+        quality=None if quality is None else dict(quality),
+        exclude=None if exclude is None else checked_flags(exclude),
         device=device,
         batch_size=batch_size,
         out=_text(out),
@@ -167,18 +178,20 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
             "batch_size": recipe.batch_size
             or processor.default_batch_size(plan.grid.spec.size_px),
         }
+        spec = plan.grid.spec
+        meter = PatchMeter(recipe.quality_spec, spec.size_px, spec.mpp)
         yield from encode_job(
-            encoder, source, writer, processor, queries=case.queries(), **shared
+            encoder,
+            source,
+            writer,
+            processor,
+            queries=case.queries(),
+            meter=meter,
+            **shared,
         )
-        yield Progress("fuse", message="fusing modalities")
-        status = writer.read(schema.STATUS)
-        ok = status == PatchStatus.DONE
-        if not ok.any():
-            msg = (
-                f"slide {slide.name!r}: none of its {len(ok)} tissue patches could be "
-                "decoded; the file seems damaged, copy it again from its source"
-            )
-            raise SlideReadError(msg)
+        yield Progress("fuse", message="judging patches, fusing modalities")
+        patches = choose_patches(writer, plan)
+        ok = patches.used
         embeddings = writer.read(schema.EMBEDDING)[ok]
         fused = fuse(case, embeddings, bundle.temperature)
         if case.queries() is None:
@@ -195,7 +208,8 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 **shared,
             )
         yield Progress("maps", message="stitching the evidence map")
-        _write_outcome(writer, plan, fused, status, exact=case.queries() is not None)
+        exact = case.queries() is not None
+        write_outcome(writer, plan, fused, patches, exact=exact)
     return open_result(writer.path)
 
 
@@ -253,45 +267,6 @@ def _provenance(processor: Processor) -> dict[str, Any]:
         "device": str(processor.device),
         "precision": processor.precision,
     }
-
-
-def _write_outcome(
-    writer: StoreWriter,
-    plan: AnalysisPlan,
-    fused: FusedCase,
-    status: np.ndarray[Any, np.dtype[np.uint8]],
-    *,
-    exact: bool,
-) -> None:
-    """Write patch evidence, the stitched map and, last, the prediction."""
-    grid: PatchGrid = plan.grid
-    ok = status == PatchStatus.DONE
-    weight = np.zeros(len(grid), np.float32)
-    evidence = np.zeros((len(grid), len(plan.bundle.classes)), np.float32)
-    weight[ok], evidence[ok] = fused.weights, fused.evidence
-    writer.write_fusion(weight, evidence)
-    cells = writer.read(schema.CELL_EVIDENCE)
-    if exact:
-        cells = cells * weight[:, None, None, None]
-    else:
-        cells = cells * ok[:, None, None, None]
-    writer.write_map(pyramid(stitch(grid, cells)))
-    counts = PatchCounts(
-        total=grid.positions,
-        tissue=len(grid),
-        done=int(ok.sum()),
-        unreadable=int((status == PatchStatus.UNREADABLE).sum()),
-    )
-    prediction = Prediction(
-        classes=tuple(subtype.name for subtype in plan.bundle.classes),
-        call=fused.call,
-        subsets=fused.subsets,
-        shapley=fused.shapley,
-        bias=fused.bias,
-        patches=counts,
-        modalities=plan.reports,
-    )
-    writer.finish(prediction, {})
 
 
 __all__ = ["analyze", "analyze_job"]

@@ -1,0 +1,168 @@
+"""Measure ink, sharpness, density and grey in patches that are in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from napari_mmsubtype.slides.area_resize import resize_area
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.quality_spec import QualitySpec
+
+    Floats = NDArray[np.float32]
+
+INKS = ("blue", "green", "black", "red")
+MEASURES = (*(f"ink_{ink}" for ink in INKS), "sharpness", "density", "fold", "grey")
+"""Columns of the measures of a patch."""
+
+BLOCK_PX = 8
+"""Side of the blocks whose mean color is judged; wide enough to average nuclei away."""
+
+GLASS_VALUE = 0.85
+GLASS_SATURATION = 0.06
+FOLD_SATURATION = 0.2
+TISSUE_SHARE = 0.05
+"""Share of a patch that must be other than glass for its sharpness to mean anything."""
+
+
+class PatchMeter:
+    """Measures patches of one size; each on its own, whatever else is in the batch.
+
+    Parameters
+    ----------
+    spec : QualitySpec
+        The thresholds.
+    size_px : int
+        Side of the patches.
+    mpp : float
+        Their microns per pixel.
+    """
+
+    def __init__(self, spec: QualitySpec, size_px: int, mpp: float) -> None:
+        self.spec = spec
+        blocks = round(size_px * mpp / (spec.mpp * BLOCK_PX))
+        # Never enlarged: a patch cannot become sharper than it is.
+        blocks = max(min(blocks, size_px // BLOCK_PX), 1)
+        self._blocks = blocks
+        self._side = min(blocks * BLOCK_PX, size_px)
+
+    def __call__(
+        self, patches: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    ) -> Floats:
+        """Measure patches.
+
+        Parameters
+        ----------
+        patches : sequence of ndarray of uint8, shape (size_px, size_px, 3)
+            Any number, or one array of shape (n, size_px, size_px, 3).
+
+        Returns
+        -------
+        ndarray of float32, shape (n, measures)
+            In the order of `MEASURES`. Sharpness is NaN where there is too little
+            tissue, density where there is none.
+        """
+        count = len(patches)
+        colors = np.empty((count, self._blocks**2, 3), np.uint8)
+        sharpness = np.empty(count, np.float32)
+        for number, patch in enumerate(patches):
+            small = resize_area(np.ascontiguousarray(patch), self._side, self._side)
+            image = Image.fromarray(small)
+            colors[number] = np.asarray(image.reduce(BLOCK_PX)).reshape(-1, 3)
+            sharpness[number] = _sharpness(np.asarray(image.convert("L")))
+        return _judge_blocks(colors, sharpness, self.spec)
+
+
+def _judge_blocks(
+    colors: NDArray[np.uint8], sharpness: Floats, spec: QualitySpec
+) -> Floats:
+    """Measure the mean colors of blocks, shape (n, blocks, 3)."""
+    color = colors.astype(np.float32) / np.float32(255)
+    hue, saturation, value = _hsv(color)
+    inks = _find_ink(color, hue, saturation, value, spec)
+    glass = (value > GLASS_VALUE) & (saturation < GLASS_SATURATION)
+    density = -np.log(np.maximum(color, np.float32(1 / 255))).mean(axis=2)
+    is_ink = np.logical_or.reduce(inks)
+    tissue = ~(glass | is_ink)
+    grey = (saturation <= spec.bubble_saturation) & (value < spec.bubble_value)
+    grey &= ~is_ink
+    # A fold is thicker tissue: darker and still colorful, unlike dirt.
+    folding = np.where(tissue & (saturation > FOLD_SATURATION), density, np.float32(0))
+    measured = [ink.mean(axis=1, dtype=np.float32) for ink in inks]
+    measured += [
+        sharpness,
+        _masked_mean(density, tissue),
+        np.quantile(folding, 1 - spec.fold_share, axis=1),
+        grey.mean(axis=1, dtype=np.float32),
+    ]
+    return np.stack(measured, axis=1).astype(np.float32)
+
+
+def _hsv(color: Floats) -> tuple[Floats, Floats, Floats]:
+    """Give hue in degrees, saturation and value of colors from 0 to 1."""
+    red, green, blue = (color[..., i] for i in range(3))
+    value = color.max(axis=-1)
+    spread = value - color.min(axis=-1)
+    safe = np.maximum(spread, np.float32(1e-6))
+    hue = np.where(
+        value == red,
+        (green - blue) / safe,
+        np.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    saturation = spread / np.maximum(value, np.float32(1e-6))
+    return (hue * 60) % 360, saturation, value
+
+
+def _find_ink(
+    color: Floats,
+    hue: Floats,
+    saturation: Floats,
+    value: Floats,
+    spec: QualitySpec,
+) -> list[NDArray[np.bool_]]:
+    """Find blocks under blue, green, black and red ink."""
+    red, green, blue = (color[..., i] for i in range(3))
+    vivid = saturation > spec.ink_saturation
+    # Haematoxylin is a violet whose red stays above its green; blue ink is not.
+    is_blue = vivid & (hue >= 185) & (hue <= 255) & (red < green * 1.05)
+    is_green = (saturation > spec.ink_saturation * 0.6) & (hue >= 70) & (hue < 185)
+    is_black = (value < spec.black_value) & (saturation < 0.4)
+    # Eosin and blood lean to blue (hue below 350); red ink absorbs both alike.
+    is_red = (saturation > spec.ink_saturation + 0.25) & (value > 0.5)
+    is_red &= ((hue >= 350) | (hue <= 20)) & (np.maximum(green, blue) < red * 0.42)
+    return [is_blue, is_green & (value < 0.95), is_black, is_red]
+
+
+def _sharpness(grey: NDArray[np.uint8]) -> float:
+    """Give the variance of the Laplacian on what is no glass.
+
+    In whole numbers, so that the order of summation cannot matter.
+    """
+    image = grey.astype(np.int16)
+    inner = image[1:-1, 1:-1]
+    laplacian = image[:-2, 1:-1] + image[2:, 1:-1]
+    laplacian += image[1:-1, :-2]
+    laplacian += image[1:-1, 2:]
+    laplacian -= 4 * inner
+    values = laplacian[inner < int(255 * GLASS_VALUE)].astype(np.int64)
+    if values.size == 0 or values.size < TISSUE_SHARE * inner.size:
+        return float("nan")
+    count, total, squares = values.size, int(values.sum()), int(values @ values)
+    return (squares - total * total / count) / count
+
+
+def _masked_mean(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """Average each row where the mask is set; NaN where it is nowhere."""
+    count = mask.sum(axis=1, dtype=np.float32)
+    total = np.where(mask, values, np.float32(0)).sum(axis=1)
+    mean: Floats = np.where(
+        count > 0, total / np.maximum(count, np.float32(1)), np.float32(np.nan)
+    )
+    return mean

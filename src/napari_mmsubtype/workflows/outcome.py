@@ -1,0 +1,136 @@
+"""Choose the patches that a call is made from, and write what came of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mmsubtype.core.quality_spec import FLAGS, flag_bits
+from napari_mmsubtype.core.records import PatchCounts, Prediction
+from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.overlay import pyramid, stitch
+from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.slides.quality import choose_excluded, judge_quality
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.inference.fuse import FusedCase
+    from napari_mmsubtype.inference.plan import AnalysisPlan
+    from napari_mmsubtype.results.store_writer import StoreWriter
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenPatches:
+    """Which patches a call is made from, and why not from the others.
+
+    Attributes
+    ----------
+    used : ndarray of bool, shape (n,)
+        Patches that enter the call, at least one.
+    counts : PatchCounts
+        Every patch accounted for.
+    warnings : tuple of str
+        What the user should know.
+    """
+
+    used: NDArray[np.bool_]
+    counts: PatchCounts
+    warnings: tuple[str, ...]
+
+
+def choose_patches(writer: StoreWriter, plan: AnalysisPlan) -> ChosenPatches:
+    """Judge the quality of all patches and leave out those that the request excludes.
+
+    Parameters
+    ----------
+    writer : StoreWriter
+        Holds the status and the measures of every patch; receives their flags.
+    plan : AnalysisPlan
+        What was to be done.
+
+    Returns
+    -------
+    ChosenPatches
+        The same however often, and in whatever order, the patches were read.
+
+    Raises
+    ------
+    SlideReadError
+        If no patch could be decoded.
+    """
+    recipe = plan.recipe
+    unreadable = writer.read(schema.STATUS) == PatchStatus.UNREADABLE
+    if unreadable.all():
+        msg = (
+            f"slide {plan.slide.name!r}: none of its {len(unreadable)} tissue patches "
+            "could be decoded; the file seems damaged, copy it again from its source"
+        )
+        raise SlideReadError(msg)
+    quality = judge_quality(writer.read(schema.QUALITY), recipe.quality_spec)
+    excluded, warning = choose_excluded(quality, recipe.excluded_flags)
+    if warning:
+        logger.warning("slide %r: %s", plan.slide.name, warning)
+    bits = quality.bits
+    writer.write_flags(bits, excluded)
+    counts = PatchCounts(
+        total=plan.grid.positions,
+        tissue=len(plan.grid),
+        done=int((~unreadable & ~excluded).sum()),
+        unreadable=int(unreadable.sum()),
+        excluded=int(excluded.sum()),
+        flagged={name: int((bits & flag_bits([name]) > 0).sum()) for name in FLAGS},
+    )
+    warnings = (*plan.warnings, warning) if warning else plan.warnings
+    return ChosenPatches(~unreadable & ~excluded, counts, warnings)
+
+
+def write_outcome(
+    writer: StoreWriter,
+    plan: AnalysisPlan,
+    fused: FusedCase,
+    patches: ChosenPatches,
+    *,
+    exact: bool,
+) -> None:
+    """Write patch evidence, the stitched map and, last, the prediction.
+
+    Parameters
+    ----------
+    writer : StoreWriter
+        Holds the cells of every patch.
+    plan : AnalysisPlan
+        What was to be done.
+    fused : FusedCase
+        The calls, and weights and evidence of the patches that are used.
+    patches : ChosenPatches
+        Which these are.
+    exact : bool
+        Whether the cells are evidence per unit of patch weight.
+    """
+    grid, used = plan.grid, patches.used
+    weight = np.zeros(len(grid), np.float32)
+    evidence = np.zeros((len(grid), len(plan.bundle.classes)), np.float32)
+    weight[used], evidence[used] = fused.weights, fused.evidence
+    writer.write_fusion(weight, evidence)
+    # A patch that was left out has no weight, and a gradient of zero.
+    cells = writer.read(schema.CELL_EVIDENCE)
+    cells = cells * (weight if exact else used)[:, None, None, None]
+    writer.write_map(pyramid(stitch(grid, cells)))
+    prediction = Prediction(
+        classes=tuple(subtype.name for subtype in plan.bundle.classes),
+        call=fused.call,
+        subsets=fused.subsets,
+        shapley=fused.shapley,
+        bias=fused.bias,
+        patches=patches.counts,
+        modalities=plan.reports,
+        warnings=patches.warnings,
+    )
+    writer.finish(prediction, {})
