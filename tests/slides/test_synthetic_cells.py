@@ -21,11 +21,8 @@ SLIDE = (9000, 14_000)
 
 def spread(cells, code):
     """The share of one phenotype at every pixel of the box."""
-    rows, cols = cells.codes.shape
-    plane = np.zeros((rows * cells.factor, cols * cells.factor), np.float32)
-    blocks = cells.split(plane)
-    blocks += (cells.codes == code)[:, :, None, None]
-    blocks[cells.mixed] = cells.weights[code]
+    plane = cells.spread((cells.codes == code).astype(np.float32))
+    cells.split(plane)[cells.mixed] = cells.weights[code]
     return plane
 
 

@@ -281,22 +281,22 @@ def _render_overview(slide: SyntheticSlide, step: int, box: Box) -> NDArray[np.u
     outer = cells.box
     speckle = _speckle(step).take(_wrapped(outer.y, outer.height), axis=0)
     speckle = speckle.take(_wrapped(outer.x, outer.width), axis=1)
-    on_glass = cells.split(speckle)
-    mixed = on_glass[cells.mixed]
-    on_glass[cells.codes == BACKGROUND] = 0
-    on_glass[cells.mixed] = mixed * (1 - cells.weights[BACKGROUND])
+    mixed = cells.split(speckle)[cells.mixed]
+    if (cells.codes == BACKGROUND).any():
+        speckle *= cells.spread((cells.codes != BACKGROUND).astype(np.float32))
+    mixed *= 1 - cells.weights[BACKGROUND]
+    cells.split(speckle)[cells.mixed] = mixed
     colors = _mean_colors(slide.seed)
     image = np.empty((outer.height, outer.width, 3), np.uint8)
     for channel in range(3):
         shades = np.zeros(max(colors) + 1, np.float32)
         shades[list(colors)] = [color[channel] for color in colors.values()]
         plane = speckle + np.float32(0.5)
-        blocks = cells.split(plane)
-        mixed = blocks[cells.mixed]
+        blend = mixed + np.float32(0.5)
         for code, weight in cells.weights.items():
-            mixed += weight * shades[code]
-        blocks += shades[cells.codes][:, :, None, None]
-        blocks[cells.mixed] = mixed
+            blend += weight * shades[code]
+        plane += cells.spread(shades[cells.codes])
+        cells.split(plane)[cells.mixed] = blend
         image[:, :, channel] = np.clip(plane, 0, 255, out=plane)
     top, left = box.y - outer.y, box.x - outer.x
     return image[top : top + box.height, left : left + box.width]

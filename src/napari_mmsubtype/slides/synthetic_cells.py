@@ -80,6 +80,21 @@ class TissueCells:
         cells = plane.reshape(rows, self.factor, cols, self.factor)
         return cells.transpose(0, 2, 1, 3)
 
+    def spread(self, values: Floats) -> Floats:
+        """Give every pixel the value of its cell.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (n, m)
+            One value per cell.
+
+        Returns
+        -------
+        ndarray of float32, shape (n * factor, m * factor)
+            One value per pixel of `box`.
+        """
+        return values.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+
 
 def cell_region(fields: TissueFields, box: Box, downsample: int) -> TissueCells:
     """Evaluate the tissue of a region.
