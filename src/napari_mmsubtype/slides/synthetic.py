@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.slides.synthetic_cells import cell_region
 from napari_mmsubtype.slides.synthetic_fields import (
     BACKGROUND,
     PHENOTYPES,
@@ -19,10 +20,13 @@ from napari_mmsubtype.slides.synthetic_fields import (
 )
 from napari_mmsubtype.slides.synthetic_map import TissueMap, map_region
 from napari_mmsubtype.slides.synthetic_noise import (
+    TABLE_PX,
     Doubles,
     Floats,
+    Ints,
     derive_key,
     grain,
+    noise_table,
 )
 from napari_mmsubtype.slides.synthetic_texture import Uptake, margin_px, paint
 
@@ -273,21 +277,43 @@ def _dyes(seed: int) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float,
 
 def _render_overview(slide: SyntheticSlide, step: int, box: Box) -> NDArray[np.uint8]:
     """Render a level on which single cells cannot be told apart."""
-    tissue = map_region(slide.fields, box, step)
-    rows = np.arange(box.y, box.y + box.height, dtype=np.int64)
-    cols = np.arange(box.x, box.x + box.width, dtype=np.int64)
-    speckle = grain(2, rows, cols) + np.float32(0.6) * grain(1, rows, cols)
-    speckle *= np.float32(_SPECKLE * math.sqrt(_DETAILED / step))
-    if BACKGROUND in tissue.weights:
-        speckle *= 1 - tissue.weights[BACKGROUND]
+    cells = cell_region(slide.fields, box, step)
+    outer = cells.box
+    speckle = _speckle(step).take(_wrapped(outer.y, outer.height), axis=0)
+    speckle = speckle.take(_wrapped(outer.x, outer.width), axis=1)
+    mixed = cells.split(speckle)[cells.mixed]
+    if (cells.codes == BACKGROUND).any():
+        speckle *= cells.spread((cells.codes != BACKGROUND).astype(np.float32))
+    mixed *= 1 - cells.weights[BACKGROUND]
+    cells.split(speckle)[cells.mixed] = mixed
     colors = _mean_colors(slide.seed)
-    image = np.empty((box.height, box.width, 3), np.uint8)
+    image = np.empty((outer.height, outer.width, 3), np.uint8)
     for channel in range(3):
+        shades = np.zeros(max(colors) + 1, np.float32)
+        shades[list(colors)] = [color[channel] for color in colors.values()]
         plane = speckle + np.float32(0.5)
-        for code, weight in tissue.weights.items():
-            plane += weight * np.float32(colors[code][channel])
+        blend = mixed + np.float32(0.5)
+        for code, weight in cells.weights.items():
+            blend += weight * shades[code]
+        plane += cells.spread(shades[cells.codes])
+        cells.split(plane)[cells.mixed] = blend
         image[:, :, channel] = np.clip(plane, 0, 255, out=plane)
-    return image
+    top, left = box.y - outer.y, box.x - outer.x
+    return image[top : top + box.height, left : left + box.width]
+
+
+@lru_cache(maxsize=16)
+def _speckle(step: int) -> Floats:
+    """Make a periodic table of the speckle of a level."""
+    table = noise_table(2) + np.float32(0.6) * noise_table(1)
+    table *= np.float32(_SPECKLE * math.sqrt(_DETAILED / step))
+    table.flags.writeable = False
+    return table
+
+
+def _wrapped(start: int, count: int) -> Ints:
+    """List the places in a periodic table of the px of a level."""
+    return np.arange(start, start + count, dtype=np.int64) & (TABLE_PX - 1)
 
 
 @lru_cache(maxsize=256)

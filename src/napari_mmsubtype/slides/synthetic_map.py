@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 LATTICE_PX = 8
 """Level-0 px between the points where fields are evaluated at level 0."""
 
-_EDGE_PX = 10.0  # a cut fades over about this much tissue
-_OUTLINE_EDGE_PX = 5.0
+_EDGE_PX = 10.0  # a cut fades over about this much tissue, the outline over half
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,80 @@ class TissueMap:
         )
 
 
+T = TypeVar("T")
+
+
+class Memberships(NamedTuple, Generic[T]):
+    """How far each pixel belongs to each kind of tissue, or what leads to it.
+
+    Attributes
+    ----------
+    tissue, tumor, basal, necrosis, lymphocytes, fat : T
+        From 0 to 1 where they are numbers. Basal counts within tumour, necrosis within
+        basal-like tumour, lymphocytes outside of tumour, and fat in what is left.
+    """
+
+    tissue: T
+    tumor: T
+    basal: T
+    necrosis: T
+    lymphocytes: T
+    fat: T
+
+
+def mix_weights(found: Memberships[Floats]) -> dict[int, Floats]:
+    """Give the share of every phenotype.
+
+    Parameters
+    ----------
+    found : Memberships of ndarray of float32
+        All of one shape.
+
+    Returns
+    -------
+    dict of int to ndarray of float32
+        Shares that add up to 1, by code.
+    """
+    tissue, tumor, basal, necrosis, lymph, fat = found
+    other = tissue * (1 - tumor)
+    tumor_basal = tissue * tumor * basal
+    return {
+        BACKGROUND: 1 - tissue,
+        LUMINAL: tissue * tumor * (1 - basal),
+        BASAL: tumor_basal * (1 - necrosis),
+        NECROSIS: tumor_basal * necrosis,
+        LYMPHOCYTES: other * lymph,
+        FAT: other * (1 - lymph) * fat,
+        STROMA: other * (1 - lymph) * (1 - fat),
+    }
+
+
+def leading_codes(found: Memberships[Floats]) -> NDArray[np.uint8]:
+    """Name the phenotype of every pixel.
+
+    Parameters
+    ----------
+    found : Memberships of ndarray of float32
+        All of one shape.
+
+    Returns
+    -------
+    ndarray of uint8
+        Codes, in that shape.
+    """
+    tissue, tumor, basal, necrosis, lymph, fat = found
+    half = np.float32(0.5)
+    codes = np.full(tissue.shape, STROMA, np.uint8)
+    codes[fat > half] = FAT
+    codes[lymph > half] = LYMPHOCYTES
+    codes[tumor > half] = LUMINAL
+    is_basal = (tumor > half) & (basal > half)
+    codes[is_basal] = BASAL
+    codes[is_basal & (necrosis > half)] = NECROSIS
+    codes[tissue <= half] = BACKGROUND
+    return codes
+
+
 def enlarge(lattice: Floats, factor: int) -> Floats:
     """Interpolate linearly between lattice points.
 
@@ -123,6 +196,36 @@ def lattice_factor(downsample: int) -> int:
     return LATTICE_PX if downsample == 1 else LATTICE_PX // 2
 
 
+def lattice_points(box: Box, downsample: int) -> tuple[Box, Doubles, Doubles]:
+    """Place the lattice over a region.
+
+    Parameters
+    ----------
+    box : Box
+        The region in px of the level; may reach beyond the slide.
+    downsample : int
+        Level-0 px per px of the level.
+
+    Returns
+    -------
+    outer : Box
+        The whole lattice cells that the region touches, in px of the level.
+    y, x : ndarray of float64, shape (n + 1, m + 1)
+        The corners of these ``n`` x ``m`` cells, in level-0 px.
+    """
+    factor = lattice_factor(downsample)
+    top, left = box.y // factor, box.x // factor
+    down = -(-(box.y + box.height) // factor)
+    right = -(-(box.x + box.width) // factor)
+    rows = (np.arange(top, down + 1) * factor + 0.5) * downsample - 0.5
+    cols = (np.arange(left, right + 1) * factor + 0.5) * downsample - 0.5
+    y, x = np.meshgrid(rows, cols, indexing="ij")
+    outer = Box(
+        top * factor, left * factor, (down - top) * factor, (right - left) * factor
+    )
+    return outer, y, x
+
+
 def map_region(fields: TissueFields, box: Box, downsample: int) -> TissueMap:
     """Evaluate the tissue of a region.
 
@@ -141,15 +244,7 @@ def map_region(fields: TissueFields, box: Box, downsample: int) -> TissueMap:
         The same at each pixel, whichever region it was asked in.
     """
     factor = lattice_factor(downsample)
-    top, left = box.y // factor, box.x // factor
-    down = -(-(box.y + box.height) // factor)
-    right = -(-(box.x + box.width) // factor)
-    rows = (np.arange(top, down + 1) * factor + 0.5) * downsample - 0.5
-    cols = (np.arange(left, right + 1) * factor + 0.5) * downsample - 0.5
-    y, x = np.meshgrid(rows, cols, indexing="ij")
-    outer = Box(
-        top * factor, left * factor, (down - top) * factor, (right - left) * factor
-    )
+    outer, y, x = lattice_points(box, downsample)
     weights, codes, warp = _evaluate(fields, y, x, factor)
     whole = TissueMap(outer, downsample, weights, codes, warp)
     return whole.cropped(box)
@@ -160,9 +255,9 @@ def _evaluate(
 ) -> tuple[dict[int, Floats], NDArray[np.uint8], Floats]:
     """Evaluate fields on a lattice, cut them there and between."""
     cut = thresholds(fields)
-    softness = _EDGE_PX * 3.0 / fields.region_px
+    softness = membership_softness(fields)
     outline_field = fields.outline(y, x)
-    tissue = _cut(outline_field, cut.outline, _OUTLINE_EDGE_PX * softness / 10, factor)
+    tissue = _cut(outline_field, cut.outline, softness / 2, factor)
     blank = np.zeros_like(tissue)
     if not tissue.any():
         codes = np.full(tissue.shape, BACKGROUND, np.uint8)
@@ -181,33 +276,66 @@ def _evaluate(
         lymph = _cut(lymph_field, cut.lymphocytes, 0.08, factor)
         fat = _cut(fields.fat(y, x, margin), cut.fat, softness, factor)
 
-    other = tissue * (1 - tumor)
-    tumor_basal = tissue * tumor * basal
-    weights = {
-        BACKGROUND: 1 - tissue,
-        LUMINAL: tissue * tumor * (1 - basal),
-        BASAL: tumor_basal * (1 - necrosis),
-        NECROSIS: tumor_basal * necrosis,
-        LYMPHOCYTES: other * lymph,
-        FAT: other * (1 - lymph) * fat,
-        STROMA: other * (1 - lymph) * (1 - fat),
-    }
-    half = np.float32(0.5)
-    codes = np.full(tissue.shape, STROMA, np.uint8)
-    codes[fat > half] = FAT
-    codes[lymph > half] = LYMPHOCYTES
-    codes[tumor > half] = LUMINAL
-    is_basal = (tumor > half) & (basal > half)
-    codes[is_basal] = BASAL
-    codes[is_basal & (necrosis > half)] = NECROSIS
-    codes[tissue <= half] = BACKGROUND
+    found = Memberships(tissue, tumor, basal, necrosis, lymph, fat)
     warp = enlarge(fields.warp(y, x), factor)
-    return weights, codes, warp
+    return mix_weights(found), leading_codes(found), warp
+
+
+def membership_softness(fields: TissueFields) -> float:
+    """Say over how much of a field a cut fades.
+
+    Parameters
+    ----------
+    fields : TissueFields
+        The slide.
+
+    Returns
+    -------
+    float
+        Half of the fade, in units of the field; that of the outline is half as soft.
+    """
+    return _EDGE_PX * 3.0 / fields.region_px
+
+
+def limit(field: Floats, threshold: float, softness: float) -> Floats:
+    """Express a field in units of the fade of its cut.
+
+    Parameters
+    ----------
+    field : ndarray of float32
+        The field on a lattice.
+    threshold : float
+        Where it is cut; may be infinite.
+    softness : float
+        Half of the fade, in units of the field.
+
+    Returns
+    -------
+    ndarray of float32
+        The fade runs from -0.5 to 0.5; clipped, so that an infinite threshold does not
+        give NaN when interpolated.
+    """
+    scaled = (field - np.float32(threshold)) / np.float32(2 * softness)
+    return np.asarray(np.clip(scaled, -4, 4), np.float32)
+
+
+def ease(scaled: Floats) -> Floats:
+    """Turn a field in units of its fade into a membership.
+
+    Parameters
+    ----------
+    scaled : ndarray of float32
+        From `limit`, interpolated.
+
+    Returns
+    -------
+    ndarray of float32
+        From 0 to 1, exactly 0 and 1 outside the fade.
+    """
+    t = np.clip(np.clip(scaled, -0.5, 0.5) + 0.5, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _cut(field: Floats, threshold: float, softness: float, factor: int) -> Floats:
-    """Turn a field into a soft membership, 0 to 1, that is exactly 0 and 1 away."""
-    scaled = (field - np.float32(threshold)) / np.float32(2 * softness)
-    # Clipped before interpolation too: an infinite threshold must not give NaN.
-    t = np.clip(np.clip(enlarge(np.clip(scaled, -4, 4), factor), -0.5, 0.5) + 0.5, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    """Turn a field on a lattice into a soft membership of every pixel."""
+    return ease(enlarge(limit(field, threshold, softness), factor))

@@ -17,6 +17,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bits: TypeAlias = NDArray[np.uint64]
+Window: TypeAlias = tuple[float, float, float, float]
 
 TABLE_PX = 1024
 """Side of the periodic noise tables, in pixels; a power of two."""
@@ -98,7 +99,12 @@ def uniform(bits: Bits, lane: int) -> Doubles:
 
 
 def value_noise(
-    key: int, y: Doubles, x: Doubles, wavelength_px: float, turn: float
+    key: int,
+    y: Doubles,
+    x: Doubles,
+    wavelength_px: float,
+    turn: float,
+    window: Window | None = None,
 ) -> Floats:
     """Evaluate smooth noise at points.
 
@@ -112,6 +118,8 @@ def value_noise(
         Distance of the lattice points, in level-0 px.
     turn : float
         Rotation of the lattice, in radians.
+    window : tuple of float, optional
+        Least y, least x, greatest y and greatest x of the points, where that is known.
 
     Returns
     -------
@@ -124,8 +132,14 @@ def value_noise(
     v = y * sine + x * cosine
     row, col = np.floor(u), np.floor(v)
     across, along = _faded(u - row), _faded(v - col)
-    first_row, first_col = int(row.min()), int(col.min())
-    last_row, last_col = int(row.max()) + 1, int(col.max()) + 1
+    top_y, left_x, bottom_y, right_x = window or _window(y, x)
+    # The same sums at the corners of the window: rounding keeps their order.
+    down = [b * cosine - a * sine for b in (top_y, bottom_y) for a in (left_x, right_x)]
+    right = [
+        b * sine + a * cosine for b in (top_y, bottom_y) for a in (left_x, right_x)
+    ]
+    first_row, first_col = math.floor(min(down)), math.floor(min(right))
+    last_row, last_col = math.floor(max(down)) + 1, math.floor(max(right)) + 1
     corners = hash_cells(
         key,
         np.arange(first_row, last_row + 1, dtype=np.int64)[:, None],
@@ -142,6 +156,11 @@ def value_noise(
     bottom += along * (values[index + 1] - bottom)
     top += across * (bottom - top)
     return np.asarray(top, np.float32)
+
+
+def _window(y: Doubles, x: Doubles) -> Window:
+    """Find the extent of points."""
+    return float(y.min()), float(x.min()), float(y.max()), float(x.max())
 
 
 def _faded(fraction: Doubles) -> Floats:
@@ -171,11 +190,11 @@ def fractal_noise(
         From -2 to 2, mean near 0.
     """
     total = np.zeros(y.shape, np.float32)
+    window = _window(y, x)
     gain, octave = 1.0, 0
     while octave == 0 or wavelength_px >= finest_px:
-        noise = value_noise(
-            derive_key(key, octave), y, x, wavelength_px, 0.3 + octave * _OCTAVE_TURN
-        )
+        turn = 0.3 + octave * _OCTAVE_TURN
+        noise = value_noise(derive_key(key, octave), y, x, wavelength_px, turn, window)
         total += np.float32(gain) * noise
         gain *= _OCTAVE_GAIN
         wavelength_px /= 2

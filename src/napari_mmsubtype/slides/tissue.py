@@ -164,10 +164,11 @@ def choose_threshold(saturation: NDArray[np.floating]) -> float:
 
 def _saturation(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give the HSV saturation, damped where a pixel is nearly black."""
-    top = rgb.max(axis=2).astype(np.float32)
-    spread = top - rgb.min(axis=2)
-    share: NDArray[np.float32] = spread / np.maximum(top, np.float32(DARK_LEVEL))
-    return share
+    # Reducing over an axis of three is many times slower than comparing planes.
+    red, green, blue = (rgb[:, :, channel] for channel in range(3))
+    top = np.maximum(np.maximum(red, green), blue).astype(np.float32)
+    spread = top - np.minimum(np.minimum(red, green), blue)
+    return np.asarray(spread / np.maximum(top, np.float32(DARK_LEVEL)), np.float32)
 
 
 def _read_saturation(
