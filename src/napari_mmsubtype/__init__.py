@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.plugin.layers import to_layers
     from napari_mmsubtype.results.store import open_result
     from napari_mmsubtype.slides.registry import open_slide
+    from napari_mmsubtype.slides.stain import fit_stain
     from napari_mmsubtype.workflows.analyze import analyze
 
 # Public name -> module. Resolved on first use: importing the package loads none of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "AnalyzeRecipe": "napari_mmsubtype.core.recipe",
     "analyze": "napari_mmsubtype.workflows.analyze",
+    "fit_stain": "napari_mmsubtype.slides.stain",
     "load_bundle": "napari_mmsubtype.models.bundle",
     "open_result": "napari_mmsubtype.results.store",
     "open_slide": "napari_mmsubtype.slides.registry",
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnalyzeRecipe",
     "analyze",
+    "fit_stain",
     "load_bundle",
     "open_result",
     "open_slide",

@@ -75,6 +75,7 @@ def tiny_bundle(
     name: str = "tiny",
     patch: PatchSpec | None = None,
     temperature: float = 1.5,
+    info: dict[str, object] | None = None,
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
@@ -103,7 +104,11 @@ def tiny_bundle(
         patch=patch,
         modalities=specs,
         temperature=temperature,
-        info={"description": "Random weights for tests.", "data": "none (synthetic)"},
+        info={
+            "description": "Random weights for tests.",
+            "data": "none (synthetic)",
+            **(info or {}),
+        },
         reference={
             "embedding_mean": torch.zeros(encoder.dim).numpy(),
             "embedding_std": torch.ones(encoder.dim).numpy(),

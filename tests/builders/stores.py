@@ -37,13 +37,13 @@ def attributes(slide="slide.tif", shape=(256, 320)):
     }
 
 
-def begin_store(folder, *, grid=None, slide="slide.tif", shape=(256, 320)):
-    """Make an empty store."""
+def begin_store(folder, *, grid=None, slide="slide.tif", shape=(256, 320), **more):
+    """Make an empty store; ``more`` adds attributes."""
     grid = small_grid(shape=shape) if grid is None else grid
     tissue = np.ones((shape[0] // 8, shape[1] // 8), bool)
     return StoreWriter.create(
         folder / "slide.mmsubtype.zarr",
-        attributes=attributes(slide, shape),
+        attributes=attributes(slide, shape) | more,
         grid=grid,
         tissue=tissue,
         embedding_size=5,

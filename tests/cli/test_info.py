@@ -1,5 +1,9 @@
 import json
 
+import numpy as np
+import tifffile
+
+from builders.profiles import matrix_profile
 from builders.stores import complete_store
 from napari_mmsubtype.cli.info import facts_text
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
@@ -74,3 +78,27 @@ def test_missing_slide_is_bad_input(tmp_path, capsys):
     assert captured.out == ""
     assert "absent.svs" in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_the_color_profile_is_named_with_its_state_in_words(tmp_path, capsys):
+    path = tmp_path / "a.tif"
+    image = np.full((64, 64, 3), 180, np.uint8)
+    profile = matrix_profile(words="ScanScope v1")
+    tifffile.imwrite(path, image, photometric="rgb", iccprofile=profile)
+    assert main(["info", str(path)]) == DONE
+    told = capsys.readouterr().out
+    assert "ScanScope v1 (ACME): applied, colors are sRGB" in told
+    assert main(["info", str(path), "--json"]) == DONE
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["icc"] == "applied"
+    assert facts["icc_profile"]["description"] == "ScanScope v1"
+
+
+def test_a_profile_that_cannot_be_used_is_told_and_no_warning(tmp_path, capsys):
+    path = tmp_path / "a.tif"
+    image = np.full((64, 64, 3), 180, np.uint8)
+    tifffile.imwrite(path, image, photometric="rgb", iccprofile=b"broken" * 40)
+    assert main(["info", str(path)]) == DONE
+    told = capsys.readouterr()
+    assert "cannot be used, colors are as stored" in told.out
+    assert "Warning" not in told.err

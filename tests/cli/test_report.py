@@ -71,3 +71,19 @@ def test_interrupted_result_is_told_as_such(tmp_path):
     assert result_record(result)["status"] == "partial"
     assert "label" not in result_record(result)
     assert "interrupted" in result_text(result)
+
+
+def test_colors_are_told_where_there_is_something_to_tell(result):
+    assert "\ncolor" not in result_text(result)
+    assert result_record(result)["color"] == {"icc": "none", "stain": None}
+    body = result._body
+    body["slide"] |= {"icc": "off", "icc_profile": {"description": "ScanScope v1"}}
+    body["stain"] = {"method": "macenko", "strength": [1.0, 1.0]}
+    lines = result_text(result).splitlines()
+    (line,) = [line for line in lines if line.startswith("color")]
+    assert line == (
+        "color        color profile ScanScope v1: not applied, as the model was "
+        "trained; stain normalized by Macenko, as the model was trained"
+    )
+    record = json.loads(to_json(result_record(result)))
+    assert record["color"] == {"icc": "off", "stain": body["stain"]}

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from builders.bundles import tiny_bundle
+from builders.stains import DAB, HEMATOXYLIN, stained_tissue
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import (
@@ -15,6 +19,8 @@ from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.slides.region_geojson import write_regions
 from napari_mmsubtype.slides.regions import Region
 from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.stain import fit_pixels, fit_stain
+from napari_mmsubtype.slides.tissue import find_tissue
 
 SLIDE = "synthetic:seed=5,size=1024"
 
@@ -127,3 +133,40 @@ def test_regions_of_another_slide_are_refused_by_name(plan, regions):
     with pytest.raises(ConfigurationError, match="outside the slide") as seen:
         plan(regions=far)
     assert far in str(seen.value)
+
+
+@pytest.mark.parametrize("method", ["macenko", "reinhard", "vahadane"])
+def test_the_stain_is_fitted_once_to_the_whole_slide(tmp_path, regions, method):
+    bundle = load_bundle(tiny_bundle(tmp_path / "b", info={"stain": method}))
+    plans = []
+    with open_slide(SLIDE) as slide:
+        for area in (None, regions(0, 1024, 0, 512)):
+            recipe = AnalyzeRecipe(slide=SLIDE, regions=area)
+            plans.append(make_plan(recipe, slide, bundle))
+        expected = fit_stain(slide, find_tissue(slide), method)
+    assert plans[0].stain == plans[1].stain == expected
+    assert plans[0].warnings == ()
+    assert not expected.is_identity
+
+
+def test_the_stain_is_part_of_the_fingerprint(plan, tmp_path):
+    made = plan()
+    assert made.stain is None
+    fits = [fit_pixels(stained_tissue(seed=s)[2]) for s in (0, 1)]
+    prints = {replace(made, stain=stain).fingerprint() for stain in (None, *fits)}
+    assert len(prints) == 3
+    assert made.fingerprint() == replace(made, stain=None).fingerprint()
+
+
+def test_a_stain_that_cannot_be_fitted_is_a_note(tmp_path, caplog):
+    bundle = load_bundle(tiny_bundle(tmp_path / "b", info={"stain": "macenko"}))
+    path = tmp_path / "brown.tif"
+    image = stained_tissue(512 * 512, stains=(HEMATOXYLIN, DAB))[2]
+    image = image.reshape(512, 512, 3)
+    tifffile.imwrite(path, image, photometric="rgb")
+    with open_slide(path, mpp=0.5) as slide:
+        made = make_plan(AnalyzeRecipe(slide=str(path), mpp=0.5), slide, bundle)
+    assert made.stain.is_identity
+    (note,) = made.warnings
+    assert "not stained with hematoxylin and eosin" in note
+    assert "colors stay as they are" in caplog.text

@@ -87,3 +87,25 @@ def test_an_unexpected_fault_is_not_swallowed():
 
     with pytest.raises(RuntimeError):
         list(read_batches(Broken(3), [range(3)], 4))
+
+
+def test_colors_change_after_measuring_and_damaged_patches_stay_white():
+    def measure(patches):
+        return patches[:, 0, 0, :1].astype(np.float32)
+
+    source = NumberedPatches(23, damaged=[4])
+    stream = read_batches(
+        source,
+        batches_of(23, 10),
+        4,
+        measure=measure,
+        measures=1,
+        transform=lambda patches: patches + 100,
+    )
+    batches = list(stream)
+    pixels = np.concatenate([batch.pixels for batch in batches])[:, 0, 0, 0]
+    measures = np.concatenate([batch.measures for batch in batches])[:, 0]
+    good = np.arange(23) != 4
+    np.testing.assert_array_equal(pixels[good], np.arange(23)[good] + 100)
+    np.testing.assert_array_equal(measures[good], np.arange(23)[good])
+    assert pixels[4] == 255

@@ -7,7 +7,11 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_schema import check_parts, features_file
+from napari_mmsubtype.models.bundle_schema import (
+    check_info,
+    check_parts,
+    features_file,
+)
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
 
@@ -56,3 +60,27 @@ def test_every_misfit_is_named_at_once(parts):
 
 def test_features_lie_in_their_own_folder():
     assert features_file(Modality.RNA) == "features/rna.parquet"
+
+
+@pytest.mark.parametrize(
+    "info",
+    [{}, {"icc": True, "stain": "vahadane"}, {"icc": False, "stain": None}],
+)
+def test_colors_that_are_understood_pass(info):
+    check_info(info)
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({"icc": "yes"}, "info.icc is 'yes', expected true or false"),
+        ({"icc": 1}, "info.icc is 1"),
+        ({"stain": "Macenko"}, '\'Macenko\', expected "macenko", "reinhard"'),
+        ({"stain": ["macenko"]}, "info.stain is"),
+        ({"stain": False}, "info.stain is False"),
+        ({"icc": None, "stain": "x"}, "info.icc is None.*; info.stain is 'x'"),
+    ],
+)
+def test_colors_that_are_not_understood_are_one_error(info, message):
+    with pytest.raises(BundleError, match=message):
+        check_info(info)

@@ -1,36 +1,30 @@
 import io
 import pickle
-import struct
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from builders.profiles import (
+    SRGB,
+    SRGB_COLUMNS,
+    encode_srgb,
+    gamma_profile,
+    gray_profile,
+    matrix_profile,
+    table_profile,
+)
 from builders.slides import draw_scene, write_pyramid_tiff
-from napari_mmsubtype.slides.color import ColorTransform, ColorWarning, SlideColor
-from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.color import (
+    ColorTransform,
+    ColorWarning,
+    SlideColor,
+    describe_profile,
+)
+from napari_mmsubtype.slides.registry import open_quietly, open_slide
 
 IMAGE = draw_scene(256, 384)
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def gamma_profile(gamma):
-    """Change the tone curves of the sRGB profile to a power, byte by byte."""
-    count = struct.unpack(">I", SRGB[128:132])[0]
-    tags = [struct.unpack(">4sII", SRGB[132 + 12 * i :][:12]) for i in range(count)]
-    data = bytearray(SRGB)
-    for name, start, _ in tags:
-        if name in (b"rTRC", b"gTRC", b"bTRC"):
-            value = round(gamma * 65536)
-            data[start : start + 16] = b"para" + struct.pack(">IHHi", 0, 0, 0, value)
-    return bytes(data)
-
-
-def encode_srgb(linear):
-    low = 12.92 * linear
-    return np.where(linear <= 0.0031308, low, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def test_a_power_law_profile_gives_the_closed_form():
@@ -62,13 +56,73 @@ def test_threads_share_one_transform():
     assert all((a == b).all() for a, b in zip(alone, together, strict=True))
 
 
-@pytest.mark.parametrize("profile", [b"profile", b"\0" * 400, SRGB[:300]])
-def test_a_damaged_profile_warns_once_and_leaves_colors(profile):
-    with pytest.warns(ColorWarning, match="colors are shown as stored") as caught:
-        color = SlideColor(profile, wanted=True, name="a")
-    assert len(caught) == 1
+def test_swapped_primaries_swap_channels():
+    red, green, blue = SRGB_COLUMNS
+    changed = ColorTransform(matrix_profile((green, blue, red), 2.2)).apply(IMAGE)
+    # What the scanner calls red lights up where green is, and so on.
+    expected = 255 * encode_srgb((IMAGE[..., [2, 0, 1]] / 255.0) ** 2.2)
+    assert np.abs(changed - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 2.6])
+def test_other_primaries_and_tone_give_the_closed_form(gamma):
+    # A scanner whose channels are mixtures: nothing leaves the gamut of sRGB.
+    mix = np.array([[0.80, 0.15, 0.05], [0.10, 0.75, 0.15], [0.10, 0.10, 0.80]])
+    changed = ColorTransform(matrix_profile(mix @ SRGB_COLUMNS, gamma)).apply(IMAGE)
+    light = (IMAGE / 255.0) ** gamma @ mix
+    assert np.abs(changed - 255 * encode_srgb(light)).max() <= 1.5
+
+
+def test_a_table_of_colors_gives_the_closed_form():
+    def curve(device):
+        return 0.2 + 0.6 * device[:, [1, 2, 0]] ** 2
+
+    changed = ColorTransform(table_profile(curve)).apply(IMAGE)
+    flat = IMAGE.reshape(-1, 3) / 255.0
+    expected = 255 * encode_srgb(curve(flat)).reshape(IMAGE.shape)
+    # Between the nodes of the table colors are interpolated, here along CIELAB.
+    assert np.abs(changed - expected).max() <= 4
+    assert np.abs(changed - expected).mean() <= 1
+
+
+def test_a_profile_says_what_it_is():
+    about = describe_profile(matrix_profile(words="ScanScope v1"))
+    assert about == {"description": "ScanScope v1", "maker": "ACME", "space": "RGB"}
+    assert describe_profile(gray_profile())["space"] == "GRAY"
+    assert describe_profile(None) == describe_profile(b"profile") == {}
+
+
+CMYK = table_profile(lambda ink: 1 - ink[:, :3], nodes=3, space=b"CMYK")
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"profile", b"\0" * 400, SRGB[:300], gray_profile(), CMYK],
+    ids=["text", "zeros", "cut", "gray", "cmyk"],
+)
+def test_a_profile_that_cannot_serve_says_so_and_leaves_colors(profile):
+    color = SlideColor(profile, wanted=True, name="a")
+    assert "colors are shown as stored" in color.problem
+    assert color.problem.startswith("slide 'a': its color profile cannot be used")
     assert color.state == "unusable"
     assert color.apply(IMAGE) is IMAGE
+
+
+@pytest.mark.parametrize("profile", [b"profile", gray_profile(), CMYK])
+def test_an_unusable_profile_is_one_warning(tmp_path, profile):
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, IMAGE, compression="lzw", iccprofile=profile)
+    with pytest.warns(ColorWarning, match="colors are shown as stored") as caught:
+        slide = open_slide(path, icc=True)
+    assert len(caught) == 1
+    with slide:
+        assert (slide.read_region(0, 0, 0, *IMAGE.shape[:2]) == IMAGE).all()
+        facts = slide.info()
+        assert facts["icc"] == "unusable"
+        assert facts["icc_problem"] == slide.color_problem
+    with open_quietly(path, icc=True) as slide, open_slide(path) as unwanted:
+        assert slide.color_problem
+        assert not unwanted.color_problem
 
 
 def test_a_profile_of_other_than_rgb_colors_is_unusable():
@@ -78,10 +132,9 @@ def test_a_profile_of_other_than_rgb_colors_is_unusable():
 
 
 def test_an_unwanted_profile_is_not_even_read():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert SlideColor(b"profile", wanted=False, name="a").state == "off"
-        assert SlideColor(None, wanted=True, name="a").state == "none"
+    color = SlideColor(b"profile", wanted=False, name="a")
+    assert (color.state, color.problem) == ("off", "")
+    assert SlideColor(None, wanted=True, name="a").state == "none"
 
 
 @pytest.fixture

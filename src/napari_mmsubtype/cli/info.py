@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_mmsubtype.core.color_words import profile_words
+
 
 def info_command(  # numpydoc ignore=PR01
     slide: Annotated[
@@ -31,9 +33,10 @@ def info_command(  # numpydoc ignore=PR01
         result = open_result(slide)
         typer.echo(to_json(result_record(result)) if as_json else result_text(result))
         return
-    from napari_mmsubtype.slides.registry import open_slide
+    from napari_mmsubtype.slides.registry import open_quietly
 
-    with open_slide(slide, mpp=mpp, icc=True) as opened:
+    # Its facts tell of a profile that cannot be used.
+    with open_quietly(slide, mpp=mpp, icc=True) as opened:
         facts = opened.info()
     typer.echo(to_json(facts) if as_json else facts_text(facts))
 
@@ -52,7 +55,10 @@ def facts_text(facts: Mapping[str, Any]) -> str:
         Names on the left; lists below one another.
     """
     lines = []
-    for name, value in facts.items():
+    shown = dict(facts)
+    if "icc" in facts:
+        shown["icc"] = profile_words(facts["icc"], facts.get("icc_profile"))
+    for name, value in shown.items():
         words = _words(value)
         label = name.replace("_", " ")
         lines += [

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
+_SHARED = ("status", "store", "slide", "bundle", "color")
 _RESEARCH = "Research use only: not for diagnosis."
 _SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
 
@@ -31,10 +32,10 @@ def result_record(result: Result) -> dict[str, Any]:
     -------
     dict
         ``status``, ``store``, ``slide``, ``mpp`` ``[y, x]`` in microns per pixel,
-        ``mpp_source`` and ``bundle``; where complete also ``label``
-        and ``classes``, lists in the order of ``classes`` (``probabilities``,
-        ``logits``, those of every subset, the ``shapley`` shares), ``modalities``,
-        ``patches`` and ``warnings``.
+        ``mpp_source``, ``bundle`` and ``color`` (state of the color profile, record of
+        the stain fit); where complete also ``label`` and ``classes``, lists in the
+        order of ``classes`` (``probabilities``, ``logits``, those of every subset, the
+        ``shapley`` shares), ``modalities``, ``patches`` and ``warnings``.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -43,6 +44,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "mpp": [result.pixel_size.y, result.pixel_size.x],
         "mpp_source": str(result.mpp_source),
         "bundle": result.bundle_name,
+        "color": {"icc": result.icc, "stain": result.stain},
         "classes": [subtype.name for subtype in result.classes],
     }
     prediction = result.prediction
@@ -66,7 +68,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
-        **{key: record[key] for key in ("status", "store", "slide", "bundle")},
+        **{key: record[key] for key in _SHARED},
     }
 
 
@@ -115,6 +117,7 @@ def result_text(result: Result) -> str:
         _patch_line(prediction),
         *(f"warning      {text}" for text in prediction.warnings),
         f"pixel size   {result.pixel_size_text}",
+        *([f"color        {result.color_text}"] if result.color_text else []),
         store,
         "",
         _RESEARCH,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.inference.stream import Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
     from napari_mmsubtype.slides.quality_measures import PatchMeter
@@ -115,6 +116,8 @@ def forward_batches(
     batches: list[range],
     processor: Processor,
     size_px: int,
+    *,
+    transform: Transform | None = None,
     meter: PatchMeter | None = None,
 ) -> Iterator[tuple[PatchBatch, torch.Tensor]]:
     """Run the encoder over batches of patches.
@@ -131,6 +134,8 @@ def forward_batches(
         Device and precision.
     size_px : int
         Side of a patch.
+    transform : callable, optional
+        Change of color of the patches, in the threads that read them.
     meter : PatchMeter, optional
         Measures every patch in the threads that read it.
 
@@ -148,6 +153,7 @@ def forward_batches(
         workers=reader_threads(),
         measure=meter,
         measures=0 if meter is None else len(MEASURES),
+        transform=transform,
     )
     try:
         for batch in reading:
@@ -189,6 +195,7 @@ def encode_job(
     size_px: int,
     batch_size: int,
     queries: torch.Tensor | None,
+    transform: Transform | None = None,
     meter: PatchMeter | None = None,
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
@@ -209,8 +216,10 @@ def encode_job(
         Patches per forward pass.
     queries : Tensor, shape (c, d), or None
         For an exact head: computes the per-cell evidence in the same pass.
+    transform : callable, optional
+        Change of color of the patches before they are encoded.
     meter : PatchMeter, optional
-        Measures what the quality flags rest on, in the very pixels that are encoded.
+        Measures what the quality flags rest on, in the pixels as they were read.
 
     Yields
     ------
@@ -221,7 +230,7 @@ def encode_job(
     project = CellProjector(None if queries is None else queries.to(processor.device))
     rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
     for batch, features in forward_batches(
-        encoder, source, left, processor, size_px, meter
+        encoder, source, left, processor, size_px, transform=transform, meter=meter
     ):
         part = slice(batch.start, batch.start + len(batch.pixels))
         embedding, cells = project(features, part)
@@ -245,6 +254,7 @@ def map_cells_job(
     size_px: int,
     batch_size: int,
     gradients: torch.Tensor,
+    transform: Transform | None = None,
 ) -> Job[None]:
     """Run the encoder a second time, for heads whose evidence is not linear.
 
@@ -264,6 +274,8 @@ def map_cells_job(
         Patches per forward pass.
     gradients : Tensor of float32, shape (n, c, d)
         Gradient of each logit with respect to each patch's embedding.
+    transform : callable, optional
+        The same as for `encode_job`.
 
     Yields
     ------
@@ -273,7 +285,9 @@ def map_cells_job(
     left = batches_left(writer.read(schema.MAPPED), batch_size)
     project = CellProjector(gradients.to(processor.device))
     meter = Meter("maps", len(source), len(source) - sum(map(len, left)))
-    for batch, features in forward_batches(encoder, source, left, processor, size_px):
+    for batch, features in forward_batches(
+        encoder, source, left, processor, size_px, transform=transform
+    ):
         part = slice(batch.start, batch.start + len(batch.pixels))
         _, cells = project(features, part)
         if cells is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.region_geojson import read_regions
 from napari_mmsubtype.slides.regions import restrict_mask
+from napari_mmsubtype.slides.stain import StainNormalizer, fit_pixels
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
+from napari_mmsubtype.slides.tissue_sample import sample_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.units import PixelSize
     from napari_mmsubtype.models.bundle import Bundle
     from napari_mmsubtype.slides.slide import Slide
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +58,8 @@ class AnalysisPlan:
         What became of each table given.
     warnings : tuple of str
         What the user should know about slide and regions.
+    stain : StainNormalizer or None
+        Change of stain that the model asks for, fitted to the whole slide.
     """
 
     recipe: AnalyzeRecipe
@@ -63,6 +71,7 @@ class AnalysisPlan:
     omics: Mapping[Modality, NDArray[np.float32]]
     reports: tuple[ModalityReport, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    stain: StainNormalizer | None = None
 
     @property
     def present(self) -> tuple[Modality, ...]:
@@ -95,6 +104,8 @@ class AnalysisPlan:
         if self.recipe.regions is not None:
             # Kept apart even where the same patches are left: the store shows the mask.
             entry["regions"] = sha256(self.tissue.mask.tobytes()).hexdigest()
+        if self.stain is not None:
+            entry["stain"] = self.stain.to_dict()
         return digest(entry)
 
 
@@ -176,6 +187,7 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     spec = _patch_spec(recipe, bundle.patch)
     tissue = find_tissue(slide)
     found = float(tissue.mask.mean()) if tissue.mask.size else 0.0
+    whole = tissue
     if recipe.regions is not None:
         tissue = _within(recipe.regions, slide, tissue)
     grid = lay_grid(
@@ -189,6 +201,8 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     )
     if len(grid) == 0:
         raise NoTissueError(_no_patch(recipe, slide, pixel_size, found, grid))
+    stain = _fit_stain(slide, whole, bundle)
+    notes = (slide.color_problem, "" if stain is None else stain.problem)
     return AnalysisPlan(
         recipe=recipe,
         slide=slide,
@@ -198,7 +212,26 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         grid=grid,
         omics={m: a.values for m, a in aligned.items() if a.values is not None},
         reports=tuple(a.report for a in aligned.values()),
+        warnings=tuple(filter(None, notes)),
+        stain=stain,
     )
+
+
+def _fit_stain(
+    slide: Slide, tissue: TissueMask, bundle: Bundle
+) -> StainNormalizer | None:
+    """Fit the change of stain that the model was trained with.
+
+    To the tissue of the whole slide: what part of it is analyzed must not change what
+    a patch looks like.
+    """
+    method = bundle.info.get("stain")
+    if method is None:
+        return None
+    fit = fit_pixels(sample_tissue(slide, tissue), method)
+    if fit.problem:
+        logger.warning("slide %r: %s", slide.name, fit.problem)
+    return fit
 
 
 def _patch_spec(recipe: AnalyzeRecipe, spec: PatchSpec) -> PatchSpec:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Measure = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    Transform = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def read_batches(
     depth: int = 3,
     measure: Measure | None = None,
     measures: int = 0,
+    transform: Transform | None = None,
 ) -> Iterator[PatchBatch]:
     """Yield batches in order while threads read the next ones.
 
@@ -98,6 +100,9 @@ def read_batches(
         each, float32, shape (k, m). It runs in the reader threads.
     measures : int, default: 0
         How many numbers per patch.
+    transform : callable, optional
+        Takes patches, uint8, shape (k, y, x, 3), and gives them with other colors. It
+        runs in the reader threads, after what is measured was measured.
 
     Yields
     ------
@@ -124,7 +129,10 @@ def read_batches(
         waiting.append(
             (
                 batch,
-                [pool.submit(_fill, source, batch, part, measure) for part in runs],
+                [
+                    pool.submit(_fill, source, batch, part, measure, transform)
+                    for part in runs
+                ],
             )
         )
 
@@ -142,16 +150,22 @@ def read_batches(
 
 
 def _fill(
-    source: ReadsPatches, batch: PatchBatch, positions: range, measure: Measure | None
+    source: ReadsPatches,
+    batch: PatchBatch,
+    positions: range,
+    measure: Measure | None,
+    transform: Transform | None,
 ) -> None:
-    """Read some patches of a batch in place, and measure them while they are warm."""
+    """Read some patches of a batch in place; measure and change them while warm."""
     for position in positions:
         try:
             batch.pixels[position] = source.read(batch.start + position)
         except SlideReadError as err:
             batch.readable[position] = False
             logger.warning("patch %d skipped: %s", batch.start + position, err)
-    if measure is not None:
-        good = [position for position in positions if batch.readable[position]]
-        if good:
-            batch.measures[good] = measure(batch.pixels[good])
+    good = [position for position in positions if batch.readable[position]]
+    if measure is not None and good:
+        # Ink and blur are judged in the slide's own colors.
+        batch.measures[good] = measure(batch.pixels[good])
+    if transform is not None and good:
+        batch.pixels[good] = transform(batch.pixels[good])

@@ -32,6 +32,7 @@ from napari_mmsubtype.models.bundle_schema import (
     SELFTEST,
     WEIGHTS,
     Bundle,
+    check_info,
     check_parts,
     features_file,
 )
@@ -101,6 +102,7 @@ def _load(folder: Path, source: Path) -> Bundle:
         classes = tuple(Subtype(**entry) for entry in manifest["classes"])
         temperature = float(_read_json(folder / CALIBRATION)["temperature"])
         check_parts(classes, encoder, fusion, patch, modalities, temperature)
+        check_info(dict(manifest["info"]))
         bundle = Bundle(
             name=str(manifest["name"]),
             version=str(manifest["version"]),

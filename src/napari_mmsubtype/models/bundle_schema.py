@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.slides.stain import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +79,8 @@ class Bundle:
     card : str
         The model card in Markdown.
     info : dict
-        Facts about training, as given.
+        Facts about training, as given; ``icc`` and ``stain`` say which colors the model
+        was trained with, see `check_info`.
     reference : dict of str to ndarray
         Statistics of the training data, for example ``embedding_mean`` and
         ``embedding_std`` of shape (dim,); may be empty.
@@ -148,4 +150,34 @@ def check_parts(
         problems.append(f"the temperature is {temperature} but must be positive")
     if problems:
         msg = f"the parts of the bundle do not fit: {'; '.join(problems)}"
+        raise BundleError(msg)
+
+
+def check_info(info: Mapping[str, Any]) -> None:
+    """Check the facts that an analysis goes by.
+
+    Parameters
+    ----------
+    info : mapping
+        Facts about training. ``icc``: whether colors were brought to sRGB by the
+        profile of the slide, false where it is left out. ``stain``: the method by which
+        stains were normalized, none where it is left out or null.
+
+    Raises
+    ------
+    BundleError
+        Naming every value that is not understood.
+    """
+    problems = []
+    icc, stain = info.get("icc", False), info.get("stain")
+    if not isinstance(icc, bool):
+        problems.append(f"info.icc is {icc!r}, expected true or false")
+    if stain is not None and stain not in METHODS:
+        known = ", ".join(f'"{name}"' for name in METHODS)
+        problems.append(f"info.stain is {stain!r}, expected {known} or null")
+    if problems:
+        msg = (
+            f"the colors of the bundle are not understood: {'; '.join(problems)}; "
+            f"correct the model's facts and write {MANIFEST} again with save_bundle"
+        )
         raise BundleError(msg)

@@ -24,6 +24,7 @@ from napari_mmsubtype.models.bundle_schema import (
     SCHEMA_VERSION,
     SELFTEST,
     WEIGHTS,
+    check_info,
     check_parts,
     features_file,
 )
@@ -80,7 +81,8 @@ def save_bundle(
     temperature : float, default: 1.0
         Logits are divided by it before the softmax.
     info : mapping of str to Any, optional
-        Facts about training in plain JSON types; see `model_card.render_card`.
+        Facts about training in plain JSON types; see `model_card.render_card` and, for
+        ``icc`` and ``stain``, `bundle_schema.check_info`.
     reference : mapping of str to array-like, optional
         Numeric statistics of the training data.
 
@@ -98,6 +100,7 @@ def save_bundle(
     facts = dict(info or {})
     tables = {m: modalities[m] for m in OMICS if m in modalities}
     check_parts(classes, encoder, fusion, patch, tables, temperature)
+    check_info(facts)
     if target.exists() and not _replaceable(target):
         msg = (
             f"{str(target)!r} exists and is not a bundle (no {MANIFEST}); choose "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from napari_mmsubtype.core.color_words import profile_words, stain_words
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.core.records import Prediction
@@ -135,6 +136,30 @@ class Result:
         size, source = self.pixel_size, self.mpp_source
         axes = f"{size.x:g}" if size.x == size.y else f"{size.y:g} x {size.x:g}"
         return f"{axes} µm/px, {words.get(source, f'from the file ({source})')}"
+
+    @property
+    def icc(self) -> str:
+        """What became of the color profile, as `Slide.icc`; ``none`` if untold."""
+        return str(self._body["slide"].get("icc") or "none")
+
+    @property
+    def stain(self) -> dict[str, Any] | None:
+        """Record of the fitted change of stain, or None where the model asks for none.
+
+        `slides.stain.StainNormalizer.from_dict` reads it.
+        """
+        record = self._body.get("stain")
+        return None if record is None else dict(record)
+
+    @property
+    def color_text(self) -> str:
+        """What was done to the colors for the model; empty where nothing was asked."""
+        if self.icc == "none" and self.stain is None:
+            return ""
+        profile = profile_words(
+            self.icc, self._body["slide"].get("icc_profile"), by_model=True
+        )
+        return f"color profile {profile}; stain {stain_words(self.stain)}"
 
     @property
     def recipe(self) -> AnalyzeRecipe:

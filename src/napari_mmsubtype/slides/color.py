@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,6 +10,8 @@ from PIL import Image, ImageCms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_mmsubtype.slides.stain import StainNormalizer
 
 IccState = Literal["applied", "off", "none", "unusable"]
 
@@ -68,8 +69,39 @@ class ColorTransform:
         return np.array(self._transform.apply(image))
 
 
+def describe_profile(profile: bytes | None) -> dict[str, str]:
+    """Read what an ICC profile says about itself.
+
+    Parameters
+    ----------
+    profile : bytes or None
+        Profile of a file, if it has one.
+
+    Returns
+    -------
+    dict of str to str
+        Of ``"description"``, ``"maker"``, ``"model"`` and ``"space"`` (such as
+        ``"RGB"``) those that are told; empty where there is no profile or it cannot be
+        read.
+    """
+    if not profile:
+        return {}
+    try:
+        about = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return {}
+    found = {
+        "description": about.profile_description,
+        "maker": about.manufacturer or about.header_manufacturer,
+        "model": about.model or about.header_model,
+        "space": about.xcolor_space,
+    }
+    told = {name: (value or "").strip(" \0\r\n\t") for name, value in found.items()}
+    return {name: value for name, value in told.items() if value}
+
+
 class SlideColor:
-    """What is done about the ICC profile of one slide.
+    """What is done to the colors of one slide: ICC profile first, then stain.
 
     Parameters
     ----------
@@ -78,22 +110,31 @@ class SlideColor:
     wanted : bool
         Whether to apply it.
     name : str
-        Name of the slide, for the warning.
+        Name of the slide, for the message.
+    stain : StainNormalizer or None, default: None
+        Change of stain to apply after the profile.
 
     Attributes
     ----------
     state : str
         ``"applied"``; ``"off"`` where a profile is there but not wanted; ``"none"``
         where the file has none; ``"unusable"`` where it has a damaged one.
-
-    Warns
-    -----
-    ColorWarning
-        If the profile is wanted but unusable; colors then stay as stored.
+    problem : str
+        Why a profile that is wanted cannot be used; colors then stay as stored. Empty
+        where there is no problem.
     """
 
-    def __init__(self, profile: bytes | None, *, wanted: bool, name: str) -> None:
+    def __init__(
+        self,
+        profile: bytes | None,
+        *,
+        wanted: bool,
+        name: str,
+        stain: StainNormalizer | None = None,
+    ) -> None:
         self.wanted = wanted
+        self.stain = stain
+        self.problem = ""
         self.state: IccState = "off" if profile else "none"
         self._transform: ColorTransform | None = None
         if not (profile and wanted):
@@ -103,14 +144,13 @@ class SlideColor:
             self.state = "applied"
         except ValueError as err:
             self.state = "unusable"
-            msg = (
+            self.problem = (
                 f"slide {name!r}: its color profile cannot be used ({err}); colors are "
                 "shown as stored"
             )
-            warnings.warn(msg, ColorWarning, stacklevel=2)
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring a tile to sRGB where a profile is in use.
+        """Bring a tile to sRGB and to the wanted stain, each where it is in use.
 
         Parameters
         ----------
@@ -120,6 +160,8 @@ class SlideColor:
         Returns
         -------
         ndarray of uint8, shape (y, x, 3)
-            sRGB, or the same array where no profile is in use.
+            A new array, or the same one where nothing is to be done.
         """
-        return pixels if self._transform is None else self._transform.apply(pixels)
+        if self._transform is not None:
+            pixels = self._transform.apply(pixels)
+        return pixels if self.stain is None else self.stain.transform(pixels)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import MissingDependencyError, SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal, SlideBackend
+from napari_mmsubtype.slides.color import ColorWarning
 from napari_mmsubtype.slides.dicom_folder import whole_slide_files
 from napari_mmsubtype.slides.slide import Slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from napari_mmsubtype.slides.stain import StainNormalizer
 
 SYNTHETIC_SCHEME = "synthetic:"
 WEB_SCHEMES = ("http://", "https://")
@@ -101,6 +105,45 @@ def open_slide(
         If a web address is given and the libraries of the ``remote`` extra are absent.
     ConfigurationError
         If ``mpp`` is not believable.
+
+    Warns
+    -----
+    ColorWarning
+        If the ICC profile is wanted but unusable; colors then are as stored.
+    """
+    slide = open_quietly(path, mpp=mpp, icc=icc)
+    if slide.color_problem:
+        warnings.warn(slide.color_problem, ColorWarning, stacklevel=2)
+    return slide
+
+
+def open_quietly(
+    path: str | os.PathLike[str], *, mpp: float | None = None, icc: bool = False
+) -> Slide:
+    """Open a slide for a program that tells its user of problems in its own way.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As for `open_slide`.
+    mpp : float or None, default: None
+        As for `open_slide`.
+    icc : bool, default: False
+        As for `open_slide`.
+
+    Returns
+    -------
+    Slide
+        As `open_slide` gives it; its ``color_problem`` is for the caller to show.
+
+    Raises
+    ------
+    SlideOpenError
+        As for `open_slide`.
+    MissingDependencyError
+        As for `open_slide`.
+    ConfigurationError
+        As for `open_slide`.
     """
     address = os.fspath(path)
     if address.startswith(SYNTHETIC_SCHEME):
@@ -123,7 +166,11 @@ def open_slide(
 
 
 def reopen_slide(
-    path: str, backend: str, mpp: float | None, icc: bool = False
+    path: str,
+    backend: str,
+    mpp: float | None,
+    icc: bool = False,
+    stain: StainNormalizer | None = None,
 ) -> Slide:
     """Open a slide again with the backend that read it before.
 
@@ -137,6 +184,8 @@ def reopen_slide(
         Microns per pixel given by the user.
     icc : bool, default: False
         Whether to apply the ICC profile.
+    stain : StainNormalizer or None, default: None
+        Change of stain to apply.
 
     Returns
     -------
@@ -149,10 +198,10 @@ def reopen_slide(
         If the file can no longer be opened.
     """
     if backend not in BACKENDS:
-        return open_slide(path, mpp=mpp, icc=icc)
+        return _wrap(_load(SYNTHETIC_BACKEND)(path), path, mpp, icc, stain=stain)
     _candidates(path)
     try:
-        return _wrap(_load(BACKENDS[backend])(path), path, mpp, icc)
+        return _wrap(_load(BACKENDS[backend])(path), path, mpp, icc, stain=stain)
     except BackendRefusal as err:
         raise SlideOpenError(_explain_failure(path, [(backend, str(err))])) from err
 
@@ -233,6 +282,7 @@ def _wrap(
     mpp: float | None,
     icc: bool,
     tried: list[tuple[str, str]] | None = None,
+    stain: StainNormalizer | None = None,
 ) -> Slide:
     """Make a slide of an open backend, which is closed if that fails."""
     try:
@@ -241,6 +291,7 @@ def _wrap(
             path=path,
             mpp=mpp,
             icc=icc,
+            stain=stain,
             tried=tried or (),
             opener=reopen_slide,
         )

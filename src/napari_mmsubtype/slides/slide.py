@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.units import PixelSize
+    from napari_mmsubtype.slides.stain import StainNormalizer
 
 __all__ = ["BackendRefusal", "Level", "Slide", "SlideBackend"]
 
 STORAGE_BLOCK_PX = 2048
 """Least side of the block of tiles in which neighbouring reads should stay."""
 
-Opener = Callable[[str, str, float | None, bool], "Slide"]
+Opener = Callable[[str, str, float | None, bool, "StainNormalizer | None"], "Slide"]
 
 
 class Slide:
@@ -50,10 +51,12 @@ class Slide:
         Microns per pixel of level 0 given by the user; wins over the file.
     icc : bool, default: False
         Bring colors to sRGB by the ICC profile of the file, where it has one.
+    stain : StainNormalizer or None, default: None
+        Bring stains to a reference as well.
     tried : sequence of (str, str), default: ()
         Backends that refused the file before, and why.
     opener : callable or None, default: None
-        ``opener(path, backend name, mpp, icc)`` opens the slide again after pickling.
+        ``opener(path, backend name, mpp, icc, stain)`` opens the slide again.
 
     Attributes
     ----------
@@ -83,6 +86,7 @@ class Slide:
         path: str,
         mpp: float | None = None,
         icc: bool = False,
+        stain: StainNormalizer | None = None,
         tried: Sequence[tuple[str, str]] = (),
         opener: Opener | None = None,
     ) -> None:
@@ -109,8 +113,9 @@ class Slide:
             backend.properties.get("objective"),
         )
         profile = backend.icc_profile
-        self._color = SlideColor(profile, wanted=icc, name=self.name)
-        self._overviews.keep(path, backend.name, is_srgb=self.icc == "applied")
+        self._color = SlideColor(profile, wanted=icc, name=self.name, stain=stain)
+        if stain is None:
+            self._overviews.keep(path, backend.name, is_srgb=self.icc == "applied")
 
     @property
     def backend(self) -> str:
@@ -131,6 +136,11 @@ class Slide:
     def icc(self) -> IccState:
         """Whether tiles went through the profile, as `SlideColor` tells it."""
         return self._color.state
+
+    @property
+    def color_problem(self) -> str:
+        """Why a profile that was asked for cannot be used, or empty."""
+        return self._color.problem
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -337,16 +347,15 @@ class Slide:
         height, width = self.levels[0].shape
         return f"<Slide {self.name!r} {height} x {width} px, {self.backend}>"
 
-    def __reduce__(self) -> tuple[Opener, tuple[str, str, float | None, bool]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Opener, tuple[str, str, float | None, bool, StainNormalizer | None]]:
         if self._opener is None:
-            msg = f"slide {self.name!r} was made from a backend in memory; pickle needs"
-            raise TypeError(msg + " one opened with open_slide")
-        return self._opener, (
-            self.path,
-            self.backend,
-            self._user_mpp,
-            self._color.wanted,
-        )
+            msg = f"slide {self.name!r} was made from a backend in memory; open one"
+            raise TypeError(msg + " with open_slide to open it again or to pickle it")
+        color = self._color
+        place = (self.path, self.backend, self._user_mpp, color.wanted, color.stain)
+        return self._opener, place
 
 
 def _let_go(backend: SlideBackend, cache: TileCache) -> None:

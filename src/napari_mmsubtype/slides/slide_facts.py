@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.units import MppSource
+from napari_mmsubtype.slides.color import describe_profile
 from napari_mmsubtype.slides.identifiers import find_identifiers
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def slide_facts(slide: Slide, backend: SlideBackend) -> dict[str, Any]:
         "compression": backend.compression,
         "tile": list(backend.tile_shapes[0]),
         "icc": slide.icc,
+        "icc_profile": describe_profile(slide.icc_profile) or None,
         "icc_profile_bytes": len(slide.icc_profile or b""),
+        "icc_problem": slide.color_problem or None,
         "associated": list(backend.associated_names),
         "identifiers": find_identifiers(slide.properties, backend.associated_names),
     }

@@ -132,6 +132,11 @@ class PatchTrainingConfig(TrainingConfig):
         Relative spread of the strength of each stain, 0 for none.
     tint_jitter : float
         Relative spread of the optical density of each color channel.
+    hed_scale : float
+        Each stain is multiplied by 1 ± up to this; 0.05 is common, 0 for none.
+    hed_shift : float
+        To each stain is added ± up to this, in optical density; 0.05 is common, 0 for
+        none.
     feature_noise : float
         Spread of the noise added to the normalized image.
     feature_penalty : float
@@ -140,14 +145,16 @@ class PatchTrainingConfig(TrainingConfig):
 
     stain_jitter: float = 0.25
     tint_jitter: float = 0.08
+    hed_scale: float = 0.0
+    hed_shift: float = 0.0
     feature_noise: float = 0.0
     feature_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         TrainingConfig.__post_init__(self)
-        for name in ("stain_jitter", "tint_jitter"):
+        for name in ("stain_jitter", "tint_jitter", "hed_scale"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
-        for name in ("feature_noise", "feature_penalty"):
+        for name in ("hed_shift", "feature_noise", "feature_penalty"):
             self._require(name, getattr(self, name) >= 0, "not negative")
 
 

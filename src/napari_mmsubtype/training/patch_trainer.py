@@ -11,15 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.training.hed_jitter import RUIFROK_STAINS, jitter_hed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.training.config import PatchTrainingConfig
-
-# Optical density of hematoxylin, eosin and the rest: Ruifrok & Johnston 2001.
-_STAINS = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,14 +219,14 @@ def restain(
     patches : Tensor of uint8, shape (n, y, x, 3)
         Red, green and blue.
     config : PatchTrainingConfig
-        ``stain_jitter`` and ``tint_jitter``.
+        ``stain_jitter`` and ``tint_jitter``, ``hed_scale`` and ``hed_shift``.
     generator : torch.Generator
         On the CPU.
 
     Returns
     -------
     Tensor of uint8, shape (n, y, x, 3)
-        Re-stained; white stays white.
+        Re-stained; white stays white unless ``hed_shift`` tints it.
 
     Notes
     -----
@@ -236,9 +234,13 @@ def restain(
     factor, and each color channel by another: linear in density, hence one 3 x 3
     matrix per patch.
     """
+    if config.hed_scale or config.hed_shift:
+        patches = jitter_hed(
+            patches, scale=config.hed_scale, shift=config.hed_shift, generator=generator
+        )
     if not (config.stain_jitter or config.tint_jitter):
         return patches
-    stains = F.normalize(torch.tensor(_STAINS), dim=1)
+    stains = F.normalize(torch.tensor(RUIFROK_STAINS), dim=1)
     spread = 2 * torch.rand((2, len(patches), 3), generator=generator) - 1
     strength = torch.diag_embed(1 + config.stain_jitter * spread[0])
     tint = torch.diag_embed(1 + config.tint_jitter * spread[1])

@@ -26,9 +26,10 @@ from napari_mmsubtype.results.store_writer import (
     existing_stores,
     store_path,
 )
+from napari_mmsubtype.slides.color import describe_profile
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
-from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.outcome import choose_patches, write_outcome
 
@@ -162,7 +163,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     bundle = load_bundle(recipe.bundle)
     # The model sees the colors that it was trained with.
     icc = bool(bundle.info.get("icc", False))
-    with open_slide(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
+    with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
         yield Progress("tissue", message="finding tissue, reading tables")
         plan = make_plan(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
@@ -177,6 +178,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
             "size_px": plan.grid.spec.size_px,
             "batch_size": recipe.batch_size
             or processor.default_batch_size(plan.grid.spec.size_px),
+            "transform": None if plan.stain is None else plan.stain.transform,
         }
         spec = plan.grid.spec
         meter = PatchMeter(recipe.quality_spec, spec.size_px, spec.mpp)
@@ -236,7 +238,9 @@ def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreW
                 "backend": plan.slide.backend,
                 "vendor": plan.slide.vendor,
                 "icc": plan.slide.icc,
+                "icc_profile": describe_profile(plan.slide.icc_profile) or None,
             },
+            "stain": None if plan.stain is None else plan.stain.to_dict(),
             "recipe": plan.recipe.to_dict(),
             "plan_digest": fingerprint,
             "classes": [asdict(subtype) for subtype in bundle.classes],
