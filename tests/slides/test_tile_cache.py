@@ -233,6 +233,7 @@ def test_who_waits_for_another_that_fails_decodes_for_itself(memory, fate):
             assert second.result(timeout=10)[0, 0, 0] == 1
     assert memory.size_bytes == 300
     engine.clear()
+    viewer.clear()
     assert memory.size_bytes == 0
 
 
