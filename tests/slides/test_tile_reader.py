@@ -8,9 +8,9 @@ from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.slides.backend import Level
 from napari_mmsubtype.slides.color import SlideColor
+from napari_mmsubtype.slides.tifffile_backend import TifffileBackend
 from napari_mmsubtype.slides.tile_cache import shared_memory
 from napari_mmsubtype.slides.tile_reader import TileReader
-from napari_mmsubtype.slides.tifffile_backend import TifffileBackend
 
 PLAIN = SlideColor(None, wanted=False, name="a")
 

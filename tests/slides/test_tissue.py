@@ -8,7 +8,11 @@ from skimage.filters import threshold_otsu
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
-from napari_mmsubtype.errors import MissingPixelSizeError, SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import (
+    MissingPixelSizeError,
+    SlideChangedError,
+    SlideReadError,
+)
 from napari_mmsubtype.slides import tissue
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import (
