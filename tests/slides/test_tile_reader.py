@@ -22,9 +22,9 @@ class FlakyBackend:
     mpp_source = MppSource.NONE
     icc_profile = pixel_size = None
     associated_names = ()
-    properties = {}
 
     def __init__(self):
+        self.properties = {}
         self.levels = (Level((2304, 2304), 1.0),)
         self.tile_shapes = ((256, 256),)
         self.broken = {}

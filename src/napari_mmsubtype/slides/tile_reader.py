@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.errors import SlideChangedError, SlideReadError
@@ -17,6 +14,9 @@ from napari_mmsubtype.slides.tile_cache import TileCache
 from napari_mmsubtype.slides.tile_mosaic import assemble
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_mmsubtype.slides.backend import SlideBackend
