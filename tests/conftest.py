@@ -35,6 +35,8 @@ LIBRARY_THREADS = (
 # settings are neither read nor written.
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NAPARI_CONFIG", "")
+# Tests that count what is decoded must not depend on what a thread reads ahead.
+os.environ["MMSUBTYPE_PREFETCH"] = "0"
 
 # A shared runner may be slow, and a red suite must be red twice in a row.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)

@@ -6,6 +6,7 @@
     ├── SlideError
     │   ├── SlideOpenError          (OSError)      no backend can open the file
     │   ├── SlideReadError          (OSError)      pixels cannot be decoded
+    │   │   └── SlideChangedError                  the file is not the one opened
     │   ├── MissingPixelSizeError   (ValueError)   microns per pixel unknown
     │   ├── SlideTooSmallError      (ValueError)   smaller than one patch
     │   └── NoTissueError           (ValueError)   nothing to analyse on the slide
@@ -39,6 +40,10 @@ class SlideOpenError(SlideError, OSError):
 
 class SlideReadError(SlideError, OSError):
     """Pixels of an open slide cannot be decoded."""
+
+
+class SlideChangedError(SlideReadError):
+    """The file of an open slide was changed, replaced or removed."""
 
 
 class MissingPixelSizeError(SlideError, ValueError):

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 from napari_mmsubtype.inference.stream import read_batches
 
 
@@ -109,3 +109,14 @@ def test_colors_change_after_measuring_and_damaged_patches_stay_white():
     np.testing.assert_array_equal(pixels[good], np.arange(23)[good] + 100)
     np.testing.assert_array_equal(measures[good], np.arange(23)[good])
     assert pixels[4] == 255
+
+
+def test_a_slide_that_changed_ends_the_pass_instead_of_counting_as_damage():
+    class Changing(NumberedPatches):
+        def read(self, index):
+            if index >= 5:
+                raise SlideChangedError("slide 'a.svs' changed on disk")
+            return super().read(index)
+
+    with pytest.raises(SlideChangedError, match="changed on disk"):
+        list(read_batches(Changing(20), batches_of(20, 2), 4))

@@ -44,6 +44,8 @@ def test_slide_layer_is_lazy_rgb_in_microns() -> None:
     assert kwargs["units"] == ("um", "um")
     assert kwargs["scale"] == (0.5, 0.5)
     assert kwargs["name"] == slide.name
+    # Memory for what was looked at has one limit, that of the decoded tiles.
+    assert kwargs["cache"] is False
 
 
 def test_slide_layer_records_where_it_came_from() -> None:

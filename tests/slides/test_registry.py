@@ -176,7 +176,8 @@ def test_a_failed_opening_leaves_no_file_open(tmp_path, monkeypatch):
     closed = []
 
     class Backend:
-        levels = ()
+        name, icc_profile = "without levels", None
+        levels = tile_shapes = ()
 
         def __init__(self, path):
             pass

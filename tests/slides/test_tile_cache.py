@@ -1,4 +1,5 @@
 import gc
+import os
 import random
 import threading
 import time
@@ -178,21 +179,107 @@ def test_a_slide_may_be_collected_while_the_lock_is_held(memory, cache):
     assert memory.size_bytes == 0
 
 
-def test_open_slides_share_the_memory_of_the_process_and_give_it_back(tmp_path):
+def test_openings_of_one_file_share_its_tiles_until_the_last_is_gone(tmp_path):
     write_pyramid_tiff(tmp_path / "a.tif", draw_scene(), levels=1)
+    write_pyramid_tiff(tmp_path / "b.tif", draw_scene(), levels=1)
     memory = shared_memory()
     memory.clear()
     one, two = open_slide(tmp_path / "a.tif"), open_slide(tmp_path / "a.tif")
+    other = open_slide(tmp_path / "b.tif")
     one.read_region(0, 0, 0, 768, 1024)
     held = memory.size_bytes
     assert held > 0
+    two._backend.read_tile = lambda *_: pytest.fail("decoded twice")
     two.read_region(0, 0, 0, 768, 1024)
+    assert memory.size_bytes == held
+    other.read_region(0, 0, 0, 768, 1024)
     assert memory.size_bytes == 2 * held
     one.close()
-    assert memory.size_bytes == held
+    assert memory.size_bytes == 2 * held
+    two.read_region(0, 0, 0, 768, 1024)
     del two
     gc.collect()
+    assert memory.size_bytes == held
+    other.close()
     assert memory.size_bytes == 0
+
+
+@pytest.mark.parametrize("fate", ["closed", "fails"])
+def test_who_waits_for_another_that_fails_decodes_for_itself(memory, fate):
+    """The viewer's slide is closed while the engine waits for its tile."""
+    viewer = TileCache(memory, identity="a.svs")
+    engine = TileCache(memory, identity="a.svs")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load():
+        begun.set()
+        assert go_on.wait(10)
+        if fate == "fails":
+            raise ValueError("closed meanwhile")
+        viewer.clear()
+        return make(1)()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(viewer.get, "tile", load)
+        assert begun.wait(10)
+        second = pool.submit(engine.get, "tile", make(2))
+        time.sleep(0.02)
+        go_on.set()
+        if fate == "fails":
+            with pytest.raises(ValueError, match="closed meanwhile"):
+                first.result(timeout=10)
+            assert second.result(timeout=10)[0, 0, 0] == 2
+        else:
+            assert second.result(timeout=10)[0, 0, 0] == 1
+    assert memory.size_bytes == 300
+    engine.clear()
+    viewer.clear()
+    assert memory.size_bytes == 0
+
+
+def test_sharing_survives_openings_and_closings_in_many_threads():
+    memory = TileMemory(limit_bytes=3000)
+
+    def work(seed):
+        chance = random.Random(seed)
+        for _ in range(200):
+            name = chance.randrange(3)
+            cache = TileCache(memory, identity=name)
+            for _ in range(5):
+                key = chance.randrange(4)
+                assert (cache.get(key, make(10 * name + key)) == 10 * name + key).all()
+            if chance.random() < 0.5:
+                cache.clear()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(work, seed) for seed in range(8)]:
+            done.result(timeout=60)
+    gc.collect()
+    assert memory.size_bytes == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_starts_empty_and_shares_anew(tmp_path):
+    write_pyramid_tiff(tmp_path / "a.tif", draw_scene(), levels=1)
+    with open_slide(tmp_path / "a.tif") as slide:
+        slide.read_region(0, 0, 0, 300, 300)
+        lock = shared_memory()._lock
+        with lock:  # as if another thread were at work
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    one, two = (open_slide(tmp_path / "a.tif") for _ in range(2))
+                    assert shared_memory().size_bytes == 0
+                    expected = one.read_region(0, 0, 0, 300, 300)
+                    two._backend.read_tile = None
+                    assert (two.read_region(0, 0, 0, 300, 300) == expected).all()
+                    code = 0
+                finally:
+                    os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_the_environment_sets_the_limit(monkeypatch):

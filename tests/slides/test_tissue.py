@@ -8,7 +8,11 @@ from skimage.filters import threshold_otsu
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
-from napari_mmsubtype.errors import MissingPixelSizeError, SlideReadError
+from napari_mmsubtype.errors import (
+    MissingPixelSizeError,
+    SlideChangedError,
+    SlideReadError,
+)
 from napari_mmsubtype.slides import tissue
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import (
@@ -163,6 +167,15 @@ def test_what_cannot_be_read_counts_as_tissue(tmp_path, caplog):
     assert found.mask[205:, 205:].all()
     assert (0, 0) in [tuple(cell) for cell in grid.cell]
     assert "cannot decode tile (row 0, column 0)" in caplog.text
+
+
+def test_a_slide_that_changed_is_no_slide_without_tissue(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, paint(200, 200), mpp=2.0)
+    with open_slide(path) as slide:
+        write_pyramid_tiff(path, paint(240, 240), mpp=2.0)
+        with pytest.raises(SlideChangedError, match="open it again"):
+            find_tissue(slide)
 
 
 def test_a_slide_closed_underway_is_an_error(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -160,6 +160,9 @@ def _fill(
     for position in positions:
         try:
             batch.pixels[position] = source.read(batch.start + position)
+        except SlideChangedError:
+            # No patch is damaged; the slide is another one now.
+            raise
         except SlideReadError as err:
             batch.readable[position] = False
             logger.warning("patch %d skipped: %s", batch.start + position, err)

@@ -60,6 +60,9 @@ def slide_layers(slide: Slide) -> list[LayerTuple]:
         "name": slide.name,
         "rgb": True,
         "multiscale": len(pyramid) > 1,
+        # napari would keep every viewport as well, in up to a quarter of all memory;
+        # the slide keeps its decoded tiles, within a limit, and is no slower.
+        "cache": False,
         "metadata": {METADATA_KEY: {"kind": "slide", **_describe(slide)}},
         **slide_placement(slide.pixel_size),
     }

@@ -106,7 +106,7 @@ class OverviewPyramid:
         ndarray of uint8, shape (y, x, 3)
             The tile, cut to the level.
         """
-        compute = partial(self._compute_tile, level, row, col)
+        compute = partial(self.compute_tile, level, row, col)
         if self._cache is None:
             return compute()
         height, width = self._shapes[level - self._first + 1]
@@ -114,12 +114,30 @@ class OverviewPyramid:
         shape = (min(TILE_PX, rows), min(TILE_PX, cols))
         return self._cache.get((level, row, col), shape, compute)
 
-    def _compute_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """Average one tile out of the level before."""
+    def compute_tile(
+        self, level: int, row: int, col: int, read: ReadRegion | None = None
+    ) -> NDArray[np.uint8]:
+        """Average one tile out of the level before.
+
+        Parameters
+        ----------
+        level : int
+            Index among all levels of the slide.
+        row, col : int
+            Place of the tile in units of `TILE_PX`.
+        read : callable or None, default: None
+            Reads the level before in place of what the pyramid was made with.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            The tile, cut to the level.
+        """
         factor = self._plan[level - self._first][1]
         below = self._shapes[level - self._first]
         step = TILE_PX * factor
         y, x = row * step, col * step
         # Cut to the level: white from beyond the border must not enter the mean.
         height, width = min(step, below[0] - y), min(step, below[1] - x)
-        return shrink(self._read(level - 1, y, x, height, width), factor)
+        read = self._read if read is None else read
+        return shrink(read(level - 1, y, x, height, width), factor)

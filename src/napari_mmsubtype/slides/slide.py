@@ -7,21 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.errors import MissingPixelSizeError, SlideReadError
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, SlideBackend
 from napari_mmsubtype.slides.color import IccState, SlideColor
 from napari_mmsubtype.slides.identifiers import is_label
-from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
 from napari_mmsubtype.slides.pixel_size import believe, explain_missing
 from napari_mmsubtype.slides.slide_facts import slide_facts
 from napari_mmsubtype.slides.slide_name import slide_name
-from napari_mmsubtype.slides.tile_cache import TileCache
+from napari_mmsubtype.slides.tile_reader import TileReader
 
 if TYPE_CHECKING:
     import dask.array as da
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.units import PixelSize
@@ -90,32 +87,26 @@ class Slide:
         tried: Sequence[tuple[str, str]] = (),
         opener: Opener | None = None,
     ) -> None:
-        self._cache = TileCache()
-        self._finalizer = weakref.finalize(self, _let_go, backend, self._cache)
+        self.name = slide_name(path)
+        self._color = SlideColor(
+            backend.icc_profile, wanted=icc, name=self.name, stain=stain
+        )
+        self._tiles = TileReader(backend, path, self._color)
+        self._finalizer = weakref.finalize(self, self._tiles.close)
         self._backend = backend
         self._user_mpp = mpp
         self._tried = tuple(tried)
         self._opener = opener
         self._pyramid: list[da.Array] | None = None
         self.path = path
-        self.name = slide_name(path)
         self.native_levels = len(backend.levels)
-        # A weak reference: the slide must not keep itself alive through its pyramid.
-        this = weakref.ref(self)
-        self._overviews = OverviewPyramid(
-            backend.levels, lambda *box: _alive(this).read_region(*box)
-        )
-        self.levels = (*backend.levels, *self._overviews.levels)
+        self.levels = self._tiles.levels
         self.pixel_size, self.mpp_source = believe(
             backend.pixel_size,
             backend.mpp_source,
             mpp,
             backend.properties.get("objective"),
         )
-        profile = backend.icc_profile
-        self._color = SlideColor(profile, wanted=icc, name=self.name, stain=stain)
-        if stain is None:
-            self._overviews.keep(path, backend.name, is_srgb=self.icc == "applied")
 
     @property
     def backend(self) -> str:
@@ -175,6 +166,11 @@ class Slide:
         )
 
     @property
+    def unreadable_tiles(self) -> tuple[tuple[int, int, int], ...]:
+        """Level, row and column of each stored tile that failed to decode so far."""
+        return self._tiles.damaged.places
+
+    @property
     def is_closed(self) -> bool:
         """Whether the file has been let go."""
         return not self._finalizer.alive
@@ -203,28 +199,40 @@ class Slide:
         ValueError
             If there is no such level or the size is negative.
         SlideReadError
-            If a tile cannot be decoded or the slide is closed.
+            If a tile cannot be decoded, the slide is closed or its file has changed.
         """
-        if not 0 <= level < len(self.levels):
-            msg = f"slide {self.name!r} has levels 0 to {len(self.levels) - 1}, not "
-            raise ValueError(msg + repr(level))
-        shape = self.levels[level].shape
-        inside = Box(y, x, height, width).clipped(*shape)
-        region = np.full((height, width, 3), 255, np.uint8)
-        if inside.is_empty:
-            return region
-        tile_h, tile_w = self._tile_shape(level)
-        bottom, right = inside.y + inside.height, inside.x + inside.width
-        for row in range(inside.y // tile_h, -(-bottom // tile_h)):
-            for col in range(inside.x // tile_w, -(-right // tile_w)):
-                tile = self._tile(level, row, col)
-                top, left = row * tile_h, col * tile_w
-                y0, x0 = max(inside.y, top), max(inside.x, left)
-                y1, x1 = min(bottom, top + tile_h), min(right, left + tile_w)
-                region[y0 - y : y1 - y, x0 - x : x1 - x] = tile[
-                    y0 - top : y1 - top, x0 - left : x1 - left
-                ]
-        return region
+        self._require_level(level)
+        return self._tiles.read_region(level, y, x, height, width)
+
+    def read_view(
+        self, level: int, y: int, x: int, height: int, width: int
+    ) -> NDArray[np.uint8]:
+        """Read a box of one level to look at: damaged tiles are shown as such.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+        y, x : int
+            Upper left corner in pixels of that level; may lie outside.
+        height, width : int
+            Size in pixels of that level.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width, 3)
+            As `read_region`, but white with thin grey stripes where a tile cannot be
+            decoded; `unreadable_tiles` lists them.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level or the size is negative.
+        SlideReadError
+            If the slide is closed or its file has changed.
+        """
+        self._require_level(level)
+        return self._tiles.read_view(level, y, x, height, width)
 
     def read_associated(self, name: str) -> NDArray[np.uint8]:
         """Read the label, macro or thumbnail image.
@@ -248,7 +256,7 @@ class Slide:
         """
         if name not in self._backend.associated_names:
             raise KeyError(name)
-        self._require_open()
+        self._tiles.require_open()
         try:
             return self._backend.read_associated(name)
         except Exception as err:
@@ -306,36 +314,11 @@ class Slide:
         """Let go of the file; a second call does nothing."""
         self._finalizer()
 
-    def _require_open(self) -> None:
-        """Refuse to read from a closed file."""
-        if self.is_closed:
-            msg = f"slide {self.path!r} is closed; open it again to read from it"
-            raise SlideReadError(msg)
-
-    def _tile_shape(self, level: int) -> tuple[int, int]:
-        """Give the height and width of a tile in pixels of its level."""
-        if level < self.native_levels:
-            return self._backend.tile_shapes[level]
-        return (TILE_PX, TILE_PX)
-
-    def _tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """Give a decoded tile from the cache or the file."""
-        self._require_open()
-        if level >= self.native_levels:
-            load = partial(self._overviews.read_tile, level, row, col)
-            return self._cache.get((level, row, col), load)
-        try:
-            load = partial(self._backend.read_tile, level, row, col)
-            color = self._color
-            return self._cache.get((level, row, col), lambda: color.apply(load()))
-        except Exception as err:
-            # Any decoder may fail in its own way on a damaged tile.
-            msg = (
-                f"cannot decode tile (row {row}, column {col}) of level {level} of "
-                f"slide {self.path!r}: {err}; the file is damaged there, fetch or "
-                "export it again"
-            )
-            raise SlideReadError(msg) from err
+    def _require_level(self, level: int) -> None:
+        """Refuse an index that names no level."""
+        if not 0 <= level < len(self.levels):
+            msg = f"slide {self.name!r} has levels 0 to {len(self.levels) - 1}, not "
+            raise ValueError(msg + repr(level))
 
     def __enter__(self) -> Self:
         return self
@@ -356,20 +339,3 @@ class Slide:
         color = self._color
         place = (self.path, self.backend, self._user_mpp, color.wanted, color.stain)
         return self._opener, place
-
-
-def _let_go(backend: SlideBackend, cache: TileCache) -> None:
-    """Close the file and free the memory of its tiles."""
-    try:
-        backend.close()
-    finally:
-        cache.clear()
-
-
-def _alive(this: weakref.ref[Slide]) -> Slide:
-    """Give the slide behind a weak reference."""
-    slide = this()
-    if slide is None:
-        msg = "the slide was closed while it was being read"
-        raise SlideReadError(msg)
-    return slide

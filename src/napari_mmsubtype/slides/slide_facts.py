@@ -27,8 +27,9 @@ def slide_facts(slide: Slide, backend: SlideBackend) -> dict[str, Any]:
     -------
     dict
         Path, backend, vendor, levels, pixel size and its source, objective,
-        compression, color profile and associated images; under ``"identifiers"`` the
-        names (never the values) of what may identify someone.
+        compression, color profile, associated images and the tiles that could not be
+        decoded so far; under ``"identifiers"`` the names (never the values) of what
+        may identify someone.
     """
     size, found = slide.pixel_size, backend.pixel_size
     return {
@@ -52,6 +53,10 @@ def slide_facts(slide: Slide, backend: SlideBackend) -> dict[str, Any]:
         "objective": slide.properties.get("objective"),
         "compression": backend.compression,
         "tile": list(backend.tile_shapes[0]),
+        "unreadable_tiles": [
+            {"level": level, "row": row, "column": column}
+            for level, row, column in slide.unreadable_tiles
+        ],
         "icc": slide.icc,
         "icc_profile": describe_profile(slide.icc_profile) or None,
         "icc_profile_bytes": len(slide.icc_profile or b""),

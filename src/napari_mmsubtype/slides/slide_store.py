@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -18,9 +19,15 @@ from zarr.abc.store import (
     SuffixByteRequest,
 )
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.storage import StorePath
+
+from napari_mmsubtype.core.geometry import Box
+from napari_mmsubtype.slides.prefetch import shared_prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from numpy.typing import NDArray
 
     from napari_mmsubtype.slides.slide import Slide
 
@@ -32,7 +39,8 @@ class SlideStore(Store):
     """The levels of a slide as zarr arrays ``0``, ``1``, … of uncompressed chunks.
 
     Chunks come into being when they are asked for. Decoding blocks, so it is moved to
-    a thread and leaves the event loop free.
+    a thread and leaves the event loop free. Who reads here looks: damaged tiles are
+    shown as such, and what lies around is read ahead.
 
     Parameters
     ----------
@@ -80,7 +88,7 @@ class SlideStore(Store):
             None where there is no such key.
         """
         prototype = prototype or default_buffer_prototype()
-        document = self._documents().get(key)
+        document = self._documents.get(key)
         if document is not None:
             data = np.frombuffer(json.dumps(document).encode(), np.uint8)
         else:
@@ -125,7 +133,7 @@ class SlideStore(Store):
         bool
             True for the metadata and every chunk that touches a level.
         """
-        return key in self._documents() or self._locate(key) is not None
+        return key in self._documents or self._locate(key) is not None
 
     async def set(self, key: str, value: Buffer) -> None:
         """Refuse to write.
@@ -157,7 +165,7 @@ class SlideStore(Store):
         str
             Keys; chunks exist without being listed.
         """
-        for key in self._documents():
+        for key in self._documents:
             yield key
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
@@ -173,7 +181,7 @@ class SlideStore(Store):
         str
             Keys; chunks exist without being listed.
         """
-        for key in self._documents():
+        for key in self._documents:
             if key.startswith(prefix):
                 yield key
 
@@ -191,10 +199,11 @@ class SlideStore(Store):
             Names of documents and arrays.
         """
         start = prefix.rstrip("/") + "/" if prefix.strip("/") else ""
-        names = (k[len(start) :] for k in self._documents() if k.startswith(start))
+        names = (k[len(start) :] for k in self._documents if k.startswith(start))
         for name in dict.fromkeys(name.split("/")[0] for name in names):
             yield name
 
+    @cached_property
     def _documents(self) -> dict[str, dict[str, object]]:
         """Give the metadata of the group and of every array."""
         documents: dict[str, dict[str, object]] = {
@@ -236,11 +245,45 @@ class SlideStore(Store):
             return None
         return level, row, col
 
-    def _read_chunk(self, level: int, row: int, col: int) -> np.ndarray:
+    def read_box(self, level: int, box: Box) -> NDArray[np.uint8]:
+        """Read pixels to look at, past the event loop and the chunks.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+        box : Box
+            What to read, in pixels of the level.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            As `Slide.read_view` gives it.
+        """
+        with shared_prefetcher().watch(self._slide, level, box):
+            return self._slide.read_view(level, box.y, box.x, box.height, box.width)
+
+    def _read_chunk(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         """Decode one chunk, white beyond the border, as flat bytes."""
-        corner = (row * CHUNK_PX, col * CHUNK_PX)
-        region = self._slide.read_region(level, *corner, CHUNK_PX, CHUNK_PX)
-        return region.reshape(-1)
+        box = Box(row * CHUNK_PX, col * CHUNK_PX, CHUNK_PX, CHUNK_PX)
+        return self.read_box(level, box).reshape(-1)
+
+
+class LevelArray(zarr.Array[Any]):
+    """A zarr array of a `SlideStore` that reads plain boxes directly.
+
+    zarr decodes whole chunks and takes each through its event loop and a thread, which
+    for a viewport of decoded tiles costs twenty times as much as copying them. So a box
+    is read as one piece, and only its own tiles; any other selection is left to zarr.
+    """
+
+    def __getitem__(self, selection: Any) -> Any:
+        box = _as_box(selection, self.shape)
+        store = self.store
+        if box is None or not isinstance(store, SlideStore):
+            return super().__getitem__(selection)
+        region = store.read_box(int(self.basename), box)
+        return region if len(selection) < 3 else region[:, :, selection[2]]
 
 
 def lazy_pyramid(slide: Slide) -> list[da.Array]:
@@ -256,13 +299,13 @@ def lazy_pyramid(slide: Slide) -> list[da.Array]:
     list of dask.array.Array of uint8, shape (y, x, 3)
         One per level, in chunks of 512 x 512 x 3.
     """
-    group = zarr.open_group(SlideStore(slide), mode="r", zarr_format=3)
+    store = SlideStore(slide)
     # A name of its own: dask would otherwise hash the array, and two slides that were
     # opened at one path at different times must not share cached chunks.
     token = uuid.uuid4().hex
     return [
         da.from_array(
-            group[str(index)],
+            LevelArray.open(StorePath(store, str(index))),
             chunks=(CHUNK_PX, CHUNK_PX, 3),
             name=f"slide-{token}-{index}",
             inline_array=True,
@@ -270,6 +313,19 @@ def lazy_pyramid(slide: Slide) -> list[da.Array]:
         )
         for index in range(len(slide.levels))
     ]
+
+
+def _as_box(selection: Any, shape: tuple[int, ...]) -> Box | None:
+    """Turn slices of rows and columns into a box; None for any other selection."""
+    if not isinstance(selection, tuple) or len(selection) not in (2, 3):
+        return None
+    if not all(isinstance(part, slice) for part in selection):
+        return None
+    if any(part.step not in (None, 1) for part in selection):
+        return None
+    top, bottom, _ = selection[0].indices(shape[0])
+    left, right, _ = selection[1].indices(shape[1])
+    return Box(top, left, max(bottom - top, 0), max(right - left, 0))
 
 
 def _part(data: np.ndarray, byte_range: ByteRequest | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict, deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -23,6 +24,23 @@ LIMIT_VARIABLE = "MMSUBTYPE_TILE_MEMORY_MIB"
 DEFAULT_LIMIT_BYTES = 256 * 1024**2
 
 
+class TileOwner:
+    """Whose tiles they are: one slide, or all that were opened from the same file.
+
+    The tiles go when the last slide lets go of its owner.
+
+    Parameters
+    ----------
+    memory : TileMemory
+        Where the tiles are kept.
+    """
+
+    def __init__(self, memory: TileMemory) -> None:
+        # The memory knows its owners by a token, or it would keep them alive.
+        self.token = object()
+        weakref.finalize(self, memory.forget, self.token).atexit = False
+
+
 Key = tuple[object, "Hashable"]
 
 
@@ -30,8 +48,8 @@ class TileMemory:
     """Keep the tiles used last, whichever slide and thread they were decoded for.
 
     Two threads that want the same tile at the same time decode it once: the second
-    waits for the first. A tile that fails to decode is not remembered. No lock is held
-    while a tile is decoded.
+    waits for the first. A tile that fails to decode is not remembered, and whoever
+    waited for it tries for itself. No lock is held while a tile is decoded.
 
     Parameters
     ----------
@@ -42,6 +60,8 @@ class TileMemory:
 
     def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         self._limit = limit_bytes
+        self._owners: weakref.WeakValueDictionary[Hashable, TileOwner]
+        self._owners = weakref.WeakValueDictionary()
         self.reset()
 
     def reset(self) -> None:
@@ -87,44 +107,61 @@ class TileMemory:
             self._limit = limit_bytes
             self._shrink()
 
+    def owner(self, identity: Hashable) -> TileOwner:
+        """Give the owner that all slides of one identity share.
+
+        Parameters
+        ----------
+        identity : hashable
+            Equal for slides whose tiles are equal.
+
+        Returns
+        -------
+        TileOwner
+            The same object as long as anybody holds it.
+        """
+        with self._lock:
+            owner = self._owners.get(identity)
+            if owner is None:
+                owner = self._owners[identity] = TileOwner(self)
+            return owner
+
     def get(
-        self,
-        owner: object,
-        name: Hashable,
-        load: Callable[[], NDArray[np.uint8]],
-        is_wanted: Callable[[], bool] = lambda: True,
+        self, token: object, name: Hashable, load: Callable[[], NDArray[np.uint8]]
     ) -> NDArray[np.uint8]:
         """Give a tile, decoding it where it is not kept.
 
         Parameters
         ----------
-        owner : object
-            Whose tile it is.
+        token : object
+            That of the owner; who calls holds the owner meanwhile.
         name : hashable
             What names the tile among those of its owner.
         load : callable
-            Decodes the tile; its error reaches every thread that waits for it.
-        is_wanted : callable, default: always
-            Asked once the tile is decoded: keep it for later? Must not block.
+            Decodes the tile.
 
         Returns
         -------
         ndarray of uint8
             The tile, read-only because it is shared.
         """
-        key = (owner, name)
-        with self._lock:
-            self._purge()
-            tile = self._tiles.get(key)
-            if tile is not None:
-                self._tiles.move_to_end(key)
-                return tile
-            pending = self._loading.get(key)
-            if pending is None:
-                mine: Future[NDArray[np.uint8]] = Future()
-                self._loading[key] = mine
-        if pending is not None:
-            return pending.result()
+        key = (token, name)
+        while True:
+            with self._lock:
+                self._purge()
+                tile = self._tiles.get(key)
+                if tile is not None:
+                    self._tiles.move_to_end(key)
+                    return tile
+                pending = self._loading.get(key)
+                if pending is None:
+                    mine: Future[NDArray[np.uint8]] = Future()
+                    self._loading[key] = mine
+                    break
+            # Another slide of the same file may fail where this one does not, such as
+            # when it is closed meanwhile.
+            if pending.exception() is None:
+                return pending.result()
         try:
             tile = load()
             # A slice would keep its whole parent alive and defeat the limit.
@@ -137,23 +174,22 @@ class TileMemory:
             raise
         with self._lock:
             self._loading.pop(key, None)
-            if is_wanted():
-                old = self._tiles.pop(key, None)
-                self._size += tile.nbytes - (0 if old is None else old.nbytes)
-                self._tiles[key] = tile
-                self._shrink()
+            old = self._tiles.pop(key, None)
+            self._size += tile.nbytes - (0 if old is None else old.nbytes)
+            self._tiles[key] = tile
+            self._shrink()
         mine.set_result(tile)
         return tile
 
-    def forget(self, owner: object) -> None:
+    def forget(self, token: object) -> None:
         """Drop the tiles of one owner, at the latest before the next use.
 
         Parameters
         ----------
-        owner : object
-            As given to `get`.
+        token : object
+            That of the owner.
         """
-        self._gone.append(owner)
+        self._gone.append(token)
         # The garbage collector may close a slide while this very thread holds the
         # lock; waiting for it would then last forever.
         if self._lock.acquire(blocking=False):
@@ -191,11 +227,20 @@ class TileCache:
     ----------
     memory : TileMemory or None, default: None
         Where the tiles are kept; None for that of the process.
+    identity : hashable or None, default: None
+        Slides of equal identity share their tiles until the last of them is cleared;
+        None for tiles of its own.
     """
 
-    def __init__(self, memory: TileMemory | None = None) -> None:
+    def __init__(
+        self, memory: TileMemory | None = None, *, identity: Hashable | None = None
+    ) -> None:
         self._memory = shared_memory() if memory is None else memory
-        self._owner = object()
+        self._owner = (
+            TileOwner(self._memory)
+            if identity is None
+            else self._memory.owner(identity)
+        )
 
     def get(
         self, key: Hashable, load: Callable[[], NDArray[np.uint8]]
@@ -207,21 +252,25 @@ class TileCache:
         key : hashable
             What names the tile within its slide.
         load : callable
-            Decodes the tile; its error reaches every thread that waits for it.
+            Decodes the tile.
 
         Returns
         -------
         ndarray of uint8
             The tile, read-only because it is shared.
         """
+        # Held here, so that a tile whose decoding outlasts its slide is forgotten after
+        # it was kept and not before, and let go even if an error keeps this frame.
         owner = self._owner
-        # A tile whose decoding outlasts its slide would stay without a user.
-        return self._memory.get(owner, key, load, lambda: self._owner is owner)
+        try:
+            return self._memory.get(owner.token, key, load)
+        finally:
+            del owner
 
     def clear(self) -> None:
-        """Forget the tiles of this slide, those being decoded just now as well."""
-        owner, self._owner = self._owner, object()
-        self._memory.forget(owner)
+        """Let go of the tiles of this slide, those being decoded just now as well."""
+        # Takes no lock: the garbage collector may call this anywhere.
+        self._owner = TileOwner(self._memory)
 
 
 def tile_memory_limit() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_mmsubtype.core.units import PixelSize
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 from napari_mmsubtype.slides.area_resize import resize_area
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ def _read_saturation(
         rows, cols = bottom - top, right - left
         try:
             thumbnail = _read_block(slide, level, shape, (top, left, bottom, right))
+        except SlideChangedError:
+            raise
         except SlideReadError as err:
             if max(rows, cols) <= SMALLEST_BLOCK_PX or slide.is_closed:
                 if slide.is_closed:

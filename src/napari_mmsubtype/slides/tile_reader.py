@@ -1,0 +1,193 @@
+"""Read regions of a slide through its cache of decoded tiles."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_mmsubtype.core.geometry import Box
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.slides.damaged_tiles import DamagedTiles, blank_tile
+from napari_mmsubtype.slides.file_state import FileState
+from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
+from napari_mmsubtype.slides.tile_cache import TileCache
+from napari_mmsubtype.slides.tile_mosaic import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.slides.backend import SlideBackend
+    from napari_mmsubtype.slides.color import SlideColor
+
+
+class TileReader:
+    """The pixels of one slide, of stored levels and computed ones.
+
+    Parameters
+    ----------
+    backend : SlideBackend
+        The open file; closed with this.
+    path : str
+        Path or address that it was opened from.
+    color : SlideColor
+        What is done about its color profile.
+
+    Attributes
+    ----------
+    levels : tuple of Level
+        Stored levels followed by computed ones.
+    damaged : DamagedTiles
+        The stored tiles that could not be decoded so far.
+    """
+
+    def __init__(self, backend: SlideBackend, path: str, color: SlideColor) -> None:
+        self._backend = backend
+        self._path = path
+        self._color = color
+        self._file = FileState(path)
+        self._cache = TileCache(identity=self._identify())
+        self._stored = len(backend.levels)
+        self._overviews = OverviewPyramid(backend.levels, self.read_region)
+        if color.stain is None:
+            is_srgb = color.state == "applied"
+            self._overviews.keep(path, backend.name, is_srgb=is_srgb)
+        self._is_closed = False
+        self.levels = (*backend.levels, *self._overviews.levels)
+        self.damaged = DamagedTiles(path)
+
+    def read_region(
+        self, level: int, y: int, x: int, height: int, width: int
+    ) -> NDArray[np.uint8]:
+        """Read a box to compute with: a damaged tile is an error.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+        y, x : int
+            Upper left corner in pixels of that level; may lie outside.
+        height, width : int
+            Size in pixels of that level.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width, 3)
+            RGB, white outside the slide.
+
+        Raises
+        ------
+        SlideReadError
+            If a tile cannot be decoded, the slide is closed or its file has changed.
+        """
+        return self._assemble(level, Box(y, x, height, width), self._tile)
+
+    def read_view(
+        self, level: int, y: int, x: int, height: int, width: int
+    ) -> NDArray[np.uint8]:
+        """Read a box to look at: a damaged tile is a blank one.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+        y, x : int
+            Upper left corner in pixels of that level; may lie outside.
+        height, width : int
+            Size in pixels of that level.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width, 3)
+            As `read_region` gives it; `blank_tile` where a tile cannot be decoded.
+
+        Raises
+        ------
+        SlideReadError
+            If the slide is closed or its file has changed.
+        """
+        return self._assemble(level, Box(y, x, height, width), self._visible_tile)
+
+    def require_open(self) -> None:
+        """Refuse to read from a closed file.
+
+        Raises
+        ------
+        SlideReadError
+            If it is closed.
+        """
+        if self._is_closed:
+            msg = f"slide {self._path!r} is closed; open it again to read from it"
+            raise SlideReadError(msg)
+
+    def close(self) -> None:
+        """Close the file and let go of its tiles."""
+        self._is_closed = True
+        try:
+            self._backend.close()
+        finally:
+            self._cache.clear()
+
+    def _identify(self) -> Hashable | None:
+        """Name what slides have in common that may share their tiles."""
+        file = self._file.identity
+        if file is None or self._color.stain is not None:
+            return None
+        backend = self._backend
+        shapes = tuple(level.shape for level in backend.levels)
+        is_srgb = self._color.state == "applied"
+        return (file, backend.name, shapes, tuple(backend.tile_shapes), is_srgb)
+
+    def _assemble(
+        self,
+        level: int,
+        box: Box,
+        read_tile: Callable[[int, int, int], NDArray[np.uint8]],
+    ) -> NDArray[np.uint8]:
+        """Put a box of one level together from its tiles."""
+        is_stored = level < self._stored
+        tile = self._backend.tile_shapes[level] if is_stored else (TILE_PX, TILE_PX)
+        return assemble(box, self.levels[level].shape, tile, partial(read_tile, level))
+
+    def _tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Give a decoded tile from the cache or the file."""
+        self.require_open()
+        load = self._decode if level < self._stored else self._overviews.read_tile
+        return self._cache.get((level, row, col), partial(load, level, row, col))
+
+    def _decode(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Decode a stored tile, if the file is still the one that was opened."""
+        place = (level, row, col)
+        try:
+            tile = self._color.apply(self._backend.read_tile(*place))
+        except Exception as err:
+            # Any decoder may fail in its own way on a damaged tile, and on a file that
+            # was closed or changed under its hands.
+            self.require_open()
+            self._file.check()
+            self.damaged.add(place, err)
+            msg = (
+                f"cannot decode tile (row {row}, column {col}) of level {level} of "
+                f"slide {self._path!r}: {err}; the file is damaged there, fetch or "
+                "export it again"
+            )
+            raise SlideReadError(msg) from err
+        self._file.check()
+        self.damaged.discard(place)
+        return tile
+
+    def _visible_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Give a tile, blank as far as it cannot be decoded."""
+        try:
+            return self._tile(level, row, col)
+        except SlideChangedError:
+            raise
+        except SlideReadError:
+            self.require_open()
+        if level < self._stored:
+            return blank_tile(*self._backend.tile_shapes[level])
+        # Kept apart, for whoever computes with pixels must not get blank ones.
+        load = partial(self._overviews.compute_tile, level, row, col, self.read_view)
+        return self._cache.get((level, row, col, self.damaged.changes), load)
