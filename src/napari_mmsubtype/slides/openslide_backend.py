@@ -1,4 +1,4 @@
-"""Scanner formats through OpenSlide: NDPI, MRXS, SCN, BIF, DICOM, VSI and more."""
+"""Scanner formats through OpenSlide: NDPI, MRXS, SCN, BIF, DICOM, CZI and more."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from napari_mmsubtype.slides.backend import BackendRefusal, Level
 from napari_mmsubtype.slides.dicom_folder import names_series, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
+from napari_mmsubtype.slides.stored_compression import name_compression
 
 if TYPE_CHECKING:
     import openslide
@@ -23,6 +24,9 @@ TILE_PX = (256, 2048)
 """Bounds of the tile read at once; OpenSlide reads any box, stored tiles go fastest."""
 
 DEFAULT_TILE_PX = 512
+
+SCALED_BY_TAGS = ("generic-tiff", "hamamatsu", "leica")
+"""Makers whose pixel size stands in the resolution tags of the TIFF alone."""
 
 
 class OpenSlideBackend:
@@ -67,7 +71,7 @@ class OpenSlideBackend:
             self._tile_shape(index) for index in range(len(self.levels))
         )
         self.pixel_size, self.mpp_source = self._read_pixel_size()
-        self.compression = self.properties.get("tiff.Compression", "")
+        self.compression = name_compression(self._path, self.properties)
         self.associated_names = tuple(slide.associated_images)
 
     @property
@@ -170,8 +174,10 @@ class OpenSlideBackend:
         size = measured(*values)
         if size is None:
             return None, MppSource.NONE
-        generic = self.vendor == "generic-tiff"
-        return size, MppSource.RESOLUTION_TAG if generic else MppSource.VENDOR
+        by_tags = (
+            self.vendor in SCALED_BY_TAGS and "tiff.XResolution" in self.properties
+        )
+        return size, MppSource.RESOLUTION_TAG if by_tags else MppSource.VENDOR
 
 
 def _open(path: str) -> openslide.OpenSlide:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
 
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, true_downsample
 from napari_mmsubtype.slides.rgb import to_rgb, ycbcr_to_rgb
+from napari_mmsubtype.slides.stored_compression import name_page_compression
 from napari_mmsubtype.slides.tiff_layout import (
     check_directories,
     check_segments,
@@ -88,7 +89,7 @@ class TifffileBackend:
         self.vendor = name_vendor(self._tif)
         self.pixel_size, self.mpp_source = read_pixel_size(self._tif, page)
         self.properties = read_properties(self._tif, page)
-        self.compression = _name_compression(page)
+        self.compression = name_page_compression(page)
         profile = page.tags.valueof(ICC_PROFILE_TAG)
         self.icc_profile = bytes(profile) if profile else None
         self.associated_names = tuple(self._associated)
@@ -139,9 +140,3 @@ class TifffileBackend:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._tif.close()
-
-
-def _name_compression(page: Any) -> str:
-    """Name the compression of a page in lower case."""
-    name = getattr(page.compression, "name", str(page.compression))
-    return str(name).lower()
