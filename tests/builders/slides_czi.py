@@ -14,7 +14,8 @@ from builders.slides_leica_philips import reduce_by
 
 RAW, JPEG, JPEG_XR, ZSTD0, ZSTD1 = 0, 1, 4, 5, 6
 GREY8, GREY16, BGR24, BGR48 = 0, 1, 3, 4
-HEAD = 32
+RGB24_FORMAT = bytes.fromhex("24c3dd6f034efe4bb1853d77768dc90d")
+BGR24_FORMAT = RGB24_FORMAT[:-1] + b"\x0c"
 
 
 def encode(pixels, compression):
@@ -33,7 +34,9 @@ def encode(pixels, compression):
             return b"\x03\x01\x01" + imagecodecs.zstd_encode(packed)
         return b"\x01" + imagecodecs.zstd_encode(data)
     if compression == JPEG_XR:
-        return imagecodecs.jpegxr_encode(np.ascontiguousarray(pixels), level=1.0)
+        data = imagecodecs.jpegxr_encode(np.ascontiguousarray(pixels), level=1.0)
+        # The scanner's software names the same colors 24-bit BGR, not RGB.
+        return data.replace(RGB24_FORMAT, BGR24_FORMAT, 1)
     return imagecodecs.jpeg8_encode(
         np.ascontiguousarray(pixels), level=95, subsampling="444"
     )

@@ -33,7 +33,7 @@ def test_the_first_backend_that_can_is_taken(tmp_path):
     with open_slide(tmp_path / "a.png") as slide:
         assert slide.backend == "image"
         tried = [item["backend"] for item in slide.info()["tried"]]
-        assert tried == ["tifffile", "openslide", "omezarr", "deepzoom"]
+        assert tried == ["tifffile", "openslide", "czi", "omezarr", "deepzoom"]
 
 
 def test_the_content_counts_and_not_the_ending(tmp_path):

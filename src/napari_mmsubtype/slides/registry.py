@@ -21,6 +21,7 @@ WEB_SCHEMES = ("http://", "https://")
 BACKENDS = {
     "tifffile": "napari_mmsubtype.slides.tifffile_backend:TifffileBackend",
     "openslide": "napari_mmsubtype.slides.openslide_backend:OpenSlideBackend",
+    "czi": "napari_mmsubtype.slides.czi_backend:CziBackend",
     "omezarr": "napari_mmsubtype.slides.omezarr_backend:OmeZarrBackend",
     "deepzoom": "napari_mmsubtype.slides.deepzoom_backend:DeepZoomBackend",
     "image": "napari_mmsubtype.slides.image_backend:ImageBackend",
@@ -44,6 +45,7 @@ SLIDE_SUFFIXES = frozenset(
         ".vmu",
         ".svslide",
         ".dcm",
+        ".czi",
         ".vsi",
         ".dzi",
         ".qptiff",
@@ -65,6 +67,7 @@ MAGIC = (
     b"\x89PNG",
     b"\xff\xd8\xff",
     b"RIFF",
+    b"ZISRAWFILE",
 )
 
 
@@ -297,7 +300,7 @@ def _explain_failure(path: str, tried: list[tuple[str, str]]) -> str:
     reasons = "; ".join(f"{name}: {reason}" for name, reason in tried)
     return (
         f"{path!r} cannot be opened as a slide ({reasons}). A whole-slide image "
-        "(SVS, TIFF, OME-TIFF, NDPI, MRXS, SCN, BIF, DICOM, OME-Zarr, DeepZoom) or a "
-        "PNG or JPEG image is expected; check that the file is whole and of one of "
-        "these kinds"
+        "(SVS, TIFF, OME-TIFF, NDPI, MRXS, SCN, BIF, CZI, DICOM, OME-Zarr, DeepZoom) "
+        "or a PNG or JPEG image is expected; check that the file is whole and of one "
+        "of these kinds"
     )

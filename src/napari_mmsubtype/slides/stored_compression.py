@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tifffile
+
+from napari_mmsubtype.slides.czi_layout import read_layout
+from napari_mmsubtype.slides.czi_tiles import COMPRESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +56,10 @@ def name_compression(path: str, properties: Mapping[str, str]) -> str:
         return properties[MIRAX_FORMAT].lower()
     if "hamamatsu.NoJpegColumns" in properties:
         return "jpeg"
+    if properties.get("openslide.vendor") == "zeiss":
+        with Path(path).open("rb") as file:
+            tile = min(read_layout(file).tiles, key=lambda tile: tile.factor)
+        return COMPRESSIONS.get(tile.compression, str(tile.compression))
     return _of_tiff(path)
 
 
