@@ -338,7 +338,7 @@ KINDS = [
         "omezarr",
         partial(write_ome_zarr, version="0.5"),
         "a.zarr",
-        compression="zstdcodec",
+        compression="zstd",
         **OME_ZARR,
     ),
     Kind(

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideOpenError
-from napari_mmsubtype.slides.backend import BackendRefusal, Level
+from napari_mmsubtype.slides.backend import BackendRefusal, Level, refuse_misfits
 from napari_mmsubtype.slides.dicom_folder import names_series, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
@@ -67,6 +67,12 @@ class OpenSlideBackend:
                 slide.level_dimensions, slide.level_downsamples, strict=True
             )
         )
+        # OpenSlide's drivers know their makers' paddings; this is for nonsense only.
+        try:
+            refuse_misfits(self.levels, tolerance=0.1)
+        except BackendRefusal:
+            slide.close()
+            raise
         self.tile_shapes = tuple(
             self._tile_shape(index) for index in range(len(self.levels))
         )

@@ -318,6 +318,9 @@ class Slide:
             load = partial(self._backend.read_tile, level, row, col)
             color = self._color
             return self._cache.get((level, row, col), lambda: color.apply(load()))
+        except SlideReadError:
+            # The backend knows better than that a tile is damaged.
+            raise
         except Exception as err:
             # Any decoder may fail in its own way on a damaged tile.
             msg = (
