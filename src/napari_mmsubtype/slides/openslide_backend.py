@@ -11,7 +11,7 @@ import numpy as np
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, refuse_misfits
-from napari_mmsubtype.slides.dicom_folder import names_series, whole_slide_files
+from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -213,7 +213,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
             )
             continue
         series = slide.properties.get("dicom.SeriesInstanceUID", "")
-        other = next((f for f in files if not names_series(f, series)), None)
+        other = next((f for f in files if series_of(f) not in (None, series)), None)
         if series and other is not None:
             slide.close()
             msg = (
