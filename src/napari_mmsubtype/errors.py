@@ -6,6 +6,7 @@
     ├── SlideError
     │   ├── SlideOpenError          (OSError)      no backend can open the file
     │   ├── SlideReadError          (OSError)      pixels cannot be decoded
+    │   │   ├── DamagedTileError                   the file is damaged in one place
     │   │   └── SlideChangedError                  the file is not the one opened
     │   ├── MissingPixelSizeError   (ValueError)   microns per pixel unknown
     │   ├── SlideTooSmallError      (ValueError)   smaller than one patch
@@ -40,6 +41,10 @@ class SlideOpenError(SlideError, OSError):
 
 class SlideReadError(SlideError, OSError):
     """Pixels of an open slide cannot be decoded."""
+
+
+class DamagedTileError(SlideReadError):
+    """A stored tile of a slide cannot be decoded; others may."""
 
 
 class SlideChangedError(SlideReadError):

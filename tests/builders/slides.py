@@ -203,9 +203,19 @@ def write_ome_zarr(
     return made
 
 
-def write_qptiff(path, image, *, mpp=MPP, objective="20x", levels=2, full=1, tile=128):
+def write_qptiff(
+    path,
+    image,
+    *,
+    mpp=MPP,
+    objective="20x",
+    levels=2,
+    full=1,
+    tile=128,
+    reduced=None,
+):
     """PerkinElmer layout: full resolution, thumbnail, levels, overview and label."""
-    made = pyramid_of(image, levels)
+    made = [image, *reduced] if reduced else pyramid_of(image, levels)
     per_cm = None if mpp is None else (1e4 / mpp, 1e4 / mpp)
     more = {
         "software": "PerkinElmer-QPI",

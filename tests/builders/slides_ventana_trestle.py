@@ -37,7 +37,6 @@ def write_bif(
     compression="jpeg",
     tile=128,
     overlap=8,
-    z_layers=1,
 ):
     """Ventana layout: label photograph, then levels; joints tell how tiles overlap.
 
@@ -66,7 +65,7 @@ def write_bif(
     )
     scan = (
         f'<iScan Magnification="{magnification}" ScanRes="{mpp}" '
-        f'UnitNumber="2000515" UserName="Doe" Z-layers="{z_layers}" Mode="0">'
+        f'UnitNumber="2000515" UserName="Doe" Z-layers="1" Mode="0">'
         '<AOI0 Left="0" Top="0" Right="1" Bottom="1"/></iScan>'
     )
     encode = (

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from builders.slide_kinds import EXACT, IMAGE, KINDS
+from builders.slide_kind import EXACT, IMAGE
+from builders.slide_kinds import KINDS
 from napari_mmsubtype.slides.registry import (
     BACKENDS,
     SYNTHETIC_BACKEND,

@@ -39,6 +39,8 @@ IMAGE = draw_scene(256, 256)
         "philips.PIM_DP_UFS_BARCODE",
         "tiff.DateTime",
         "ventana.UserName",
+        "zeiss.Information.Document.Author",
+        "zeiss.Information.User.Name",
         "ventana.BarCode1D",
     ],
 )
@@ -60,6 +62,7 @@ def test_names_that_identify(name):
         "dicom.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing[0]",
         "openslide.level[0].width",
         "openslide.quickhash-1",
+        "mirax.NONHIERLAYER_0_LEVEL_1_SECTION.BARCODE_IMAGE_TYPE",
         "objective",
         "ome.version",
         "tiff.Make",
@@ -81,6 +84,15 @@ def test_free_text_is_searched_for_fields():
         "tiff.ImageDescription (Patient)"
     ]
     assert find_identifiers({"openslide.comment": "Aperio|MPP = 0.5"}, ()) == []
+
+
+def test_what_has_a_field_of_its_own_is_told_once():
+    told = {"tiff.ImageDescription": "<SlideID>Doe</SlideID><Operator>Roe</Operator>"}
+    told["perkinelmer.SlideID"] = "Doe"
+    assert find_identifiers(told, ()) == [
+        "tiff.ImageDescription (Operator)",
+        "perkinelmer.SlideID",
+    ]
 
 
 def test_labels_and_macros_are_photographs():

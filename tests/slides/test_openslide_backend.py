@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import numpy as np
@@ -5,7 +6,12 @@ import pytest
 from openslide import OpenSlideError
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff, write_svs
+from builders.slides_czi import write_czi
 from builders.slides_dicom import write_dicom
+from builders.slides_hamamatsu import write_ndpi
+from builders.slides_leica_philips import write_scn
+from builders.slides_mirax import write_mrxs
+from builders.slides_ventana_trestle import write_bif, write_trestle
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
@@ -13,6 +19,7 @@ from napari_mmsubtype.slides.openslide_backend import OpenSlideBackend
 from napari_mmsubtype.slides.registry import open_slide
 
 IMAGE = draw_scene(700, 900)
+FOUR_GIB = 4 * 1024**3
 
 
 def test_a_dicom_slide_is_read_through_openslide(tmp_path):
@@ -107,3 +114,73 @@ def test_a_folder_of_one_series_and_of_two(tmp_path):
     write_dicom(tmp_path / "2.dcm", IMAGE, series=7, instance=5)
     with pytest.raises(SlideOpenError, match="several DICOM slides"):
         open_slide(tmp_path)
+
+
+def test_a_file_whose_series_is_unclear_does_not_make_two_slides(tmp_path):
+    write_dicom(tmp_path / "1.dcm", IMAGE)
+    head = (tmp_path / "1.dcm").read_bytes()[:600]
+    (tmp_path / "2.dcm").write_bytes(head)
+    with open_slide(tmp_path) as slide:
+        assert slide.levels[0].shape == (700, 900)
+
+
+def test_ndpi_beyond_4_gib(tmp_path):
+    path = tmp_path / "a.ndpi"
+    with path.open("wb") as file:
+        file.truncate(FOUR_GIB + 1)
+    if path.stat().st_blocks > 1000:
+        pytest.skip("this disk does not store files with holes")
+    made = write_ndpi(path, IMAGE, hole=FOUR_GIB + 2**20)
+    assert path.stat().st_size > FOUR_GIB
+    with open_slide(path) as slide:
+        assert slide.vendor == "hamamatsu"
+        for level, expected in enumerate(made):
+            region = slide.read_region(level, 0, 0, *expected.shape[:2])
+            assert np.abs(region.astype(int) - expected).mean() < 0.05
+
+
+def test_strips_of_ndpi_become_tiles_that_are_no_strips(tmp_path):
+    """A run of blocks is 8 px high; nobody wants to look at such tiles."""
+    write_ndpi(tmp_path / "a.ndpi", IMAGE, tile=512)
+    backend = OpenSlideBackend(str(tmp_path / "a.ndpi"))
+    for (height, width), level in zip(backend.tile_shapes, backend.levels, strict=True):
+        assert height >= min(256, level.shape[0])
+        assert max(height, width) <= 2 * min(height, width)
+    backend.close()
+    with open_slide(tmp_path / "a.ndpi") as slide:
+        assert all(set(array.chunksize[:2]) <= {512} for array in slide.pyramid()[:1])
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path):
+    write_czi(tmp_path / "a.czi", IMAGE, mpp=(0.5, 0.25))
+    with open_slide(tmp_path / "a.czi") as slide:
+        assert slide.pixel_size.y == pytest.approx(0.5)
+        assert slide.pixel_size.x == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "objective", "mpp"),
+    [
+        (write_bif, "a.bif", 20, 0.5),
+        (write_trestle, "a.tif", 20, 300),
+        (write_scn, "a.scn", 40, 353),
+    ],
+)
+def test_a_makers_nonsense_gives_way_to_the_objective(
+    tmp_path, write, name, objective, mpp
+):
+    key = "magnification" if write is write_bif else "objective"
+    write(tmp_path / name, IMAGE, mpp=mpp, **{key: objective})
+    with open_slide(tmp_path / name) as slide:
+        info = slide.info()
+    assert info["objective"] == str(objective)
+    assert info["mpp_in_file"] == pytest.approx([mpp, mpp])
+    assert info["mpp_is_guess"] == (mpp > 20)
+    assert info["mpp"] == pytest.approx([10 / objective] * 2)
+
+
+def test_a_mirax_file_without_its_folder_is_not_its_preview(tmp_path):
+    write_mrxs(tmp_path / "a.mrxs", IMAGE)
+    shutil.rmtree(tmp_path / "a")
+    with pytest.raises(SlideOpenError, match=r"openslide: .*; .*only a preview of the"):
+        open_slide(tmp_path / "a.mrxs")

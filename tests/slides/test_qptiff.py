@@ -26,7 +26,6 @@ def test_pages_are_levels_and_further_images_by_their_description(tmp_path):
     assert told == [
         "macro image",
         "label image",
-        "tiff.ImageDescription (SlideID)",
         "perkinelmer.SlideID",
     ]
 
@@ -45,6 +44,21 @@ def test_fluorescence_is_refused_for_good(tmp_path, image, full):
     write_qptiff(tmp_path / "a.qptiff", image, full=full)
     with pytest.raises(SlideOpenError, match=f"QPTIFF of {full} full-resolution"):
         open_slide(tmp_path / "a.qptiff")
+
+
+def test_a_level_of_another_shape_is_refused_with_a_reason(tmp_path):
+    path = tmp_path / "a.qptiff"
+    write_qptiff(path, IMAGE, reduced=[IMAGE[:150, :120]])
+    with pytest.raises(SlideOpenError, match=r"level 1 is 150 x 120 px.*300 x 420 px"):
+        open_slide(path)
+
+
+def test_levels_in_any_order_are_sorted(tmp_path):
+    path = tmp_path / "a.qptiff"
+    made = write_qptiff(path, IMAGE, reduced=[IMAGE[::4, ::4], IMAGE[::2, ::2]])
+    with open_slide(path) as slide:
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0, 4.0]
+        assert (slide.read_region(2, 0, 0, 75, 105) == made[1]).all()
 
 
 def test_a_description_that_is_no_xml_has_no_fields(tmp_path):

@@ -12,6 +12,7 @@ from builders.slides import (
     write_pyramid_tiff,
     write_svs,
 )
+from builders.slides_hamamatsu import write_ndpi
 from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.tiff_layout import (
@@ -21,6 +22,7 @@ from napari_mmsubtype.slides.tiff_layout import (
 )
 
 IMAGE = draw_scene(300, 400)
+FOUR_GIB = 4 * 1024**3
 SHAPES = [(300, 400), (150, 200), (75, 100)]
 
 
@@ -46,6 +48,32 @@ def test_levels_in_pages_and_in_subpages(tmp_path, subifds, bigtiff):
         layout = lay_out(tif)
         assert sizes(layout) == SHAPES
         assert layout.associated == {}
+
+
+def test_offsets_of_64_bits_are_followed_where_a_file_is_ndpi(tmp_path):
+    write_pyramid_tiff(tmp_path / "a.tif", IMAGE)
+    assert check_directories(tmp_path / "a.tif") is False
+    write_ndpi(tmp_path / "a.ndpi", IMAGE)
+    assert check_directories(tmp_path / "a.ndpi") is True
+    cut(tmp_path / "a.ndpi", -5)
+    with pytest.raises(SlideOpenError, match="truncated: a page directory"):
+        check_directories(tmp_path / "a.ndpi")
+
+
+def test_ndpi_beyond_4_gib_is_not_read_at_the_lower_half_of_its_offsets(tmp_path):
+    path = tmp_path / "a.ndpi"
+    with path.open("wb") as file:
+        file.truncate(FOUR_GIB + 1)
+    if path.stat().st_blocks > 1000:
+        pytest.skip("this disk does not store files with holes")
+    write_ndpi(path, IMAGE, hole=FOUR_GIB + 1000)
+    with path.open("r+b") as file:
+        offset = struct.unpack("<Q", file.read(12)[4:])[0]
+        assert offset > FOUR_GIB
+        # Rubbish that looks like a directory of very many entries.
+        file.seek(offset - FOUR_GIB)
+        file.write(b"\xff" * 8)
+    assert check_directories(path) is True
 
 
 def test_aperio_thumbnail_label_and_macro_are_no_levels(tmp_path):

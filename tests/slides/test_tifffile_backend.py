@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import openslide
 import pytest
@@ -10,8 +12,11 @@ from builders.slides import (
     write_pyramid_tiff,
     write_svs,
 )
+from builders.slides_hamamatsu import write_ndpi
+from builders.slides_leica_philips import write_philips, write_scn
+from builders.slides_ventana_trestle import write_bif, write_trestle
 from napari_mmsubtype.core.units import MppSource, PixelSize
-from napari_mmsubtype.errors import SlideOpenError
+from napari_mmsubtype.errors import MissingPixelSizeError, SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tifffile_backend import TifffileBackend
@@ -145,3 +150,71 @@ def test_what_is_no_tiff_is_left_to_others(tmp_path, content, reason):
         TifffileBackend(str(tmp_path / "a"))
     with pytest.raises(BackendRefusal, match="folder"):
         TifffileBackend(str(tmp_path))
+
+
+@pytest.mark.parametrize("mpp", [1000, 25400 / 72, 0.001])
+def test_resolution_tags_that_cannot_be_true_count_as_missing(tmp_path, mpp):
+    write_pyramid_tiff(tmp_path / "a.tif", IMAGE, mpp=mpp)
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert slide.pixel_size is None
+        assert slide.mpp_source is MppSource.NONE
+        info = slide.info()
+        assert info["mpp"] is None
+        assert info["mpp_in_file"] == pytest.approx([mpp, mpp], rel=1e-3)
+        with pytest.raises(MissingPixelSizeError, match=r"not believable.*--mpp 0\.25"):
+            slide.require_pixel_size()
+
+
+def test_ome_tiff_with_subifds_in_several_series(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    options = {"tile": (64, 64), "photometric": "rgb", "compression": "zlib"}
+    small = IMAGE[:200, :160]
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for name, image in (("macro image", small), ("slide", IMAGE), ("label", small)):
+            told = {"axes": "YXS", "Name": name, "PhysicalSizeX": 0.5}
+            told |= {"PhysicalSizeY": 0.5}
+            tif.write(image, subifds=2, metadata=told, **options)
+            # The smaller one first, as no rule forbids it.
+            tif.write(image[::4, ::4], subfiletype=1, **options)
+            tif.write(image[::2, ::2], subfiletype=1, **options)
+    with open_slide(path) as slide:
+        assert slide.backend == "tifffile"
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0, 4.0]
+        for level, step in enumerate((1, 2, 4)):
+            expected = IMAGE[::step, ::step]
+            region = slide.read_region(level, 0, 0, *expected.shape[:2])
+            assert (region == expected).all()
+        assert list(slide.associated) == ["macro image"]
+        assert (slide.read_associated("label") == small).all()
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (write_scn, "a.scn"),
+        (write_philips, "a.tiff"),
+        (write_bif, "a.bif"),
+        (write_trestle, "a.tif"),
+        (write_ndpi, "a.ndpi"),
+    ],
+)
+@pytest.mark.parametrize("keep", [0.3, 0.7, 0.97])
+def test_a_cut_file_of_any_maker_is_refused_at_once(tmp_path, write, name, keep):
+    write(tmp_path / name, IMAGE)
+    cut(tmp_path / name, keep)
+    with pytest.raises(SlideOpenError, match="truncated"):
+        open_slide(tmp_path / name)
+
+
+def test_the_end_of_a_level_is_missed_though_all_directories_are_there(tmp_path):
+    """NDPI and others may keep their directories before the pixels."""
+    path = tmp_path / "a.ndpi"
+    write_ndpi(path, IMAGE)
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[0].tags["StripByteCounts"]
+        place = tag.offset + 8
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(struct.pack("<I", 10**8))
+    with pytest.raises(SlideOpenError, match="truncated"):
+        open_slide(path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -115,6 +116,68 @@ class SlideBackend(Protocol):
 
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""
+
+
+class NoFurtherImages:
+    """The part of a backend whose format keeps no label, macro or thumbnail."""
+
+    associated_names: tuple[str, ...] = ()
+
+    def read_associated(self, name: str) -> NDArray[np.uint8]:
+        """Refuse, as there are no further images.
+
+        Parameters
+        ----------
+        name : str
+            Any name.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x, 3)
+            Never.
+
+        Raises
+        ------
+        KeyError
+            Always.
+        """
+        raise KeyError(name)
+
+
+def refuse_misfits(levels: Sequence[Level], *, tolerance: float = 0.02) -> None:
+    """Refuse levels that cannot show the same scene at smaller and smaller scales.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        The levels of a slide, the largest first.
+    tolerance : float, default: 0.02
+        By what share of its size a level may differ from the scaled level 0.
+
+    Raises
+    ------
+    BackendRefusal
+        If there is no level, one is no smaller than the one before, or one has another
+        shape than level 0.
+    """
+    if not levels:
+        msg = "the file holds no level; at least one is expected"
+        raise BackendRefusal(msg)
+    full = levels[0].shape
+    for index, (before, level) in enumerate(pairwise(levels), start=1):
+        (height, width), (last_h, last_w) = level.shape, before.shape
+        found = f"level {index} is {height} x {width} px"
+        if height > last_h or width > last_w or (height, width) == (last_h, last_w):
+            msg = f"{found}, no smaller than the {last_h} x {last_w} px before it"
+            raise BackendRefusal(msg)
+        for whole, side in zip(full, level.shape, strict=True):
+            expected = whole / level.downsample
+            if abs(side - expected) > max(2, tolerance * expected):
+                msg = (
+                    f"{found}, which is another shape than the {full[0]} x {full[1]} "
+                    "px of level 0; the same scene at a smaller scale is expected"
+                )
+                raise BackendRefusal(msg)
 
 
 def true_downsample(base: tuple[int, int], shape: tuple[int, int]) -> float:

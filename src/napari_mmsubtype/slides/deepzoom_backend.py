@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from napari_mmsubtype.core.units import MppSource
-from napari_mmsubtype.slides.backend import BackendRefusal, Level
+from napari_mmsubtype.slides.backend import BackendRefusal, Level, NoFurtherImages
 from napari_mmsubtype.slides.rgb import to_rgb
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes of 8 bits per sample; others would lose their range."""
 
 
-class DeepZoomBackend:
+class DeepZoomBackend(NoFurtherImages):
     """A DeepZoom image, whose levels halve each other; it tells no pixel size.
 
     Parameters
@@ -45,7 +45,6 @@ class DeepZoomBackend:
     icc_profile = None
     pixel_size = None
     mpp_source = MppSource.NONE
-    associated_names: tuple[str, ...] = ()
 
     def __init__(self, path: str) -> None:
         document = Path(path)
@@ -116,26 +115,6 @@ class DeepZoomBackend:
             alpha = image.has_transparency_data
             samples = np.asarray(image.convert("RGBA" if alpha else "RGB"))
         return to_rgb(samples, alpha=alpha)[y : y + high, x : x + wide]
-
-    def read_associated(self, name: str) -> NDArray[np.uint8]:
-        """Refuse, as DeepZoom keeps no further images.
-
-        Parameters
-        ----------
-        name : str
-            Not used.
-
-        Returns
-        -------
-        ndarray of uint8, shape (y, x, 3)
-            Never.
-
-        Raises
-        ------
-        KeyError
-            Always.
-        """
-        raise KeyError(name)
 
     def close(self) -> None:
         """Do nothing, as no file stays open."""

@@ -16,6 +16,7 @@ TELLING_WORDS = frozenset(
         "accession",
         "acquisitiondate",
         "artist",
+        "author",
         "barcode",
         "birth",
         "created",
@@ -59,8 +60,13 @@ TELLING_NAMES = frozenset(
 )
 """Whole names, in lower-case words, that identify though no single word does."""
 
-HARMLESS_WORDS = frozenset({"exposure", "sequence", "zone", "orientation", "frame"})
+HARMLESS_WORDS = frozenset(
+    {"exposure", "sequence", "zone", "orientation", "frame", "type"}
+)
 """With these a telling word means something else, such as an exposure time."""
+
+PEOPLE = frozenset({"author", "experimenter", "operator", "patient", "user"})
+"""Parts of a path under which everything tells of someone."""
 
 FREE_TEXT = ("tiff.ImageDescription", "openslide.comment")
 _MARKUP = re.compile(
@@ -108,13 +114,14 @@ def find_identifiers(
         for name in associated
         if any(word in name.lower() for word in PHOTOGRAPHED)
     ]
+    # What has a property of its own need not be found in the text around it again.
+    own = {name.rpartition(".")[2] for name in properties}
     for name, value in properties.items():
         if not value.strip():
             continue
         if name in FREE_TEXT:
-            found += [
-                f"{name} ({word})" for word in dict.fromkeys(_MARKUP.findall(value))
-            ]
+            words = dict.fromkeys(_MARKUP.findall(value))
+            found += [f"{name} ({word})" for word in words if word not in own]
         elif _is_telling(name):
             found.append(name)
     return found
@@ -122,7 +129,9 @@ def find_identifiers(
 
 def _is_telling(name: str) -> bool:
     """Say whether a property's name announces an identifier."""
-    last = name.rpartition(".")[2]
+    above, _, last = name.rpartition(".")
+    if PEOPLE.intersection(above.lower().split(".")):
+        return True
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", last)
     words = re.findall(r"[a-z]+", spaced.lower())
     if HARMLESS_WORDS.intersection(words):

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.errors import SlideOpenError
-from napari_mmsubtype.slides.backend import BackendRefusal, Level
+from napari_mmsubtype.slides.backend import BackendRefusal, Level, NoFurtherImages
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 
@@ -27,7 +27,7 @@ TILE_PX = 1024
 MICRONS_PER_INCH = 25400.0
 
 
-class ImageBackend:
+class ImageBackend(NoFurtherImages):
     """A plain image, decoded as a whole when first looked at.
 
     Parameters
@@ -44,7 +44,6 @@ class ImageBackend:
     """
 
     name = "image"
-    associated_names = ()
 
     def __init__(self, path: str) -> None:
         if Path(path).is_dir():
@@ -93,26 +92,6 @@ class ImageBackend:
         tile_h, tile_w = self.tile_shapes[level]
         y, x = row * tile_h, col * tile_w
         return self._decoded()[y : y + tile_h, x : x + tile_w]
-
-    def read_associated(self, name: str) -> NDArray[np.uint8]:
-        """Refuse, as plain images hold no further ones.
-
-        Parameters
-        ----------
-        name : str
-            Not used.
-
-        Returns
-        -------
-        ndarray of uint8, shape (y, x, 3)
-            Never.
-
-        Raises
-        ------
-        KeyError
-            Always.
-        """
-        raise KeyError(name)
 
     def close(self) -> None:
         """Let go of the image; a second call does nothing."""

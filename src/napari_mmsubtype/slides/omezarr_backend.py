@@ -12,8 +12,14 @@ import zarr
 from zarr.storage import LocalStore, ZipStore
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
-from napari_mmsubtype.errors import MissingDependencyError
-from napari_mmsubtype.slides.backend import BackendRefusal, Level, true_downsample
+from napari_mmsubtype.errors import MissingDependencyError, SlideReadError
+from napari_mmsubtype.slides.backend import (
+    BackendRefusal,
+    Level,
+    NoFurtherImages,
+    refuse_misfits,
+    true_downsample,
+)
 from napari_mmsubtype.slides.pixel_size import MICRONS_PER_UNIT, measured
 from napari_mmsubtype.slides.rgb import to_rgb
 
@@ -26,10 +32,11 @@ if TYPE_CHECKING:
 CONNECT_S, READ_S = 15, 60
 """Seconds without an answer after which a web server counts as gone."""
 
+WEB_SCHEMES = ("http://", "https://")
 METADATA_FILES = (".zattrs", ".zgroup", "zarr.json")
 
 
-class OmeZarrBackend:
+class OmeZarrBackend(NoFurtherImages):
     """An OME-Zarr image in RGB or grey.
 
     Parameters
@@ -50,6 +57,7 @@ class OmeZarrBackend:
     icc_profile = None
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._store = _open_store(path)
         try:
             self._open()
@@ -66,16 +74,28 @@ class OmeZarrBackend:
             self._arrays = [_array(group, entry) for entry in image["datasets"]]
         except BackendRefusal:
             raise
-        except (KeyError, TypeError, ValueError, OSError, LookupError) as err:
-            msg = f"no readable OME-Zarr image: {type(err).__name__}: {err}"
+        except FileNotFoundError as err:
+            msg = "no zarr group and arrays where an OME-Zarr image has them"
             raise BackendRefusal(msg) from err
+        except _connection_errors() as err:
+            raise BackendRefusal(_no_answer(err)) from err
+        except (KeyError, TypeError, ValueError, LookupError) as err:
+            msg = f"its OME-Zarr metadata cannot be understood ({_first_line(err)})"
+            raise BackendRefusal(msg) from err
+        if not self._arrays:
+            msg = "the OME-Zarr image lists no level; at least one is expected"
+            raise BackendRefusal(msg)
         for array in self._arrays:
             self._check(array)
         self._y, self._x = self._axes.index("y"), self._axes.index("x")
         shapes = [(a.shape[self._y], a.shape[self._x]) for a in self._arrays]
         scales = [_scale(image, entry, len(self._axes)) for entry in image["datasets"]]
-        self.levels = self._levels(shapes, scales)
-        del self._arrays[len(self.levels) :]
+        # The specification wants the largest first, but not every writer obeys.
+        order = sorted(range(len(shapes)), key=lambda n: -shapes[n][0] * shapes[n][1])
+        self._arrays = [self._arrays[number] for number in order]
+        scales = [scales[number] for number in order]
+        self.levels = self._levels([shapes[number] for number in order], scales)
+        refuse_misfits(self.levels)
         chunks = [(a.chunks[self._y], a.chunks[self._x]) for a in self._arrays]
         # Whole-image chunks are legal; a tile never needs to exceed its level.
         self.tile_shapes = tuple(
@@ -87,12 +107,12 @@ class OmeZarrBackend:
             MppSource.NONE if self.pixel_size is None else MppSource.VENDOR
         )
         self.compression = ", ".join(
-            type(codec).__name__.lower() for codec in self._arrays[0].compressors
+            type(codec).__name__.lower().removesuffix("codec")
+            for codec in self._arrays[0].compressors
         )
         attributes: dict[str, Any] = dict(group.attrs.asdict())
         version = attributes.get("ome", image).get("version", "")
         self.properties = {"ome.version": str(version), "ome.axes": "".join(self._axes)}
-        self.associated_names: tuple[str, ...] = ()
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         """Decode one chunk.
@@ -108,6 +128,11 @@ class OmeZarrBackend:
         -------
         ndarray of uint8, shape (y, x, 3)
             RGB.
+
+        Raises
+        ------
+        SlideReadError
+            If the web server no longer answers, or the folder or store is gone.
         """
         tile_h, tile_w = self.tile_shapes[level]
         where: list[int | slice] = [0] * len(self._axes)
@@ -117,31 +142,31 @@ class OmeZarrBackend:
         if "c" in self._axes:
             where[self._axes.index("c")] = slice(None)
             kept = [axis for axis in self._axes if axis in "cyx"]
-        samples = np.asarray(self._arrays[level][tuple(where)])
+        samples = self._read(level, tuple(where))
         if "c" not in kept:
             samples, kept = samples[None], ["c", *kept]
         samples = samples.transpose([kept.index(axis) for axis in "yxc"])
         return to_rgb(samples, alpha=samples.shape[2] == 4)
 
-    def read_associated(self, name: str) -> NDArray[np.uint8]:
-        """Refuse, as OME-Zarr keeps no further images.
-
-        Parameters
-        ----------
-        name : str
-            Not used.
-
-        Returns
-        -------
-        ndarray of uint8, shape (y, x, 3)
-            Never.
-
-        Raises
-        ------
-        KeyError
-            Always.
-        """
-        raise KeyError(name)
+    def _read(self, level: int, where: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read samples, or say that what holds them is out of reach."""
+        array = self._arrays[level]
+        try:
+            samples = np.asarray(array[where])
+            # A chunk that is not there counts as blank; so would all of a lost store.
+            if (samples == array.fill_value).all():
+                zarr.open_group(self._store, mode="r")
+        except FileNotFoundError as err:
+            msg = (
+                f"the OME-Zarr {self._path!r} is gone since it was opened; bring it "
+                "back, or open it where it is now"
+            )
+            raise SlideReadError(msg) from err
+        except _connection_errors() as err:
+            if not self._path.startswith(WEB_SCHEMES):
+                raise
+            raise SlideReadError(f"{self._path!r}: {_no_answer(err)}") from err
+        return samples
 
     def close(self) -> None:
         """Close the store; a second call does nothing."""
@@ -172,8 +197,6 @@ class OmeZarrBackend:
         """Take the factors from the scales where they fit the shapes."""
         levels = [Level(shapes[0], 1.0)]
         for shape, scale in zip(shapes[1:], scales[1:], strict=True):
-            if shape[0] * shape[1] >= levels[-1].shape[0] * levels[-1].shape[1]:
-                break
             factor = scale[self._y] / scales[0][self._y]
             by_shape = true_downsample(shapes[0], shape)
             fits = abs(factor / by_shape - 1) < 0.05
@@ -193,9 +216,32 @@ class OmeZarrBackend:
         return measured(*lengths)
 
 
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """Give the errors that a lost connection may end in."""
+    try:
+        import aiohttp
+    except ImportError:
+        return (OSError,)
+    return (OSError, aiohttp.ClientError)
+
+
+def _no_answer(err: Exception) -> str:
+    """Say that a server or disk does not answer."""
+    return (
+        f"no answer from the server or disk that holds it ({_first_line(err)}); check "
+        "the connection and try again"
+    )
+
+
+def _first_line(err: Exception) -> str:
+    """Give the beginning of an error's message, or its name where it has none."""
+    lines = str(err).strip().splitlines() or [type(err).__name__]
+    return lines[0][:160]
+
+
 def _open_store(address: str) -> Store:
     """Open a folder, zip or web address that may hold zarr metadata."""
-    if address.startswith(("http://", "https://")):
+    if address.startswith(WEB_SCHEMES):
         return _open_web_store(address)
     path = Path(address)
     if path.is_dir():
@@ -267,9 +313,9 @@ def _axis_names(image: Mapping[str, Any]) -> list[str]:
 
 def _array(group: zarr.Group, entry: Mapping[str, Any]) -> zarr.Array[Any]:
     """Open the array of one level."""
-    array = group[entry["path"]]
+    array = group.get(entry["path"])
     if not isinstance(array, zarr.Array):
-        msg = f"level {entry['path']!r} is no array"
+        msg = f"level {entry['path']!r} of the OME-Zarr image is missing or no array"
         raise BackendRefusal(msg)
     return array
 

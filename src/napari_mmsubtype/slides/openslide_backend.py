@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideOpenError
-from napari_mmsubtype.slides.backend import BackendRefusal, Level
-from napari_mmsubtype.slides.dicom_folder import names_series, whole_slide_files
+from napari_mmsubtype.slides.backend import BackendRefusal, Level, refuse_misfits
+from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -67,6 +67,12 @@ class OpenSlideBackend:
                 slide.level_dimensions, slide.level_downsamples, strict=True
             )
         )
+        # OpenSlide's drivers know their makers' paddings; this is for nonsense only.
+        try:
+            refuse_misfits(self.levels, tolerance=0.1)
+        except BackendRefusal:
+            slide.close()
+            raise
         self.tile_shapes = tuple(
             self._tile_shape(index) for index in range(len(self.levels))
         )
@@ -207,7 +213,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
             )
             continue
         series = slide.properties.get("dicom.SeriesInstanceUID", "")
-        other = next((f for f in files if not names_series(f, series)), None)
+        other = next((f for f in files if series_of(f) not in (None, series)), None)
         if series and other is not None:
             slide.close()
             msg = (

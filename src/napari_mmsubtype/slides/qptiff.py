@@ -6,6 +6,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 from napari_mmsubtype.errors import SlideOpenError
+from napari_mmsubtype.slides.backend import (
+    BackendRefusal,
+    Level,
+    refuse_misfits,
+    true_downsample,
+)
 
 FULL, REDUCED = "fullresolution", "reducedresolution"
 FURTHER = {"thumbnail": "thumbnail", "overview": "macro", "label": "label"}
@@ -28,7 +34,8 @@ def sort_qptiff_pages(tif: Any) -> tuple[list[Any], dict[str, Any]]:
     Raises
     ------
     SlideOpenError
-        If the file is no brightfield image in RGB, as those of fluorescence.
+        If the file is no brightfield image in RGB, as those of fluorescence, or its
+        levels do not show the same scene.
     """
     levels: list[Any] = []
     further: dict[str, Any] = {}
@@ -50,6 +57,13 @@ def sort_qptiff_pages(tif: Any) -> tuple[list[Any], dict[str, Any]]:
         )
         raise SlideOpenError(msg)
     levels.sort(key=lambda page: -page.imagelength * page.imagewidth)
+    shapes = [(int(page.imagelength), int(page.imagewidth)) for page in levels]
+    try:
+        refuse_misfits([Level(s, true_downsample(shapes[0], s)) for s in shapes])
+    except BackendRefusal as err:
+        # Any other reader would take the pages for those of a plain TIFF.
+        msg = f"{tif.filename!r} is a damaged QPTIFF: {err}; export the slide again"
+        raise SlideOpenError(msg) from err
     return levels, further
 
 

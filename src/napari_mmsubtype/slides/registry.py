@@ -159,7 +159,9 @@ def open_quietly(
         except Exception as err:  # noqa: BLE001 - kept and reported below
             # A damaged file can fail inside a library in any way; the next backend may
             # still read it, and the reason is kept for the message.
-            tried.append((name, f"{type(err).__name__}: {err}"))
+            first = (str(err).strip().splitlines() or [""])[0][:160]
+            reason = f"something unexpected in the file ({type(err).__name__}: {first})"
+            tried.append((name, reason))
         else:
             return _wrap(backend, address, mpp, icc, tried)
     raise SlideOpenError(_explain_failure(address, tried))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.core.units import MppSource, PixelSize
-from napari_mmsubtype.errors import SlideReadError
-from napari_mmsubtype.slides.backend import Level
+from napari_mmsubtype.slides.backend import Level, NoFurtherImages
 from napari_mmsubtype.slides.synthetic import MPP, parse_address, render_region
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 TILE_PX = 512
 
 
-class SyntheticBackend:
+class SyntheticBackend(NoFurtherImages):
     """A synthetic slide behind the interface of files.
 
     Holds nothing but its few parameters, so it is safe to share between threads and
@@ -41,7 +40,6 @@ class SyntheticBackend:
     mpp_source = MppSource.VENDOR
     compression = "none"
     icc_profile: bytes | None = None
-    associated_names: tuple[str, ...] = ()
 
     def __init__(self, address: str) -> None:
         self._slide = parse_address(address)
@@ -94,27 +92,6 @@ class SyntheticBackend:
         shape = self._slide.level_shapes[level]
         tile = Box(row * TILE_PX, col * TILE_PX, TILE_PX, TILE_PX)
         return render_region(self._slide, level, tile.clipped(*shape))
-
-    def read_associated(self, name: str) -> NDArray[np.uint8]:
-        """Refuse: a synthetic slide has no label or macro image.
-
-        Parameters
-        ----------
-        name : str
-            Any.
-
-        Returns
-        -------
-        ndarray of uint8, shape (y, x, 3)
-            Never.
-
-        Raises
-        ------
-        SlideReadError
-            Always.
-        """
-        msg = f"{self._slide.address}: has no associated image {name!r}, nor any other"
-        raise SlideReadError(msg)
 
     def close(self) -> None:
         """Do nothing, however often: no file is open."""

@@ -14,9 +14,13 @@ from napari_mmsubtype.slides.qptiff import sort_qptiff_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 REDUCED, MASK = 1, 4
 """Bits of the NewSubfileType tag."""
+
+NDPI_TAG = 65420
+"""Tag that every page of a Hamamatsu NDPI has."""
 
 ASPECT_TOLERANCE = 0.02
 
@@ -37,13 +41,18 @@ class TiffLayout:
     associated: dict[str, Any] = field(default_factory=dict)
 
 
-def check_directories(path: Path) -> None:
+def check_directories(path: Path) -> bool:
     """Walk the chain of page directories and refuse a file that is cut short.
 
     Parameters
     ----------
     path : Path
         A file.
+
+    Returns
+    -------
+    bool
+        Whether it is a Hamamatsu NDPI, whose offsets have 64 bits.
 
     Raises
     ------
@@ -62,6 +71,9 @@ def check_directories(path: Path) -> None:
         else:
             msg = f"no TIFF file (it begins with {head[:4]!r})"
             raise BackendRefusal(msg)
+        is_ndpi = head[:4] == b"II*\0" and _points_to_ndpi(file, head, size)
+        if is_ndpi:
+            word = "Q"
         sign = "<" if order == b"II" else ">"
         width, counter = struct.calcsize(sign + word), struct.calcsize(sign + count)
         offset, seen = _number(sign + word, head[at : at + width]), set()
@@ -72,10 +84,25 @@ def check_directories(path: Path) -> None:
             file.seek(offset)
             entries = _number(sign + count, file.read(counter))
             end = offset + counter + (entries or 0) * entry
-            if entries is None or end + width > size:
-                raise SlideOpenError(_cut_short(path, end, size, "a page directory"))
+            # In NDPI the upper half of every entry's value follows.
+            last = end + width + (4 * (entries or 0) if is_ndpi else 0)
+            if entries is None or last > size:
+                raise SlideOpenError(_cut_short(path, last, size, "a page directory"))
             file.seek(end)
             offset = _number(sign + word, file.read(width))
+    return is_ndpi
+
+
+def _points_to_ndpi(file: BinaryIO, head: bytes, size: int) -> bool:
+    """Say whether a header's offset of 64 bits leads to a directory of NDPI."""
+    offset = _number("<Q", head[4:12])
+    if offset is None or not 8 <= offset < size:
+        return False
+    file.seek(offset)
+    entries = _number("<H", file.read(2)) or 0
+    data = file.read(entries * 12)
+    tags = [data[at : at + 2] for at in range(0, len(data), 12)]
+    return struct.pack("<H", NDPI_TAG) in tags
 
 
 def check_segments(path: Path, page: Any) -> None:
@@ -238,6 +265,7 @@ def _lay_out_ome(tif: Any) -> TiffLayout:
             msg = "the OME-TIFF refers to pages in other files; one file is expected"
             raise BackendRefusal(msg)
         levels.append(tuple(pages[:channels]))
+    levels.sort(key=lambda pages: -_area(pages[0]))
     rest = {
         (image.name or f"image {index}").lower(): image.pages[0].aspage()
         for index, image in enumerate(series)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from napari_mmsubtype.slides.backend import BackendRefusal, Level, true_downsample
+from napari_mmsubtype.slides.backend import (
+    BackendRefusal,
+    Level,
+    refuse_misfits,
+    true_downsample,
+)
 from napari_mmsubtype.slides.rgb import to_rgb, ycbcr_to_rgb
 from napari_mmsubtype.slides.stored_compression import name_page_compression
 from napari_mmsubtype.slides.tiff_layout import (
@@ -53,9 +58,11 @@ class TifffileBackend:
         if file.is_dir():
             msg = "a folder, not a TIFF file"
             raise BackendRefusal(msg)
-        check_directories(file)
+        is_ndpi = check_directories(file)
         try:
-            self._tif = tifffile.TiffFile(file)
+            # tifffile reads offsets of 64 bits only if told so, or by the ending.
+            more = {"is_ndpi": True} if is_ndpi else {}
+            self._tif = tifffile.TiffFile(file, **more)
         except tifffile.TiffFileError as err:
             msg = f"no readable TIFF: {err}"
             raise BackendRefusal(msg) from err
@@ -73,6 +80,12 @@ class TifffileBackend:
         except (tifffile.TiffFileError, IndexError, KeyError, TypeError) as err:
             msg = f"pages cannot be understood: {err}"
             raise BackendRefusal(msg) from err
+        except BackendRefusal:
+            # OpenSlide reads some of those, but would find an end that is missing only
+            # when somebody looks there.
+            for page in self._tif.pages:
+                check_segments(file, page.aspage())
+            raise
         for pages in layout.levels:
             for page in pages:
                 check_segments(file, page)
@@ -84,6 +97,7 @@ class TifffileBackend:
             Level(reader.shape, true_downsample(base, reader.shape))
             for reader in readers
         )
+        refuse_misfits(self.levels)
         self.tile_shapes = tuple(reader.tile_shape for reader in readers)
         page = layout.levels[0][0]
         self.vendor = name_vendor(self._tif)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.geometry import Box
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import DamagedTileError, SlideReadError
 from napari_mmsubtype.slides.damaged_tiles import DamagedTiles, blank_tile
 from napari_mmsubtype.slides.file_state import FileState
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
@@ -162,6 +162,9 @@ class TileReader:
         place = (level, row, col)
         try:
             tile = self._color.apply(self._backend.read_tile(*place))
+        except SlideReadError:
+            # The backend knows better than that a tile is damaged.
+            raise
         except Exception as err:
             # Any decoder may fail in its own way on a damaged tile, and on a file that
             # was closed or changed under its hands.
@@ -173,7 +176,7 @@ class TileReader:
                 f"slide {self._path!r}: {err}; the file is damaged there, fetch or "
                 "export it again"
             )
-            raise SlideReadError(msg) from err
+            raise DamagedTileError(msg) from err
         self._file.check()
         self.damaged.discard(place)
         return tile
@@ -182,12 +185,9 @@ class TileReader:
         """Give a tile, blank as far as it cannot be decoded."""
         try:
             return self._tile(level, row, col)
-        except SlideChangedError:
-            raise
-        except SlideReadError:
-            self.require_open()
-        if level < self._stored:
-            return blank_tile(*self._backend.tile_shapes[level])
+        except DamagedTileError:
+            if level < self._stored:
+                return blank_tile(*self._backend.tile_shapes[level])
         # Kept apart, for whoever computes with pixels must not get blank ones.
         load = partial(self._overviews.compute_tile, level, row, col, self.read_view)
         return self._cache.get((level, row, col, self.damaged.changes), load)
