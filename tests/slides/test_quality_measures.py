@@ -57,13 +57,13 @@ def test_odd_sizes_are_measured_too_and_nothing_is_enlarged(size, mpp):
     assert np.isfinite(measured).all()
 
 
-def test_glass_has_no_sharpness_and_no_density():
+def test_glass_has_no_sharpness_and_no_thickness():
     glass = np.full((1, 64, 64, 3), 245, np.uint8)
     measured = dict(
         zip(MEASURES, PatchMeter(QualitySpec(), 64, 1.0)(glass)[0], strict=True)
     )
     assert np.isnan(measured["sharpness"])
-    assert np.isnan(measured["density"])
+    assert measured["thickness"] == 0
     assert measured["grey"] == 0
 
 

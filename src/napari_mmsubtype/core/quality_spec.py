@@ -41,7 +41,7 @@ class QualitySpec:
         Variance of the Laplacian relative to the slide's median below which a patch
         counts as blurred.
     fold_ratio : float
-        Optical density relative to the slide's dense tissue (75th percentile) from
+        Thickness relative to the slide's own (75th percentile of its patches) from
         which a block is a fold.
     fold_share : float
         Share of a patch that must be fold.
@@ -49,7 +49,7 @@ class QualitySpec:
         HSV value, 0 to 1, below which a grey block may be the rim of a bubble or the
         edge of a cover slip.
     bubble_saturation : float
-        HSV saturation up to which a block counts as grey.
+        HSV saturation up to which a block counts as grey, and can be no fold.
     bubble_share : float
         Share of a patch that must be such grey.
     """
@@ -59,7 +59,7 @@ class QualitySpec:
     ink_saturation: float = 0.35
     black_value: float = 0.3
     blur_ratio: float = 0.1
-    fold_ratio: float = 1.7
+    fold_ratio: float = 1.25
     fold_share: float = 0.2
     bubble_value: float = 0.75
     bubble_saturation: float = 0.1

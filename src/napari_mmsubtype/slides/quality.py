@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DENSE_PERCENTILE = 75
-"""Folds are held to the slide's dense tissue: tumor is darker than stroma unfolded."""
+"""Folds are held to the slide's thick tissue: no slide is of one kind throughout."""
 
 MOST_EXCLUDED = 0.5
 """Share of a slide's patches beyond which leaving out would erase the slide itself."""
@@ -127,9 +127,9 @@ def assess_quality(
     Ink, folds and bubbles are judged on the mean colors of blocks of 8 um, in which
     nuclei and fibers no longer stand out. Blur and folds are relative to the slide
     itself, so that one which is soft or dark throughout is not thrown away as a whole:
-    less than half of it can be flagged as blurred. A fold of pale stroma may be no
-    darker than tumor lying flat and is then not found; pigment and compact keratin can
-    be as dark as a fold.
+    less than half of it can be flagged as blurred, less than a quarter as folded. A
+    fold of pale stroma may look no thicker than epithelium lying flat and is then not
+    found; heaps of keratin look as thick as a fold.
 
     References
     ----------
@@ -172,18 +172,18 @@ def judge_quality(measures: Floats, spec: QualitySpec) -> PatchQuality:
         One entry per patch; their order does not matter.
     """
     ink = measures[:, : len(INKS)]
-    sharpness, density, fold, grey = measures[:, len(INKS) :].T
+    sharpness, thickness, grey = measures[:, len(INKS) :].T
     unreadable = np.isnan(grey)
     pen = ink.sum(axis=1) >= spec.pen_share
     # Ink is dark and smooth: it must not shift what the slide's tissue is held to.
     typical = ~(pen | unreadable)
     usual_sharpness = _percentile(sharpness[typical], 50)
-    dense = _percentile(density[typical], DENSE_PERCENTILE)
+    dense = _percentile(thickness[typical], DENSE_PERCENTILE)
     return PatchQuality(
         spec=spec,
         pen=pen,
         blurred=sharpness < spec.blur_ratio * usual_sharpness,
-        folded=(fold >= spec.fold_ratio * dense) & ~pen,
+        folded=(thickness >= spec.fold_ratio * dense) & (thickness > 0) & ~pen,
         bubble=grey >= spec.bubble_share,
         unreadable=unreadable,
         measures=measures,

@@ -1,4 +1,4 @@
-"""Measure ink, sharpness, density and grey in patches that are in memory."""
+"""Measure ink, sharpness, thickness and grey in patches that are in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 INKS = ("blue", "green", "black", "red")
-MEASURES = (*(f"ink_{ink}" for ink in INKS), "sharpness", "density", "fold", "grey")
+MEASURES = (*(f"ink_{ink}" for ink in INKS), "sharpness", "thickness", "grey")
 """Columns of the measures of a patch."""
 
 BLOCK_PX = 8
@@ -27,7 +27,13 @@ BLOCK_PX = 8
 
 GLASS_VALUE = 0.85
 GLASS_SATURATION = 0.06
-FOLD_SATURATION = 0.2
+NUCLEAR_SHARE = 0.4
+"""Share of the red density that is taken off the blue one to measure thickness.
+
+Haematoxylin absorbs red light more than blue, eosin the other way round, so that dense
+nuclei, dark as they are, count for little and two layers of tissue for twice as much as
+one. Of 0, 0.3, 0.4, 0.5 and 0.7 this told planted folds from tumor best.
+"""
 TISSUE_SHARE = 0.05
 """Share of a patch that must be other than glass for its sharpness to mean anything."""
 
@@ -67,7 +73,7 @@ class PatchMeter:
         -------
         ndarray of float32, shape (n, measures)
             In the order of `MEASURES`. Sharpness is NaN where there is too little
-            tissue, density where there is none.
+            tissue.
         """
         count = len(patches)
         colors = np.empty((count, self._blocks**2, 3), np.uint8)
@@ -88,18 +94,18 @@ def _judge_blocks(
     hue, saturation, value = _hsv(color)
     inks = _find_ink(color, hue, saturation, value, spec)
     glass = (value > GLASS_VALUE) & (saturation < GLASS_SATURATION)
-    density = -np.log(np.maximum(color, np.float32(1 / 255))).mean(axis=2)
     is_ink = np.logical_or.reduce(inks)
-    tissue = ~(glass | is_ink)
     grey = (saturation <= spec.bubble_saturation) & (value < spec.bubble_value)
     grey &= ~is_ink
     # A fold is thicker tissue: darker and still colorful, unlike dirt.
-    folding = np.where(tissue & (saturation > FOLD_SATURATION), density, np.float32(0))
+    density = -np.log(np.maximum(color, np.float32(1 / 255)))
+    thickness = density[..., 2] - np.float32(NUCLEAR_SHARE) * density[..., 0]
+    tissue = (saturation > spec.bubble_saturation) & ~(glass | is_ink)
+    thickness = np.where(tissue, thickness, np.float32(0))
     measured = [ink.mean(axis=1, dtype=np.float32) for ink in inks]
     measured += [
         sharpness,
-        _masked_mean(density, tissue),
-        np.quantile(folding, 1 - spec.fold_share, axis=1),
+        np.quantile(thickness, 1 - spec.fold_share, axis=1),
         grey.mean(axis=1, dtype=np.float32),
     ]
     return np.stack(measured, axis=1).astype(np.float32)
@@ -156,13 +162,3 @@ def _sharpness(grey: NDArray[np.uint8]) -> float:
         return float("nan")
     count, total, squares = values.size, int(values.sum()), int(values @ values)
     return (squares - total * total / count) / count
-
-
-def _masked_mean(values: Floats, mask: NDArray[np.bool_]) -> Floats:
-    """Average each row where the mask is set; NaN where it is nowhere."""
-    count = mask.sum(axis=1, dtype=np.float32)
-    total = np.where(mask, values, np.float32(0)).sum(axis=1)
-    mean: Floats = np.where(
-        count > 0, total / np.maximum(count, np.float32(1)), np.float32(np.nan)
-    )
-    return mean
