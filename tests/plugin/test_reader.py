@@ -23,7 +23,7 @@ from napari_mmsubtype.slides.registry import SLIDE_SUFFIXES
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What would have been shown as a notification."""
     messages: list[str] = []
-    monkeypatch.setattr(reader, "_warn", messages.append)
+    monkeypatch.setattr(reader, "_warn", lambda text, **_: messages.append(text))
     return messages
 
 
@@ -163,3 +163,28 @@ def test_dropped_store_opens_with_overlays(
     assert len(names) == 6
     units = {str(unit) for layer in plugin_viewer.layers for unit in layer.units}
     assert units == {"micrometer"}
+
+
+def test_warning_offers_to_set_the_size_of_that_slide(
+    tiff: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The button calls the command by its name, with the path of the slide."""
+    from napari.utils.notifications import notification_manager
+    from npe2 import PluginManager
+
+    class Commands(dict[str, Any]):
+        def execute(self, command: str, arguments: tuple[Any, ...]) -> None:
+            self[command](*arguments)
+
+    asked: list[str] = []
+    commands = Commands({reader.PIXEL_SIZE_COMMAND: asked.append})
+    stand_in = type("Manager", (), {"commands": commands})
+    monkeypatch.setattr(PluginManager, "instance", lambda: stand_in)
+    reader.read_slide(str(tiff))
+    ((text, press),) = notification_manager.records[-1].actions
+    assert text == "Set pixel size…"
+    press("the notification itself")
+    assert asked == [str(tiff)]
+    commands.clear()
+    reader.read_slide(str(tiff))
+    assert not notification_manager.records[-1].actions

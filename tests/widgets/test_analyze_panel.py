@@ -49,6 +49,7 @@ class FakeViewer:
         self.model = ViewerModel()
         self.window = FakeWindow()
         self.layers = self.model.layers
+        self.scene = self.model.scene
         self.add_layer = self.model.add_layer
 
 

@@ -13,13 +13,18 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.plugin.layers import (
     METADATA_KEY,
     slide_layers,
-    slide_placement,
     to_layers,
+)
+from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
+from napari_mmsubtype.plugin.slide_pixel_size import (
+    own_size,
+    set_slide_pixel_size,
+    slide_facts,
+    slide_images,
 )
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
@@ -92,16 +97,14 @@ class AnalyzePanel(QWidget):
         self.form.slide.pixelSizeChanged.connect(self._on_pixel_size)
         self.bar.runRequested.connect(self.run)
         self.runner.succeeded.connect(self._on_result)
-        self.opener.succeeded.connect(self._adder.add)
+        self.opener.succeeded.connect(self._on_opened)
         self.opener.started.connect(
             lambda: self.form.slide.openButton.setEnabled(False)
         )
         self.opener.finished.connect(
             lambda: self.form.slide.openButton.setEnabled(True)
         )
-        events = napari_viewer.layers.events
-        for emitter in (events.inserted, events.removed):
-            emitter.connect(self._offer_slides)
+        napari_viewer.layers.events.connect(self._follow_layers)
         self.destroyed.connect(self._disconnector())
         self._offer_slides()
 
@@ -130,7 +133,7 @@ class AnalyzePanel(QWidget):
         if self.runner.is_running or not self.form.validate():
             return
         recipe, make = self.form.value(), self._job
-        shown = {_facts(layer)["path"] for layer in self._slide_layers()}
+        shown = {slide_facts(x)["path"] for x in slide_images(self._viewer.layers)}
         with_slide = recipe.slide not in shown
         self.runner.start(lambda: _analyze_and_draw(recipe, make, with_slide))
 
@@ -160,33 +163,36 @@ class AnalyzePanel(QWidget):
 
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
-        events, offer = self._viewer.layers.events, self._offer_slides
+        events, follow = self._viewer.layers.events, self._follow_layers
 
         def disconnect(*_: object) -> None:
-            events.inserted.disconnect(offer)
-            events.removed.disconnect(offer)
+            events.disconnect(follow)
 
         return disconnect
 
-    def _slide_layers(self) -> list[Any]:
-        return [layer for layer in self._viewer.layers if _facts(layer)]
+    def _follow_layers(self, event: Any) -> None:
+        """Offer what is open; brush strokes and the like are passed by."""
+        if event.type in {"inserted", "removed", "renamed", "metadata"}:
+            self._offer_slides()
 
-    def _offer_slides(self, event: Any = None) -> None:
-        self.form.slide.setChoices([_choice(layer) for layer in self._slide_layers()])
+    def _offer_slides(self) -> None:
+        slides = slide_images(self._viewer.layers)
+        self.form.slide.setChoices([_choice(layer) for layer in slides])
 
     def _on_pixel_size(self, path: str, mpp: float) -> None:
         """Redraw a slide at the size that the user gave."""
-        size = PixelSize.square(mpp) if mpp > 0 else None
-        placement = slide_placement(size)
-        for layer in self._slide_layers():
-            if _facts(layer)["path"] == path:
-                layer.scale = placement["scale"]
-                layer.units = placement["units"]
+        set_slide_pixel_size(self._viewer, path, mpp if mpp > 0 else None)
 
     def _choose_slide(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
         if path:
             self.openSlide(path)
+
+    def _on_opened(self, layers: list[Any]) -> None:
+        self._adder.add(layers)
+        for facts in map(slide_facts, layers):
+            if facts["mpp"] is None:
+                warn_missing_pixel_size(facts["name"], facts["path"])
 
     def _on_result(self, shown: _Shown) -> None:
         self._remove_layers_of(shown.summary.store)
@@ -226,22 +232,16 @@ class AnalyzePanel(QWidget):
             self.form.validate()
 
 
-def _facts(layer: Any) -> dict[str, Any]:
-    """Give what `slide_layers` recorded; nothing for a layer of another kind."""
-    facts: dict[str, Any] = layer.metadata.get(METADATA_KEY, {})
-    return facts if facts.get("kind") == "slide" else {}
-
-
 def _choice(layer: Any) -> SlideChoice:
-    facts = _facts(layer)
-    mpp = float(np.sqrt(np.prod(facts["mpp"]))) if facts["mpp"] else None
+    facts = slide_facts(layer)
+    own, source = own_size(facts)
     by_user = facts["mpp_source"] == "user"
     return SlideChoice(
         name=layer.name,
         path=facts["path"],
-        mpp=None if by_user else mpp,
-        mpp_source=facts["mpp_source"],
-        user_mpp=mpp if by_user else None,
+        mpp=float(np.sqrt(np.prod(own))) if own else None,
+        mpp_source=source,
+        user_mpp=float(np.sqrt(np.prod(facts["mpp"]))) if by_user else None,
     )
 
 
