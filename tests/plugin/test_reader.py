@@ -172,19 +172,21 @@ def test_warning_offers_to_set_the_size_of_that_slide(
     from napari.utils.notifications import notification_manager
     from npe2 import PluginManager
 
-    class Commands(dict[str, Any]):
-        def execute(self, command: str, arguments: tuple[Any, ...]) -> None:
-            self[command](*arguments)
+    asked: list[tuple[Any, ...]] = []
 
-    asked: list[str] = []
-    commands = Commands({reader.PIXEL_SIZE_COMMAND: asked.append})
-    stand_in = type("Manager", (), {"commands": commands})
-    monkeypatch.setattr(PluginManager, "instance", lambda: stand_in)
+    class Manager(list[str]):
+        class commands:  # noqa: N801 - as npe2 names it
+            @staticmethod
+            def execute(*words: Any) -> None:
+                asked.append(words)
+
+    known = Manager(["napari-mmsubtype"])
+    monkeypatch.setattr(PluginManager, "instance", lambda: known)
     reader.read_slide(str(tiff))
     ((text, press),) = notification_manager.records[-1].actions
     assert text == "Set pixel size…"
     press("the notification itself")
-    assert asked == [str(tiff)]
-    commands.clear()
+    assert asked == [(reader.PIXEL_SIZE_COMMAND, (str(tiff),))]
+    known.clear()
     reader.read_slide(str(tiff))
     assert not notification_manager.records[-1].actions

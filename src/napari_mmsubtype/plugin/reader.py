@@ -140,10 +140,9 @@ def _warn(message: str, *, action: tuple[str, str, str] | None = None) -> None:
     from npe2 import PluginManager
 
     logger.warning("%s", message)
-    commands = PluginManager.instance().commands
-    actions = []
-    if action is not None and action[1] in commands:
+    manager, actions = PluginManager.instance(), []
+    if action is not None and action[1].partition(".")[0] in manager:
         text, command, argument = action
         # napari hands over the notification that was clicked in.
-        actions = [(text, lambda *_: commands.execute(command, (argument,)))]
+        actions = [(text, lambda *_: manager.commands.execute(command, (argument,)))]
     notification_manager.dispatch(Notification(message, "warning", actions))

@@ -142,8 +142,6 @@ def set_slide_pixel_size(viewer: ViewerModel, path: str, mpp: float | None) -> N
             "mpp_source": source if mpp is None else MppSource.USER.value,
         }
         _place(layer, placement["scale"], np.asarray(layer.translate), placement)
-        name = layer.name.removesuffix(NO_SIZE)
-        layer.name = name if shown is not None else name + NO_SIZE
         layer.metadata[METADATA_KEY] = record
         told.append(layer)
     if before is None:
@@ -159,6 +157,9 @@ def set_slide_pixel_size(viewer: ViewerModel, path: str, mpp: float | None) -> N
     _keep_view(viewer, ratio)
     # Panels hear of it when everything is in its place.
     for layer in told:
+        name = layer.name.removesuffix(NO_SIZE)
+        unknown = slide_facts(layer)["mpp"] is None
+        layer.name = name + NO_SIZE if unknown else name
         layer.events.metadata()
 
 
