@@ -17,8 +17,8 @@ from napari_mmsubtype.slides.region_geojson import read_regions
 from napari_mmsubtype.slides.regions import restrict_mask
 from napari_mmsubtype.slides.stain import StainNormalizer, fit_pixels
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
-from napari_mmsubtype.slides.tissue_sample import sample_tissue
 from napari_mmsubtype.slides.tissue_file import read_tissue
+from napari_mmsubtype.slides.tissue_sample import sample_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
