@@ -33,6 +33,7 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
     more = "--mpp 0.25 --stride 64 --device cpu --batch-size 8 --out results"
     more += " --regions r.geojson --exclude fold,pen --quality blur_ratio=0.05"
     more += " --min-tissue 0.2 --edge inside --quality pen_share=0.2"
+    more += " --regions r.geojson --tissue t.tissue.zarr"
     assert main(["analyze", "s.svs", *words.split(), *more.split()]) == DONE
     recipe = job.recipe
     assert recipe.patient == "P1"
@@ -48,6 +49,7 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
         ("methylation", "m.csv"),
         ("clinical", "c.csv"),
         ("regions", "r.geojson"),
+        ("tissue", "t.tissue.zarr"),
         ("out", "results"),
     ]:
         assert getattr(recipe, name) == str(tmp_path / value)

@@ -21,6 +21,7 @@ from napari_mmsubtype.slides.regions import Region
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.stain import fit_pixels, fit_stain
 from napari_mmsubtype.slides.tissue import find_tissue
+from napari_mmsubtype.slides.tissue_file import open_tissue, write_tissue
 
 SLIDE = "synthetic:seed=5,size=1024"
 
@@ -170,3 +171,57 @@ def test_a_stain_that_cannot_be_fitted_is_a_note(tmp_path, caplog):
     (note,) = made.warnings
     assert "not stained with hematoxylin and eosin" in note
     assert "colors stay as they are" in caplog.text
+
+
+@pytest.fixture
+def tissue(tmp_path):
+    """A mask file of the slide as found, ready to be painted on."""
+    with open_slide(SLIDE) as slide:
+        return str(write_tissue(tmp_path / "a.tissue.zarr", find_tissue(slide), slide))
+
+
+def paint(path, value, rows=slice(None), cols=slice(None)):
+    with open_slide(SLIDE) as slide:
+        array, _ = open_tissue(path, slide, mode="r+")
+        array[rows, cols] = value
+
+
+def test_a_painted_mask_decides_the_patches(plan, tissue):
+    assert plan(tissue=tissue).grid.origin.tolist() == plan().grid.origin.tolist()
+    paint(tissue, 1)
+    everywhere = plan(tissue=tissue).grid
+    assert len(everywhere) == everywhere.positions
+    paint(tissue, 0, cols=slice(32, None))
+    left = plan(tissue=tissue).grid
+    assert 0 < len(left) < len(everywhere)
+    assert (left.origin[:, 1] < 512).all()
+
+
+def test_every_stroke_changes_the_fingerprint(plan, tissue):
+    prints = {plan().fingerprint(), plan(tissue=tissue).fingerprint()}
+    # Too small to change any patch, but the store shows the mask.
+    paint(tissue, 1, slice(0, 1), slice(0, 1))
+    prints.add(plan(tissue=tissue).fingerprint())
+    paint(tissue, 0, slice(0, 1), slice(0, 1))
+    assert len(prints) == 3
+    assert plan(tissue=tissue).fingerprint() in prints
+
+
+def test_regions_restrict_a_painted_mask(plan, tissue, regions):
+    paint(tissue, 1)
+    half = plan(tissue=tissue, regions=regions(0, 1024, 0, 512, "Ignore*")).grid
+    assert len(half)
+    assert (half.origin[:, 1] >= 448).all()
+
+
+def test_a_mask_that_leaves_no_patch_is_refused_by_name(plan, tissue):
+    paint(tissue, 0)
+    paint(tissue, 1, slice(0, 2), slice(0, 2))
+    with pytest.raises(NoTissueError, match="no patch left within the tissue") as seen:
+        plan(tissue=tissue)
+    assert tissue in str(seen.value)
+
+
+def test_a_missing_mask_is_refused(plan, tmp_path):
+    with pytest.raises(ConfigurationError, match="no tissue mask"):
+        plan(tissue=str(tmp_path / "gone.zarr"))

@@ -23,7 +23,7 @@ from napari_mmsubtype.slides.registry import SLIDE_SUFFIXES
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What would have been shown as a notification."""
     messages: list[str] = []
-    monkeypatch.setattr(reader, "_warn", messages.append)
+    monkeypatch.setattr(reader, "_warn", lambda text, **_: messages.append(text))
     return messages
 
 
@@ -163,3 +163,30 @@ def test_dropped_store_opens_with_overlays(
     assert len(names) == 6
     units = {str(unit) for layer in plugin_viewer.layers for unit in layer.units}
     assert units == {"micrometer"}
+
+
+def test_warning_offers_to_set_the_size_of_that_slide(
+    tiff: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The button calls the command by its name, with the path of the slide."""
+    from napari.utils.notifications import notification_manager
+    from npe2 import PluginManager
+
+    asked: list[tuple[Any, ...]] = []
+
+    class Manager(list[str]):
+        class commands:  # noqa: N801 - as npe2 names it
+            @staticmethod
+            def execute(*words: Any) -> None:
+                asked.append(words)
+
+    known = Manager(["napari-mmsubtype"])
+    monkeypatch.setattr(PluginManager, "instance", lambda: known)
+    reader.read_slide(str(tiff))
+    ((text, press),) = notification_manager.records[-1].actions
+    assert text == "Set pixel size…"
+    press("the notification itself")
+    assert asked == [(reader.PIXEL_SIZE_COMMAND, (str(tiff),))]
+    known.clear()
+    reader.read_slide(str(tiff))
+    assert not notification_manager.records[-1].actions

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.slides.region_geojson import (
+    keep_regions,
     read_regions,
     regions_from_geojson,
     regions_to_geojson,
@@ -145,3 +146,23 @@ def test_a_mask_survives_the_file(tmp_path_factory, mask, name):
     assert {region.name for region in found} == {name}
     drawn = sum(draw_region(region, slide, mask.shape).astype(int) for region in found)
     assert (drawn == mask).all()
+
+
+def test_later_regions_never_overwrite_earlier_ones(tmp_path):
+    one, other = Region([(0, 0), (0, 9), (9, 9)]), Region([(0, 0), (0, 5), (5, 5)])
+    folder = tmp_path / "new" / "folder"
+    first = keep_regions(folder, "a", [one])
+    assert first == folder / "a.regions.geojson"
+    assert keep_regions(folder, "a", [one]) == first
+    second = keep_regions(folder, "a", [other])
+    assert second != first
+    assert keep_regions(folder, "a", [other]) == second
+    np.testing.assert_array_equal(read_regions(first)[0].outline, one.outline)
+    np.testing.assert_array_equal(read_regions(second)[0].outline, other.outline)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_regions_beside_a_result_need_a_folder_that_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="choose another folder"):
+        keep_regions(tmp_path / "file", "a", [Region([(0, 0), (0, 9), (9, 9)])])

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_mmsubtype.slides.slide_name import slide_name
+from napari_mmsubtype.slides.slide_name import file_stem, slide_name
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from napari_mmsubtype.slides.slide_name import slide_name
 )
 def test_names_lose_folder_and_endings(path, name):
     assert slide_name(path) == name
+
+
+def test_stems_hold_nothing_that_a_file_system_refuses():
+    assert file_stem('a:b/c\\d?"*<>|\x00') == "a_b_c_d_______"
+    assert file_stem("TCGA-1.0A8F ä") == "TCGA-1.0A8F ä"

@@ -28,6 +28,7 @@ FULL = AnalyzeRecipe(
     edge="inside",
     quality={"blur_ratio": 0.05},
     exclude=("fold",),
+    tissue="/data/a.tissue.zarr",
     device="cpu",
     batch_size=16,
     out="/results",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -16,7 +17,10 @@ from fakes.jobs import FakeJob
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import NoTissueError
 from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers
+from napari_mmsubtype.plugin.slide_pixel_size import set_slide_pixel_size
+from napari_mmsubtype.slides.region_geojson import read_regions
 from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.widgets import analyze_panel
 from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 
@@ -49,6 +53,7 @@ class FakeViewer:
         self.model = ViewerModel()
         self.window = FakeWindow()
         self.layers = self.model.layers
+        self.scene = self.model.scene
         self.add_layer = self.model.add_layer
 
 
@@ -215,6 +220,101 @@ def test_request_can_be_copied_as_a_command(qtbot, viewer) -> None:
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[:3] == ["napari-mmsubtype", "analyze", ADDRESS]
     assert words[words.index("--mpp") + 1] == "0.25"
+
+
+def draw_square(panel: AnalyzePanel, viewer: Any) -> Layer:
+    square = [(0, 0), (0, 30), (30, 30), (30, 0)]
+    layer = viewer.add_layer(Layer.create([square], {"name": "mine"}, "shapes"))
+    panel.form.regions.setLayer(str(layer.unique_id))
+    return layer
+
+
+def test_drawn_regions_are_written_and_named_in_the_request(
+    qtbot, viewer, tmp_path: Path
+) -> None:
+    job = FakeJob(make_result(tmp_path / "r", slide=ADDRESS))
+    panel = make_panel(qtbot, viewer, job)
+    add_slide(viewer)
+    panel.form.out.setValue(str(tmp_path / "out"))
+    draw_square(panel, viewer)
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.run()
+    path = tmp_path / "out" / "synthetic-1.regions.geojson"
+    assert job.recipe.regions == str(path)
+    (region,) = read_regions(path)
+    assert region.outline.max() == 30.5
+    with qtbot.waitSignal(panel._copier.finished, timeout=10_000):
+        panel._copy.click()
+    words = shlex.split(QGuiApplication.clipboard().text())
+    assert words[words.index("--regions") + 1] == str(path)
+
+
+def test_shapes_that_enclose_nothing_are_refused(
+    qtbot, viewer, notifications, tmp_path: Path
+) -> None:
+    job = FakeJob()
+    panel = make_panel(qtbot, viewer, job)
+    add_slide(viewer)
+    panel.form.out.setValue(str(tmp_path))
+    draw_square(panel, viewer).add_lines([[(0, 0), (9, 9)]])
+    with qtbot.waitSignal(panel.runner.finished, timeout=10_000):
+        panel.run()
+    assert "of the kind line" in notifications[0]
+    assert job.recipe is None
+
+
+def test_regions_over_a_slide_that_was_closed_are_refused(
+    qtbot, viewer, monkeypatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(analyze_panel, "show_error", told.append)
+    panel = make_panel(qtbot, viewer)
+    draw_square(panel, viewer)
+    panel.form.slide.setValue(ADDRESS, 0.25)
+    panel.run()
+    panel._copy.click()
+    assert len(told) == 2
+    assert "open" in told[0]
+    assert not panel.runner.is_running
+
+
+def test_painting_ends_with_the_result(qtbot, viewer, tmp_path: Path) -> None:
+    panel = make_panel(qtbot, viewer, FakeJob(make_result(tmp_path, slide=ADDRESS)))
+    add_slide(viewer)
+    about = {"kind": "tissue-edit", "path": ADDRESS}
+    mask = Layer.create(
+        np.ones((4, 4), np.uint8), {"metadata": {METADATA_KEY: about}}, "labels"
+    )
+    viewer.add_layer(mask)
+    mask.mode = "paint"
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.run()
+    assert (mask.mode, mask.visible) == ("pan_zoom", False)
+
+
+def test_size_that_is_set_elsewhere_shows_in_the_panel(qtbot, viewer) -> None:
+    panel = make_panel(qtbot, viewer)
+    add_slide(viewer, mpp=None)
+    set_slide_pixel_size(viewer, ADDRESS, 0.5)
+    assert panel.value().mpp == 0.5
+    panel.form.slide._spin.setValue(0.0)
+    assert panel.form.slide.userMpp() is None
+    assert panel.form.slide.problem()
+
+
+def test_slide_without_pixel_size_is_warned_about(
+    qtbot, viewer, monkeypatch, tmp_path: Path
+) -> None:
+    warned: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        analyze_panel, "warn_missing_pixel_size", lambda *words: warned.append(words)
+    )
+    path = tmp_path / "a.png"
+    PIL.Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(path)
+    panel = make_panel(qtbot, viewer)
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.openSlide(str(path))
+    assert warned == [("a", str(path))]
 
 
 def test_user_given_size_of_an_open_slide_is_kept(qtbot, viewer) -> None:

@@ -22,6 +22,7 @@ FULL = AnalyzeRecipe(
     edge="inside",
     quality={"blur_ratio": 0.05},
     exclude=("pen", "fold"),
+    tissue="/data/a slide.tissue.zarr",
     device="cuda",
     batch_size=32,
     out="/results",

@@ -57,7 +57,7 @@ def test_size_can_be_overruled_and_given_back(field, qtbot) -> None:
     assert field.userMpp() == 0.499
     with qtbot.waitSignal(field.pixelSizeChanged, timeout=1000) as told:
         field._spin.setValue(0.0)
-    assert told.args == [KNOWN.path, 0.499]
+    assert told.args == [KNOWN.path, 0.0]
     assert field.userMpp() is None
     assert field._spin.isHidden()
 

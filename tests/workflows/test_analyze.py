@@ -22,6 +22,9 @@ from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.slides.patch_source import PatchSource
+from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.tissue import find_tissue
+from napari_mmsubtype.slides.tissue_file import open_tissue, write_tissue
 from napari_mmsubtype.workflows.analyze import analyze, analyze_job
 
 SLIDE = "synthetic:seed=5,size=1536"
@@ -115,6 +118,25 @@ def test_another_request_for_the_slide_gets_a_store_of_its_own(result, bundle):
     assert other.path != result.path
     assert open_result(result.path).recipe.patient == "P2"
     assert list(other.prediction.subsets) == ["image"]
+
+
+def test_the_painted_tissue_is_used_and_kept(bundle, tmp_path):
+    with open_slide(SLIDE) as slide:
+        path = write_tissue(tmp_path / "a.tissue.zarr", find_tissue(slide), slide)
+        array, _ = open_tissue(path, slide, mode="r+")
+    array[...] = 0
+    array[10:50, 20:60] = 1
+    options = {"tissue": path, "out": tmp_path, "device": "cpu"}
+    first = analyze(SLIDE, bundle, **options)
+    assert first.recipe.tissue == str(path)
+    np.testing.assert_array_equal(first.tissue[0], np.asarray(array[...]) == 1)
+    array[10:50, 60:70] = 1
+    second = analyze(SLIDE, bundle, **options)
+    assert second.path != first.path
+    # Painting back the first mask finds its result again.
+    array[10:50, 60:70] = 0
+    assert analyze(SLIDE, bundle, **options).path == first.path
+    assert open_result(first.path).tissue[0].sum() == 1600
 
 
 def test_cancelled_runs_resume_to_the_same_numbers(result, bundle, rna, tmp_path):

@@ -58,6 +58,10 @@ def analyze_command(  # numpydoc ignore=PR01
         list[str] | None,
         typer.Option(help="A quality threshold, such as blur_ratio=0.05; repeatable."),
     ] = None,
+    tissue: Annotated[
+        str | None,
+        typer.Option(help="Edited tissue mask (.tissue.zarr or .geojson)."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
@@ -87,6 +91,7 @@ def analyze_command(  # numpydoc ignore=PR01
         regions=regions and _located(regions),
         quality=read_thresholds(quality) if quality else None,
         exclude=None if exclude is None else read_flags(exclude),
+        tissue=tissue and _located(tissue),
         device=device,
         batch_size=batch_size,
         out=_located(out or "."),

@@ -52,6 +52,8 @@ class AnalyzeRecipe:
     exclude : tuple of str, or None
         Flags whose patches stay out of the call, of `quality_spec.FLAGS`; empty leaves
         all in, None takes `quality_spec.DEFAULT_EXCLUDE`.
+    tissue : str or None
+        Path of a tissue mask, ``*.tissue.zarr`` or GeoJSON; None finds the tissue.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size : int or None
@@ -73,6 +75,7 @@ class AnalyzeRecipe:
     regions: str | None = None
     quality: dict[str, float] | None = None
     exclude: tuple[str, ...] | None = None
+    tissue: str | None = None
     device: str = "auto"
     batch_size: int | None = None
     out: str | None = None

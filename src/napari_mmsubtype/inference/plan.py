@@ -17,6 +17,7 @@ from napari_mmsubtype.slides.region_geojson import read_regions
 from napari_mmsubtype.slides.regions import restrict_mask
 from napari_mmsubtype.slides.stain import StainNormalizer, fit_pixels
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
+from napari_mmsubtype.slides.tissue_file import read_tissue
 from napari_mmsubtype.slides.tissue_sample import sample_tissue
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class AnalysisPlan:
             entry["regions"] = sha256(self.tissue.mask.tobytes()).hexdigest()
         if self.stain is not None:
             entry["stain"] = self.stain.to_dict()
+        if self.recipe.tissue is not None:
+            # The file may be painted on after the request was made: its content counts.
+            mask = self.tissue.mask
+            painted = sha256(mask.tobytes()).hexdigest()
+            entry["tissue"] = [list(mask.shape), painted]
         return digest(entry)
 
 
@@ -178,14 +184,17 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     NoTissueError
         If no patch holds enough tissue, or none within the regions.
     ConfigurationError
-        If the regions cannot be read or lie outside the slide.
+        If the tissue mask or the regions cannot be read or do not fit the slide.
     OmicsError
         If a table cannot serve.
     """
     pixel_size = slide.require_pixel_size()
     aligned = align_tables(recipe, bundle)
     spec = _patch_spec(recipe, bundle.patch)
-    tissue = find_tissue(slide)
+    if recipe.tissue is None:
+        tissue = find_tissue(slide)
+    else:
+        tissue = read_tissue(recipe.tissue, slide)
     found = float(tissue.mask.mean()) if tissue.mask.size else 0.0
     whole = tissue
     if recipe.regions is not None:
@@ -263,6 +272,12 @@ def _no_patch(
             f"slide {slide.name!r} has no patch left within the regions of "
             f"{recipe.regions!r}: {found:.1%} of it counts as tissue, but with the "
             f"regions {reached}; draw them larger and on tissue, or leave them out"
+        )
+    if recipe.tissue is not None:
+        return (
+            f"slide {slide.name!r} has no patch left within the tissue mask "
+            f"{recipe.tissue!r}: {found:.1%} of the slide is marked, but {reached}; "
+            "paint larger areas, or let the tissue be found"
         )
     return (
         f"slide {slide.name!r} shows no tissue to analyse: {found:.1%} of it counts "

@@ -36,6 +36,9 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 METADATA_KEY = "napari-mmsubtype"
 """Key of a layer's metadata under which this plugin keeps its own."""
 
+NO_SIZE = " (no pixel size)"
+"""Ends the name of the layer of a slide whose pixel size is unknown."""
+
 _MICRONS = ("um", "um")
 _PIXELS = ("pixel", "pixel")
 _PERCENTILE = 99.0
@@ -57,7 +60,7 @@ def slide_layers(slide: Slide) -> list[LayerTuple]:
     """
     pyramid = slide.pyramid()
     kwargs = {
-        "name": slide.name,
+        "name": slide.name + (NO_SIZE if slide.pixel_size is None else ""),
         "rgb": True,
         "multiscale": len(pyramid) > 1,
         # napari would keep every viewport as well, in up to a quarter of all memory;
@@ -119,13 +122,16 @@ def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
 
 def _describe(slide: Slide) -> dict[str, Any]:
     """Record what the panels need to know of a slide's layer."""
-    size = slide.pixel_size
+    size, facts = slide.pixel_size, slide.info()
     return {
         "path": slide.path,
         "name": slide.name,
         "vendor": slide.vendor,
         "mpp": None if size is None else [size.y, size.x],
         "mpp_source": str(slide.mpp_source),
+        "objective": facts["objective"],
+        "associated": facts["associated"],
+        "shape": list(slide.levels[0].shape),
     }
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PIXEL_SIZE_COMMAND = "napari-mmsubtype.set_pixel_size"
+"""The widgets lie above this layer: they are reached by the name of a command."""
+
 Reader = Callable[[Any], "list[LayerTuple]"]
 
 
@@ -82,7 +85,7 @@ def read_slide(path: str) -> list[LayerTuple]:
 
     slide = open_slide(path, icc=True)
     if slide.pixel_size is None:
-        warn_missing_pixel_size(slide.name)
+        warn_missing_pixel_size(slide.name, slide.path)
     return slide_layers(slide)
 
 
@@ -111,23 +114,35 @@ def read_result(path: str) -> list[LayerTuple]:
     return to_layers(result)
 
 
-def warn_missing_pixel_size(name: str) -> None:
-    """Tell the user that a slide is shown in pixels, and how to mend it.
+def warn_missing_pixel_size(name: str, path: str) -> None:
+    """Tell the user that a slide is shown in pixels, and offer to mend it.
 
     Parameters
     ----------
     name : str
         Name of the slide.
+    path : str
+        Its path, handed to the command that sets the pixel size.
     """
     _warn(
-        f"{name} does not say how many microns a pixel is: it is shown in pixels. Set "
-        "the pixel size in the Analyze slide panel (0.25 at 40x, 0.5 at 20x)."
+        f"Pixel size unknown: {name} is shown in pixels, as its file does not say how "
+        "many microns one is. Set it to measure and analyze (0.25 at 40x, 0.5 at 20x).",
+        action=("Set pixel size…", PIXEL_SIZE_COMMAND, path),
     )
 
 
-def _warn(message: str) -> None:
-    """Show a notification in napari, not a Python warning that nobody sees."""
-    from napari.utils.notifications import show_warning
+def _warn(message: str, *, action: tuple[str, str, str] | None = None) -> None:
+    """Show a notification in napari, not a Python warning that nobody sees.
+
+    The action is a button: its text, and a command of this plugin with its argument.
+    """
+    from napari.utils.notifications import Notification, notification_manager
+    from npe2 import PluginManager
 
     logger.warning("%s", message)
-    show_warning(message)
+    manager, actions = PluginManager.instance(), []
+    if action is not None and action[1].partition(".")[0] in manager:
+        text, command, argument = action
+        # napari hands over the notification that was clicked in.
+        actions = [(text, lambda *_: manager.commands.execute(command, (argument,)))]
+    notification_manager.dispatch(Notification(message, "warning", actions))

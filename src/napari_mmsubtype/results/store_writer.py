@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.quality_measures import MEASURES
+from napari_mmsubtype.slides.slide_name import file_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.records import Prediction
 
 _CHUNK = 256
-# Not allowed in names on Windows; addresses of synthetic slides hold colons.
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def existing_stores(folder: Path, slide_name: str) -> list[Path]:
@@ -72,7 +70,7 @@ def store_path(folder: Path, slide_name: str, number: int = 1) -> Path:
         that some file systems refuse become ``_``.
     """
     tail = "" if number == 1 else f"-{number}"
-    return folder / f"{_UNSAFE.sub('_', slide_name)}{tail}{schema.SUFFIX}"
+    return folder / f"{file_stem(slide_name)}{tail}{schema.SUFFIX}"
 
 
 class StoreWriter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -211,3 +212,43 @@ def write_regions(path: str | os.PathLike[str], regions: Sequence[Region]) -> No
     except OSError as err:
         msg = f"cannot write regions {str(path)!r}: {err.strerror}; choose another path"
         raise ConfigurationError(msg) from err
+
+
+def keep_regions(folder: Path, stem: str, regions: Sequence[Region]) -> Path:
+    """Write polygons to a file of their own, which no later ones overwrite.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results are kept; it is made.
+    stem : str
+        Name of the slide, fit for a file.
+    regions : sequence of Region
+        The polygons.
+
+    Returns
+    -------
+    Path
+        ``<stem>.regions.geojson``; with a digest of the content in the name where that
+        file holds other regions.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be written.
+    """
+    text = json.dumps(regions_to_geojson(regions), allow_nan=False)
+    path = folder / f"{stem}.regions.geojson"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.read_bytes() != text.encode():
+            content = hashlib.sha256(text.encode()).hexdigest()[:8]
+            path = folder / f"{stem}.regions-{content}.geojson"
+        path.write_bytes(text.encode())
+    except OSError as err:
+        msg = (
+            f"cannot write regions {str(path)!r}: {err.strerror}; choose another "
+            "folder for the result"
+        )
+        raise ConfigurationError(msg) from err
+    return path

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+# Not allowed in names on Windows; addresses of synthetic slides hold colons.
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _SYNTHETIC = re.compile(r"synthetic:(?:.*\bseed=(\d+))?")
 
 
@@ -33,3 +35,19 @@ def slide_name(path: str) -> str:
     stem, dot, ending = name.rpartition(".")
     known = ending.isalpha() and len(ending) <= 6
     return stem if dot and stem and known else name
+
+
+def file_stem(name: str) -> str:
+    """Make the name of a slide fit for a file of its own.
+
+    Parameters
+    ----------
+    name : str
+        As `slide_name` gives it.
+
+    Returns
+    -------
+    str
+        The same name; characters that some file systems refuse become ``_``.
+    """
+    return _UNSAFE.sub("_", name)

@@ -105,14 +105,7 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     .. [1] Otsu, "A threshold selection method from gray-level histograms", IEEE
        Transactions on Systems, Man, and Cybernetics 9(1), 1979.
     """
-    size = slide.require_pixel_size()
-    height, width = slide.levels[0].shape
-    mpp = max(mpp, max(height * size.y, width * size.x) / LARGEST_MASK_PX)
-    shape = (
-        max(round(height * size.y / mpp), 1),
-        max(round(width * size.x / mpp), 1),
-    )
-    pixel_size = PixelSize(height * size.y / shape[0], width * size.x / shape[1])
+    shape, pixel_size = mask_grid(slide, mpp=mpp)
     saturation, unread = _read_saturation(slide, shape)
     threshold = choose_threshold(saturation[~unread])
     side = 2 * max(round(MEDIAN_UM / pixel_size.mean / 2), 1) + 1
@@ -123,6 +116,37 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     )
     mask = _clean((share > 0.5) | unread, pixel_size)
     return TissueMask(mask | unread, pixel_size, threshold)
+
+
+def mask_grid(slide: Slide, *, mpp: float = 8.0) -> tuple[tuple[int, int], PixelSize]:
+    """Choose the pixels of a mask that covers a slide exactly.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide with known pixel size.
+    mpp : float, default: 8.0
+        Microns per pixel of the mask, met up to rounding; coarser where the mask
+        would be longer than `LARGEST_MASK_PX`.
+
+    Returns
+    -------
+    tuple of ((int, int), PixelSize)
+        Height and width of the mask, and microns per pixel of it.
+
+    Raises
+    ------
+    MissingPixelSizeError
+        If the pixel size of the slide is unknown.
+    """
+    size = slide.require_pixel_size()
+    height, width = slide.levels[0].shape
+    mpp = max(mpp, max(height * size.y, width * size.x) / LARGEST_MASK_PX)
+    shape = (
+        max(round(height * size.y / mpp), 1),
+        max(round(width * size.x / mpp), 1),
+    )
+    return shape, PixelSize(height * size.y / shape[0], width * size.x / shape[1])
 
 
 def choose_threshold(saturation: NDArray[np.floating]) -> float:

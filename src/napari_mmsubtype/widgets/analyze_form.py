@@ -18,10 +18,11 @@ from napari_mmsubtype.widgets.device_field import DeviceField
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.quality_field import QualityField
+from napari_mmsubtype.widgets.region_field import RegionField
 from napari_mmsubtype.widgets.slide_field import SlideField
+from napari_mmsubtype.widgets.tissue_field import TissueField
 
 _TABLES = "Tables (*.csv *.tsv *.txt *.gz *.parquet *.h5ad);;All files (*)"
-_REGIONS = "Regions (*.geojson *.json);;All files (*)"
 _TABLE_TEXTS = {
     Modality.RNA: ("RNA", "Choose a table of gene expression"),
     Modality.METHYLATION: ("Methylation", "Choose a table of methylation"),
@@ -90,11 +91,9 @@ class AnalyzeForm(QWidget):
         self.patient.setClearButtonEnabled(True)
         self.device = DeviceField(self)
         self.out = FileField("Choose a folder for the result", folder=True, parent=self)
-        self.regions = FileField(
-            "Choose regions", _REGIONS, placeholder="whole slide", parent=self
-        )
-        self.regions.setToolTip("GeoJSON, for example annotations exported from QuPath")
         self.quality = QualityField(self)
+        self.tissue = TissueField(self)
+        self.regions = RegionField(self)
         self.stride = self._spin("as the model")
         self.stride.setSuffix(" px")
         self.stride.setToolTip("Step between patches, in pixels that the model sees")
@@ -130,6 +129,7 @@ class AnalyzeForm(QWidget):
             mpp=self.slide.userMpp(),
             stride_px=self.stride.value() or None,
             regions=self.regions.value(),
+            tissue=self.tissue.value(),
             device=self.device.value(),
             batch_size=self.batch.value() or None,
             out=self.out.value() or str(results_folder(choice.path)),
@@ -155,6 +155,7 @@ class AnalyzeForm(QWidget):
         self.stride.setValue(recipe.stride_px or 0)
         self.regions.setValue(recipe.regions)
         self.quality.setValue(recipe)
+        self.tissue.setMask(recipe.slide, recipe.tissue)
         self.batch.setValue(recipe.batch_size or 0)
         self.out.setValue(recipe.out)
 
@@ -169,6 +170,7 @@ class AnalyzeForm(QWidget):
         found = {
             "slide": self.slide.problem(),
             "bundle": self.bundle.problem(),
+            "tissue": self.tissue.problem(),
             "regions": self.regions.problem(),
             "out": self.out.problem(),
             **{str(m): field.problem() for m, field in self.tables.items()},
@@ -189,7 +191,7 @@ class AnalyzeForm(QWidget):
         problems = self.problems()
         for name, noted in self._noted.items():
             noted.setNote(problems.get(name, ""))
-        if problems.keys() & {"out", "regions"}:
+        if "out" in problems:
             self._more.expand(animate=False)
         return not problems
 
@@ -215,13 +217,14 @@ class AnalyzeForm(QWidget):
             layout.setVerticalSpacing(6)
             layout.setHorizontalSpacing(8)
         self._add(form, "slide", "Slide", self.slide)
+        self._add(form, "tissue", "Tissue", self.tissue)
+        self._add(form, "regions", "Regions", self.regions)
         self._add(form, "bundle", "Model", self.bundle)
         for modality, field in self.tables.items():
             self._add(form, str(modality), _TABLE_TEXTS[modality][0], field)
         self._add(form, "patient", "Patient", self.patient)
         self._add(form, "device", "Device", self.device)
         self._add(more_form, "out", "Results folder", self.out)
-        self._add(more_form, "regions", "Regions", self.regions)
         self._add(more_form, "exclude", "Leave out", self.quality)
         self._add(more_form, "stride_px", "Stride", self.stride)
         self._add(more_form, "batch_size", "Batch size", self.batch)
@@ -237,9 +240,10 @@ class AnalyzeForm(QWidget):
 
     def _connect(self) -> None:
         self.slide.valueChanged.connect(self._suggest)
-        checked: dict[str, SlideField | BundleField | FileField] = {
+        checked: dict[str, Any] = {
             "slide": self.slide,
             "bundle": self.bundle,
+            "tissue": self.tissue,
             "regions": self.regions,
             "out": self.out,
             **{str(m): field for m, field in self.tables.items()},
@@ -264,6 +268,7 @@ class AnalyzeForm(QWidget):
     def _suggest(self) -> None:
         """Propose patient and folder from the slide, unless the user gave others."""
         choice = self.slide.choice()
+        self.tissue.setSlide(None if choice is None else choice.path)
         patient = "" if choice is None else suggest_patient(choice.path)
         if self.patient.text() == self._suggested:
             self.patient.setText(patient)

@@ -8,28 +8,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_error
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.plugin.layers import (
     METADATA_KEY,
     slide_layers,
-    slide_placement,
     to_layers,
 )
+from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
+from napari_mmsubtype.plugin.region_layers import DrawnShapes
+from napari_mmsubtype.plugin.slide_pixel_size import (
+    own_size,
+    set_slide_pixel_size,
+    slide_facts,
+    slide_images,
+)
+from napari_mmsubtype.plugin.tissue_layers import lay_brush_down
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
+from napari_mmsubtype.widgets.region_tools import RegionTools, with_drawn_regions
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
 from napari_mmsubtype.widgets.slide_field import SlideChoice
+from napari_mmsubtype.widgets.tissue_editor import TissueEditor
 
 if TYPE_CHECKING:
     import napari
@@ -48,6 +58,7 @@ _SLIDES = (
 class _Shown:
     """What the worker prepared for the GUI thread: nothing is read after this."""
 
+    slide: str
     layers: list[Any]
     summary: ResultSummary
 
@@ -81,6 +92,10 @@ class AnalyzePanel(QWidget):
         self.runner = JobRunner("Analyze slide", self)
         self.opener = JobRunner("Open slide", self)
         self.bar = JobBar(self.runner, self)
+        self.tissue = TissueEditor(napari_viewer, self.form, self)
+        self.regions = RegionTools(napari_viewer, self.form, self)
+        self._copier = JobRunner("Copy as command", self)
+        self._copier.succeeded.connect(_copy_line)
         self._adder = LayerAdder(napari_viewer, self)
         self._summary: ResultSummary | None = None
         self._adder.finished.connect(self._show_summary)
@@ -92,16 +107,14 @@ class AnalyzePanel(QWidget):
         self.form.slide.pixelSizeChanged.connect(self._on_pixel_size)
         self.bar.runRequested.connect(self.run)
         self.runner.succeeded.connect(self._on_result)
-        self.opener.succeeded.connect(self._adder.add)
+        self.opener.succeeded.connect(self._on_opened)
         self.opener.started.connect(
             lambda: self.form.slide.openButton.setEnabled(False)
         )
         self.opener.finished.connect(
             lambda: self.form.slide.openButton.setEnabled(True)
         )
-        events = napari_viewer.layers.events
-        for emitter in (events.inserted, events.removed):
-            emitter.connect(self._offer_slides)
+        napari_viewer.layers.events.connect(self._follow_layers)
         self.destroyed.connect(self._disconnector())
         self._offer_slides()
 
@@ -129,10 +142,15 @@ class AnalyzePanel(QWidget):
         """Run what the form describes, or say beside the fields what is missing."""
         if self.runner.is_running or not self.form.validate():
             return
+        try:
+            drawn = self.regions.drawn()
+        except ConfigurationError as err:
+            show_error(str(err))
+            return
         recipe, make = self.form.value(), self._job
-        shown = {_facts(layer)["path"] for layer in self._slide_layers()}
+        shown = {slide_facts(x)["path"] for x in slide_images(self._viewer.layers)}
         with_slide = recipe.slide not in shown
-        self.runner.start(lambda: _analyze_and_draw(recipe, make, with_slide))
+        self.runner.start(lambda: _analyze_and_draw(recipe, drawn, make, with_slide))
 
     def openSlide(self, path: str) -> None:
         """Open a slide away from the GUI thread and add its layer.
@@ -160,36 +178,42 @@ class AnalyzePanel(QWidget):
 
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
-        events, offer = self._viewer.layers.events, self._offer_slides
+        events, follow = self._viewer.layers.events, self._follow_layers
 
         def disconnect(*_: object) -> None:
-            events.inserted.disconnect(offer)
-            events.removed.disconnect(offer)
+            events.disconnect(follow)
 
         return disconnect
 
-    def _slide_layers(self) -> list[Any]:
-        return [layer for layer in self._viewer.layers if _facts(layer)]
+    def _follow_layers(self, event: Any) -> None:
+        """Offer what is open; brush strokes and the like are passed by."""
+        if event.type in {"inserted", "removed", "renamed", "metadata"}:
+            self._offer_slides()
 
-    def _offer_slides(self, event: Any = None) -> None:
-        self.form.slide.setChoices([_choice(layer) for layer in self._slide_layers()])
+    def _offer_slides(self) -> None:
+        slides = slide_images(self._viewer.layers)
+        self.form.slide.setChoices([_choice(layer) for layer in slides])
+        self.regions.refresh()
 
     def _on_pixel_size(self, path: str, mpp: float) -> None:
         """Redraw a slide at the size that the user gave."""
-        size = PixelSize.square(mpp) if mpp > 0 else None
-        placement = slide_placement(size)
-        for layer in self._slide_layers():
-            if _facts(layer)["path"] == path:
-                layer.scale = placement["scale"]
-                layer.units = placement["units"]
+        set_slide_pixel_size(self._viewer, path, mpp if mpp > 0 else None)
 
     def _choose_slide(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
         if path:
             self.openSlide(path)
 
+    def _on_opened(self, layers: list[Any]) -> None:
+        self._adder.add(layers)
+        for facts in map(slide_facts, layers):
+            if facts["mpp"] is None:
+                warn_missing_pixel_size(facts["name"], facts["path"])
+
     def _on_result(self, shown: _Shown) -> None:
         self._remove_layers_of(shown.summary.store)
+        # The result has the tissue as it was analyzed; the mask would veil the maps.
+        lay_brush_down(self._viewer.layers, shown.slide, hide=True)
         self._adder.add(shown.layers)
         self._summary = shown.summary
 
@@ -217,31 +241,35 @@ class AnalyzePanel(QWidget):
         return panel
 
     def _on_copy(self) -> None:
-        clipboard = QGuiApplication.clipboard()
-        if clipboard is None or not self.form.validate():
+        if self._copier.is_running or not self.form.validate():
             return
         try:
-            clipboard.setText(command_line(self.form.value()))
-        except ConfigurationError:
-            self.form.validate()
+            drawn, recipe = self.regions.drawn(), self.form.value()
+        except ConfigurationError as err:
+            show_error(str(err))
+            return
+        if drawn is None:
+            _copy_line(recipe)
+        else:
+            self._copier.start(lambda: with_drawn_regions(recipe, drawn))
 
 
-def _facts(layer: Any) -> dict[str, Any]:
-    """Give what `slide_layers` recorded; nothing for a layer of another kind."""
-    facts: dict[str, Any] = layer.metadata.get(METADATA_KEY, {})
-    return facts if facts.get("kind") == "slide" else {}
+def _copy_line(recipe: AnalyzeRecipe) -> None:
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(command_line(recipe))
 
 
 def _choice(layer: Any) -> SlideChoice:
-    facts = _facts(layer)
-    mpp = float(np.sqrt(np.prod(facts["mpp"]))) if facts["mpp"] else None
+    facts = slide_facts(layer)
+    own, source = own_size(facts)
     by_user = facts["mpp_source"] == "user"
     return SlideChoice(
         name=layer.name,
         path=facts["path"],
-        mpp=None if by_user else mpp,
-        mpp_source=facts["mpp_source"],
-        user_mpp=mpp if by_user else None,
+        mpp=float(np.sqrt(np.prod(own))) if own else None,
+        mpp_source=source,
+        user_mpp=float(np.sqrt(np.prod(facts["mpp"]))) if by_user else None,
     )
 
 
@@ -254,9 +282,13 @@ def _open_job(path: str) -> Job[list[Any]]:
 
 
 def _analyze_and_draw(
-    recipe: AnalyzeRecipe, make: AnalyzeJob | None, with_slide: bool
+    recipe: AnalyzeRecipe,
+    drawn: DrawnShapes | None,
+    make: AnalyzeJob | None,
+    with_slide: bool,
 ) -> Job[_Shown]:
     """Run the analysis and prepare its layers, all in the worker."""
+    recipe = yield from with_drawn_regions(recipe, drawn)
     if make is None:
         # Importing PyTorch takes seconds: here it happens away from the GUI thread.
         yield Progress("open", message="loading PyTorch")
@@ -268,4 +300,4 @@ def _analyze_and_draw(
     # napari imports this when it makes its first label layer: half a second.
     import_module("skimage.color.colorconv")
     layers = build_images(to_layers(result, with_slide=with_slide))
-    return _Shown(layers=layers, summary=summarize(result))
+    return _Shown(slide=recipe.slide, layers=layers, summary=summarize(result))

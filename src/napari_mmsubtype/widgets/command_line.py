@@ -18,6 +18,7 @@ _OPTIONS = {
     "stride_px": "--stride",
     "min_tissue": "--min-tissue",
     "regions": "--regions",
+    "tissue": "--tissue",
     "batch_size": "--batch-size",
     "out": "--out",
 }

@@ -55,8 +55,8 @@ class SlideChoice:
 class SlideField(QWidget):
     """Edits which slide is meant and, where the slide does not say, its pixel size.
 
-    ``pixelSizeChanged`` gives the slide's path and the microns per pixel that now hold
-    for it, 0 where none is known.
+    ``pixelSizeChanged`` gives the slide's path and the microns per pixel that the user
+    says, 0 where the slide's own hold again.
 
     Parameters
     ----------
@@ -238,5 +238,5 @@ class SlideField(QWidget):
         else:
             self._user_mpp.pop(choice.path, None)
             self._show_size()
-        self.pixelSizeChanged.emit(choice.path, self.userMpp() or choice.mpp or 0.0)
+        self.pixelSizeChanged.emit(choice.path, self.userMpp() or 0.0)
         self.valueChanged.emit()

@@ -54,6 +54,7 @@ def analyze(
     regions: str | Path | None = None,
     exclude: Iterable[str] | None = None,
     quality: Mapping[str, float] | None = None,
+    tissue: str | Path | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -89,6 +90,8 @@ def analyze(
     quality : mapping of str to float, optional
         Thresholds of the flags that differ from those of `QualitySpec`, for example
         ``{"blur_ratio": 0.05}``.
+    tissue : str or Path, optional
+        Tissue mask to use instead of the one found: ``*.tissue.zarr`` or GeoJSON.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     batch_size : int, optional
@@ -128,6 +131,7 @@ def analyze(
         regions=_text(regions),
         quality=None if quality is None else dict(quality),
         exclude=None if exclude is None else checked_flags(exclude),
+        tissue=_text(tissue),
         device=device,
         batch_size=batch_size,
         out=_text(out),
