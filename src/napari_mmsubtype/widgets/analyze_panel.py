@@ -21,6 +21,7 @@ from napari_mmsubtype.plugin.layers import (
     slide_placement,
     to_layers,
 )
+from napari_mmsubtype.plugin.slide_opening import open_for_view
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
@@ -247,10 +248,8 @@ def _choice(layer: Any) -> SlideChoice:
 
 def _open_job(path: str) -> Job[list[Any]]:
     """Open a slide and decode what napari shows of it first."""
-    from napari_mmsubtype.slides.registry import open_slide
-
     yield Progress("open", message=f"opening {path}")
-    return build_images(slide_layers(open_slide(path, icc=True)))
+    return build_images(slide_layers(open_for_view(path)))
 
 
 def _analyze_and_draw(
