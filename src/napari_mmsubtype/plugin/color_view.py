@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,10 @@ import numpy as np
 
 from napari_mmsubtype.core.color_words import STAIN_NAMES, profile_name
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.slides.color import describe_profile
 from napari_mmsubtype.slides.recolor import recolor
 from napari_mmsubtype.slides.registry import open_quietly
-from napari_mmsubtype.slides.slide_store import CHUNK_PX
 from napari_mmsubtype.slides.stain import StainMethod, fit_pixels
 from napari_mmsubtype.slides.tissue import find_tissue
 from napari_mmsubtype.slides.tissue_sample import sample_tissue
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from napari_mmsubtype.plugin.layers import LayerTuple
     from napari_mmsubtype.slides.slide import Slide
     from napari_mmsubtype.slides.stain import StainNormalizer
-
-logger = logging.getLogger(__name__)
 
 PREVIEW_KIND = "stain preview"
 ASSUMED_MPP = 0.5
@@ -247,13 +242,9 @@ def read_ahead(slide: Slide, window: Window) -> None:
     wanted = {window.level: window.corners, coarsest: (0, 0, *_shape(slide, coarsest))}
     for level, (top, left, bottom, right) in wanted.items():
         height, width = _shape(slide, level)
-        for y in range(top // CHUNK_PX * CHUNK_PX, min(bottom, height), CHUNK_PX):
-            for x in range(left // CHUNK_PX * CHUNK_PX, min(right, width), CHUNK_PX):
-                try:
-                    slide.read_region(level, y, x, CHUNK_PX, CHUNK_PX)
-                except SlideReadError as err:
-                    # The viewer meets the same tile and deals with it.
-                    logger.warning("not read ahead: %s", err)
+        bottom, right = min(bottom, height), min(right, width)
+        if top < bottom and left < right:
+            slide.read_view(level, top, left, bottom - top, right - left)
 
 
 def _shape(slide: Slide, level: int) -> tuple[int, int]:
