@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_mmsubtype.core.color_words import profile_name
 from napari_mmsubtype.core.patch_words import flag_words
 from napari_mmsubtype.core.quality_spec import FLAGS
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideError
+from napari_mmsubtype.plugin.slide_opening import open_for_view
 from napari_mmsubtype.results.colors import (
     FLAG_COLORS,
     GRID_COLORS,
@@ -20,7 +22,7 @@ from napari_mmsubtype.results.colors import (
     label_colors,
 )
 from napari_mmsubtype.results.schema import PatchStatus
-from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.color import describe_profile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,6 +134,8 @@ def _describe(slide: Slide) -> dict[str, Any]:
         "objective": facts["objective"],
         "associated": facts["associated"],
         "shape": list(slide.levels[0].shape),
+        "icc": slide.icc,
+        "icc_profile": profile_name(describe_profile(slide.icc_profile)),
     }
 
 
@@ -141,7 +145,7 @@ def _slide_of(result: Result) -> list[LayerTuple]:
     beside = result.path.parent / Path(result.slide_path).name
     for path in (result.slide_path, str(beside)):
         try:
-            return slide_layers(open_slide(path, mpp=mpp, icc=True))
+            return slide_layers(open_for_view(path, mpp=mpp))
         except SlideError as err:
             logger.warning("slide of %s not shown: %s", result.path, err)
     return []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.results.schema import SUFFIX
-from napari_mmsubtype.slides.registry import can_open, open_slide
+from napari_mmsubtype.slides.registry import can_open
 
 if TYPE_CHECKING:
     from napari_mmsubtype.plugin.layers import LayerTuple
@@ -82,8 +82,9 @@ def read_slide(path: str) -> list[LayerTuple]:
         One multiscale image layer.
     """
     from napari_mmsubtype.plugin.layers import slide_layers
+    from napari_mmsubtype.plugin.slide_opening import open_for_view
 
-    slide = open_slide(path, icc=True)
+    slide = open_for_view(path)
     if slide.pixel_size is None:
         warn_missing_pixel_size(slide.name, slide.path)
     return slide_layers(slide)

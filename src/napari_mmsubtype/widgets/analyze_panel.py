@@ -22,6 +22,7 @@ from napari_mmsubtype.plugin.layers import (
 )
 from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
 from napari_mmsubtype.plugin.region_layers import DrawnShapes
+from napari_mmsubtype.plugin.slide_opening import open_for_view
 from napari_mmsubtype.plugin.slide_pixel_size import (
     own_size,
     set_slide_pixel_size,
@@ -275,10 +276,8 @@ def _choice(layer: Any) -> SlideChoice:
 
 def _open_job(path: str) -> Job[list[Any]]:
     """Open a slide and decode what napari shows of it first."""
-    from napari_mmsubtype.slides.registry import open_slide
-
     yield Progress("open", message=f"opening {path}")
-    return build_images(slide_layers(open_slide(path, icc=True)))
+    return build_images(slide_layers(open_for_view(path)))
 
 
 def _analyze_and_draw(
