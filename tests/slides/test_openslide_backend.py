@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 from openslide import OpenSlideError
+from PIL import ImageCms
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff, write_svs
 from builders.slides_czi import write_czi
@@ -184,3 +185,11 @@ def test_a_mirax_file_without_its_folder_is_not_its_preview(tmp_path):
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(SlideOpenError, match=r"openslide: .*; .*only a preview of the"):
         open_slide(tmp_path / "a.mrxs")
+
+
+def test_the_profile_of_a_dicom_slide_is_found(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_dicom(tmp_path / "a.dcm", IMAGE, profile=profile)
+    with open_slide(tmp_path / "a.dcm") as slide:
+        assert slide.icc_profile[: len(profile)] == profile
+        assert slide.info()["icc_profile_bytes"] == len(slide.icc_profile)
