@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+import tifffile
 from PIL import Image
 
 from builders.slide_kind import LOSSY, Kind
@@ -19,8 +21,56 @@ from builders.slides import (
 )
 
 
-def _save_image(path, image):
-    Image.fromarray(image).save(path)
+def _write_image(path, image, **options):
+    Image.fromarray(image).save(path, **options)
+
+
+def _write_grey(path, image):
+    levels = [image[:, :, 0], image[::2, ::2, 0], image[::4, ::4, 0]]
+    options = {"tile": (64, 64), "compression": "lzw", "metadata": None}
+    with tifffile.TiffWriter(path) as tif:
+        for number, level in enumerate(levels):
+            tif.write(
+                level,
+                subfiletype=min(number, 1),
+                resolution=(2e4, 2e4),
+                resolutionunit="CENTIMETER",
+                **options,
+            )
+    return [np.dstack([level] * 3) for level in levels]
+
+
+def _write_deep(path, image):
+    levels = write_pyramid_tiff(path, image.astype(np.uint16) * 257)
+    return [(level >> 8).astype(np.uint8) for level in levels]
+
+
+def _write_clear(path, image):
+    """Half of it see-through, as which it is white."""
+    alpha = np.full(image.shape[:2], 255, np.uint8)
+    alpha[:, 300:] = 0
+    write_pyramid_tiff(
+        path, np.dstack([image, alpha]), levels=1, extrasamples=["unassalpha"]
+    )
+    return [np.where(alpha[:, :, None] == 255, image, np.uint8(255))]
+
+
+def _write_palette(path, image):
+    colors = np.random.default_rng(0).integers(0, 256, (3, 256)).astype(np.uint16)
+    picked = image[:, :, 0]
+    tifffile.imwrite(
+        path,
+        picked,
+        photometric="palette",
+        colormap=colors * 257,
+        tile=(64, 64),
+        metadata=None,
+    )
+    return [np.moveaxis(colors.astype(np.uint8)[:, picked], 0, -1)]
+
+
+def _write_strips(path, image):
+    tifffile.imwrite(path, image, photometric="rgb", compression="zlib", rowsperstrip=7)
 
 
 def _write_zip(path, image):
@@ -170,7 +220,7 @@ KINDS = [
     Kind(
         "png",
         "image",
-        _save_image,
+        _write_image,
         "a.png",
         "generic-png",
         compression="png",
@@ -184,6 +234,55 @@ KINDS = [
         "synthetic",
         0,
         compression="none",
+    ),
+    Kind(
+        "jpeg",
+        "image",
+        partial(_write_image, quality=95),
+        "a.jpg",
+        "generic-jpeg",
+        tolerance=LOSSY,
+        compression="jpeg",
+        **NO_SCALE,
+    ),
+    Kind(
+        "webp",
+        "image",
+        partial(_write_image, lossless=True),
+        "a.webp",
+        "generic-webp",
+        compression="webp",
+        **NO_SCALE,
+    ),
+    Kind("tiff-grey", "tifffile", _write_grey, "a.tif", compression="lzw", **GENERIC),
+    Kind(
+        "tiff-16-bit", "tifffile", _write_deep, "a.tif", compression="none", **GENERIC
+    ),
+    Kind(
+        "tiff-rgba",
+        "tifffile",
+        _write_clear,
+        "a.tif",
+        compression="none",
+        **GENERIC | {"levels": 1},
+    ),
+    Kind(
+        "tiff-palette",
+        "tifffile",
+        _write_palette,
+        "a.tif",
+        "generic-tiff",
+        compression="none",
+        **NO_SCALE,
+    ),
+    Kind(
+        "tiff-strips",
+        "tifffile",
+        _write_strips,
+        "a.tif",
+        "generic-tiff",
+        compression="adobe_deflate",
+        **NO_SCALE,
     ),
     *SCANNERS,
 ]

@@ -173,8 +173,7 @@ def test_further_images_are_read_and_the_label_only_by_name(slide, case):
         slide.read_associated("photo")
 
 
-def test_the_first_backend_that_can_is_asked_last_what_others_said(case, files):
-    """Whichever backend reads a kind, those before it gave a short reason."""
+def test_backends_that_were_asked_before_gave_a_short_reason(case, files):
     with open_slide(files[case.id][0]) as slide:
         for refusal in slide.info()["tried"]:
             assert 5 < len(refusal["reason"]) < 200

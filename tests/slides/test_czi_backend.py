@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 from openslide import OpenSlide
@@ -5,18 +7,21 @@ from openslide import OpenSlide
 from builders.slides import draw_scene
 from builders.slides_czi import (
     BGR24,
+    JPEG,
     JPEG_XR,
     RAW,
+    ZSTD1,
     CziFile,
     describe,
     encode,
     write_czi,
 )
 from napari_mmsubtype.core.units import MppSource
-from napari_mmsubtype.errors import SlideOpenError
+from napari_mmsubtype.errors import SlideOpenError, SlideReadError
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.czi_backend import CziBackend
 from napari_mmsubtype.slides.registry import can_open, open_slide
+from napari_mmsubtype.slides.slide import Slide
 
 IMAGE = draw_scene(300, 420)
 
@@ -146,3 +151,35 @@ def test_czi_is_known_by_its_first_bytes(tmp_path):
     write_czi(tmp_path / "photo", IMAGE)
     assert can_open(tmp_path / "photo")
     assert OpenSlide.detect_format(str(tmp_path / "photo")) == "zeiss"
+
+
+@pytest.mark.parametrize("compression", [RAW, JPEG, JPEG_XR, ZSTD1])
+def test_a_damaged_file_is_an_error_of_ours_or_a_slide(tmp_path, compression):
+    path = tmp_path / "a.czi"
+    write_czi(path, IMAGE[:160, :200], compression=compression, levels=2)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(compression)
+    parts = [b"ZISRAWFILE", b"ZISRAWDIRECTORY", b"ZISRAWATTDIR", b"ZISRAWSUBBLOCK"]
+    heads = np.concatenate([whole.index(part) + np.arange(300) for part in parts])
+    damaged = [whole[: int(size)] for size in np.linspace(0, len(whole) - 1, 100)]
+    for number in range(125):
+        data = bytearray(whole)
+        among = heads if number % 2 else np.arange(len(whole))
+        for place in rng.choice(among[among < len(whole)], 2):
+            data[place] = rng.integers(0, 256)
+        damaged.append(bytes(data))
+    for number, data in enumerate(damaged):
+        path.write_bytes(data)
+        try:
+            backend = CziBackend(str(path))
+        except (BackendRefusal, SlideOpenError):
+            continue
+        assert number >= 100, "a cut file was opened"
+        with Slide(backend, path=str(path)) as slide:
+            slide.info()
+            for level in range(slide.native_levels):
+                with contextlib.suppress(SlideReadError):
+                    slide.read_region(level, 0, 0, 99, 99)
+            for name in backend.associated_names:
+                with contextlib.suppress(SlideReadError):
+                    slide.read_associated(name)

@@ -86,6 +86,20 @@ def test_what_is_no_whole_czi_is_refused():
         read_layout(io.BytesIO(one_tile(size=0, stored=8).finish(XML)))
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ([("X", 2**30, 8, 8), ("Y", 0, 8, 8)], "px wide of tiles up to 8 px"),
+        ([("X", 0, 8, 8), ("Y", 0, 2**20, 2**20)], "high of tiles up to 1,048,576 px"),
+    ],
+)
+def test_places_and_sizes_that_cannot_be_true(place, reason):
+    file = one_tile()
+    file.tile(b"", BGR24, RAW, place)
+    with pytest.raises(BackendRefusal, match=reason):
+        read_layout(io.BytesIO(file.finish(XML)))
+
+
 def test_a_tile_that_is_elsewhere_says_so():
     data = one_tile().finish(XML)
     tile = read_layout(io.BytesIO(data)).tiles[0]

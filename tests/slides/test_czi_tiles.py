@@ -58,7 +58,7 @@ def test_a_tile_that_is_not_what_it_should_be():
     with pytest.raises(ValueError, match="holds 5 bytes where 7200"):
         decode_tile(b"12345", tile(), None)
     small = tile(compression=JPEG_XR, shape=(30, 60))
-    with pytest.raises(ValueError, match=r"\(40, 60, 3\) of uint8 where \(30, 60, 3\)"):
+    with pytest.raises(ValueError, match=r"no picture of 30 x 60 px.*40, 60"):
         decode_tile(encode(IMAGE, JPEG_XR), small, None)
     with pytest.raises(ValueError, match="header of 9 bytes"):
         decode_tile(b"\x09\x01", tile(compression=ZSTD1), None)

@@ -4,8 +4,15 @@ import sys
 import numpy as np
 import pytest
 from openslide import OpenSlideError
+from PIL import ImageCms
 
-from builders.slides import break_tile, draw_scene, write_pyramid_tiff, write_svs
+from builders.slides import (
+    break_tile,
+    draw_scene,
+    halve,
+    write_pyramid_tiff,
+    write_svs,
+)
 from builders.slides_czi import write_czi
 from builders.slides_dicom import write_dicom
 from builders.slides_hamamatsu import write_ndpi
@@ -184,3 +191,23 @@ def test_a_mirax_file_without_its_folder_is_not_its_preview(tmp_path):
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(SlideOpenError, match=r"openslide: .*; .*only a preview of the"):
         open_slide(tmp_path / "a.mrxs")
+
+
+def test_the_profile_of_a_dicom_slide_is_found(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_dicom(tmp_path / "a.dcm", IMAGE, profile=profile)
+    with open_slide(tmp_path / "a.dcm") as slide:
+        assert slide.icc_profile[: len(profile)] == profile
+        assert slide.info()["icc_profile_bytes"] == len(slide.icc_profile)
+
+
+def test_rounded_sizes_of_levels_do_not_bend_their_factor(tmp_path):
+    """501 px halve to 250 px; OpenSlide makes a factor of 2.003 of that."""
+    odd = draw_scene(501, 703)
+    write_dicom(tmp_path / "a.dcm", odd, raw=True)
+    write_dicom(tmp_path / "b.dcm", halve(odd), raw=True, instance=2, mpp=1.0)
+    with open_slide(tmp_path) as slide:
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0]
+        whole = slide.read_region(1, 0, 0, 250, 351).astype(int)
+    # It blends neighbours by the part of a pixel that its own factor leaves over.
+    assert np.abs(whole - halve(odd)).mean() < 0.1

@@ -10,7 +10,7 @@ from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import BinaryIO
 
 HEAD_BYTES = 32
@@ -23,6 +23,9 @@ ATTACHMENT, ATTACHMENTS = b"ZISRAWATTACH", b"ZISRAWATTDIR"
 ENTRY = struct.Struct("<2siqiib5si")
 DIMENSION = struct.Struct("<4siifi")
 ATTACHMENT_ENTRY = struct.Struct("<2s10sqi16s8s80s")
+
+LARGEST_SLIDE_PX, LARGEST_TILE_PX = 4_000_000, 16_384
+"""Sides of a slide and of a tile that only a damaged directory exceeds."""
 
 PLACES = ("X", "Y", "M", "S")
 """Dimensions that place a tile in the mosaic; along others one plane is read."""
@@ -197,7 +200,26 @@ def _read_tiles(
     last = max(tile.offset for tile in tiles) + HEAD_BYTES
     if last > size:
         raise SlideOpenError(_cut_short(file, last, size))
+    _refuse_nonsense(tiles)
     return tuple(tiles)
+
+
+def _refuse_nonsense(tiles: Sequence[CziTile]) -> None:
+    """Refuse tiles in places and of sizes that no scanner makes."""
+    for first, side, axis in (("y", 0, "high"), ("x", 1, "wide")):
+        starts = [getattr(tile, first) for tile in tiles]
+        ends = [getattr(tile, first) + tile.shape[side] * tile.factor for tile in tiles]
+        extent = max(ends) - min(starts)
+        largest = max(tile.shape[side] for tile in tiles)
+        if extent > LARGEST_SLIDE_PX or largest > LARGEST_TILE_PX:
+            msg = (
+                f"a slide {extent:,} px {axis} of tiles up to {largest:,} px; no more "
+                f"than {LARGEST_SLIDE_PX:,} px and {LARGEST_TILE_PX:,} px expected"
+            )
+            raise BackendRefusal(msg)
+    if min(tile.offset for tile in tiles) < 0:
+        msg = "a tile begins before the file"
+        raise BackendRefusal(msg)
 
 
 def _tile(
@@ -243,12 +265,18 @@ def _read_attachments(
         if at + ATTACHMENT_ENTRY.size > len(data):
             break
         _, _, offset, _, _, kind, name = ATTACHMENT_ENTRY.unpack_from(data, at)
+        if not 0 <= offset < size:
+            continue
         file.seek(start + offset)
         head = file.read(HEAD_BYTES + 4)
         if not head.startswith(ATTACHMENT) or len(head) < HEAD_BYTES + 4:
             continue
         length = struct.unpack_from("<i", head, HEAD_BYTES)[0]
-        words = [word.partition(b"\0")[0].decode("utf-8") for word in (name, kind)]
+        if not 0 <= length <= size:
+            continue
+        words = [
+            word.partition(b"\0")[0].decode("utf-8", "replace") for word in (name, kind)
+        ]
         found.setdefault(
             words[0], (words[1], start + offset + HEAD_BYTES + 256, length)
         )
@@ -257,6 +285,8 @@ def _read_attachments(
 
 def _segment(file: BinaryIO, at: int, name: bytes, size: int) -> bytes:
     """Read what a segment holds."""
+    if not 0 <= at < size:
+        raise SlideOpenError(_cut_short(file, at + HEAD_BYTES, size))
     file.seek(at)
     head = file.read(HEAD_BYTES)
     if len(head) < HEAD_BYTES:

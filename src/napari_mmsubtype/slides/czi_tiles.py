@@ -11,7 +11,7 @@ from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.rgb import to_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -82,15 +82,7 @@ def decode_tile(data: bytes, tile: CziTile, bits: int | None) -> NDArray[np.uint
     shape = (*tile.shape, count)
     # These hold a picture that knows its order of colors; the others hold blue first.
     picture = tile.compression in (JPEG, JPEG_XR)
-    samples = _picture(data, tile) if picture else _unpack(data, tile, dtype, shape)
-    if samples.ndim == 2:
-        samples = samples[:, :, None]
-    if samples.shape != shape or samples.dtype != np.dtype(dtype).newbyteorder("="):
-        msg = (
-            f"the tile is {samples.shape} of {samples.dtype} where {shape} of "
-            f"{np.dtype(dtype).name} are expected"
-        )
-        raise ValueError(msg)
+    samples = (_picture if picture else _unpack)(data, tile, dtype, shape)
     if count >= 3 and not picture:
         order = [2, 1, 0, 3][:count]
         samples = samples[:, :, order]
@@ -99,11 +91,23 @@ def decode_tile(data: bytes, tile: CziTile, bits: int | None) -> NDArray[np.uint
     return to_rgb(samples, alpha=count == 4)
 
 
-def _picture(data: bytes, tile: CziTile) -> NDArray[Any]:
-    """Decode a tile that is a picture of its own."""
-    if tile.compression == JPEG:
-        return np.asarray(imagecodecs.jpeg8_decode(data))
-    return np.asarray(imagecodecs.jpegxr_decode(data))
+def _picture(
+    data: bytes, tile: CziTile, dtype: str, shape: tuple[int, int, int]
+) -> NDArray[Any]:
+    """Decode a tile that is a picture of its own, of no other size than expected."""
+    # Given where to put it, the decoder makes no room for a size that damage made up.
+    size = shape if shape[2] > 1 else shape[:2]
+    room = np.empty(size, np.dtype(dtype).newbyteorder("="))
+    decode: Callable[..., NDArray[Any]] = (
+        imagecodecs.jpeg8_decode
+        if tile.compression == JPEG
+        else imagecodecs.jpegxr_decode
+    )
+    try:
+        return decode(data, out=room).reshape(shape)
+    except ValueError as err:
+        msg = f"the tile is no picture of {shape[0]} x {shape[1]} px ({err})"
+        raise ValueError(msg) from err
 
 
 def _unpack(

@@ -10,7 +10,12 @@ import numpy as np
 
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideOpenError
-from napari_mmsubtype.slides.backend import BackendRefusal, Level, refuse_misfits
+from napari_mmsubtype.slides.backend import (
+    BackendRefusal,
+    Level,
+    refuse_misfits,
+    true_downsample,
+)
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
@@ -61,11 +66,11 @@ class OpenSlideBackend:
             self.properties["objective"] = objective
         self.vendor = self.properties.get("openslide.vendor", "unknown")
         # OpenSlide counts (width, height); from here on everything is (y, x).
+        self._factors = tuple(float(factor) for factor in slide.level_downsamples)
+        shapes = [(height, width) for width, height in slide.level_dimensions]
         self.levels = tuple(
-            Level((height, width), float(factor))
-            for (width, height), factor in zip(
-                slide.level_dimensions, slide.level_downsamples, strict=True
-            )
+            Level(shape, _true_factor(factor, shapes[0], shape))
+            for factor, shape in zip(self._factors, shapes, strict=True)
         )
         # OpenSlide's drivers know their makers' paddings; this is for nonsense only.
         try:
@@ -105,8 +110,9 @@ class OpenSlideBackend:
         height, width = self.levels[level].shape
         y, x = row * tile_h, col * tile_w
         size = (min(tile_w, width - x), min(tile_h, height - y))
-        factor = self.levels[level].downsample
-        # OpenSlide takes the corner as (x, y) in level-0 pixels.
+        # OpenSlide takes the corner as (x, y) in level-0 pixels, by its own factor; one
+        # that is not whole costs up to half a level-0 pixel of blending.
+        factor = self._factors[level]
         corner = (round(x * factor), round(y * factor))
         return self._read(lambda s: np.asarray(s.read_region(corner, level, size)))
 
@@ -184,6 +190,11 @@ class OpenSlideBackend:
             self.vendor in SCALED_BY_TAGS and "tiff.XResolution" in self.properties
         )
         return size, MppSource.RESOLUTION_TAG if by_tags else MppSource.VENDOR
+
+
+def _true_factor(factor: float, base: tuple[int, int], shape: tuple[int, int]) -> float:
+    """Take OpenSlide's word where it is whole; else it divided rounded sizes."""
+    return factor if factor.is_integer() else true_downsample(base, shape)
 
 
 def _open(path: str) -> openslide.OpenSlide:

@@ -50,7 +50,6 @@ SLIDE_SUFFIXES = frozenset(
         ".svslide",
         ".dcm",
         ".czi",
-        ".vsi",
         ".dzi",
         ".qptiff",
         ".png",
