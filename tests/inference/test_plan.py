@@ -123,10 +123,34 @@ def test_regions_change_the_fingerprint(plan, regions):
 
 
 def test_regions_that_leave_no_patch_are_refused(plan, regions):
-    small = regions(500, 510, 500, 510)
+    small = regions(0, 1024, 0, 1024, "Ignore*")
     with pytest.raises(NoTissueError, match="no patch left within the regions") as seen:
         plan(regions=small)
     assert small in str(seen.value)
+
+
+def test_a_tiny_region_gets_its_patch_and_a_word_about_it(plan, regions):
+    made = plan(regions=regions(500, 503, 500, 503, "Tumor"))
+    assert made.grid.cell.tolist() == [[1, 1]]
+    (warning,) = made.warnings
+    assert "'Tumor' of 2 x 2 um at y 502, x 502 px" in warning
+    assert plan().warnings == ()
+
+
+def test_tissue_share_edge_and_quality_belong_to_the_plan(plan):
+    prints = {plan().fingerprint()}
+    for change in (
+        {"min_tissue": 0.9},
+        {"exclude": ()},
+        {"quality": {"blur_ratio": 0.05}},
+    ):
+        prints.add(plan(**change).fingerprint())
+    assert len(prints) == 4
+    assert plan(exclude=("bubble", "blur", "pen")).fingerprint() in prints
+    assert plan(min_tissue=0.9).grid.tissue.min() >= 0.9
+    cover, inside = plan(mpp=0.45), plan(mpp=0.45, edge="inside")
+    assert cover.grid.shape == (4, 4)
+    assert inside.grid.shape == (3, 3)
 
 
 def test_regions_of_another_slide_are_refused_by_name(plan, regions):

@@ -8,14 +8,17 @@ from skimage.filters import threshold_otsu
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
+from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import (
     MissingPixelSizeError,
     SlideChangedError,
     SlideReadError,
 )
 from napari_mmsubtype.slides import tissue
+from napari_mmsubtype.slides.backend import Level
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import (
+    FAINT_THRESHOLD,
     THRESHOLD_RANGE,
     choose_threshold,
     find_tissue,
@@ -184,6 +187,65 @@ def test_a_slide_closed_underway_is_an_error(tmp_path):
     slide.close()
     with pytest.raises(SlideReadError, match="closed"):
         find_tissue(slide)
+
+
+class PixelSlide:
+    """A slide of one level that is all in memory."""
+
+    is_closed = False
+
+    def __init__(self, pixels, mpp):
+        self.pixels, self.mpp = pixels.astype(np.uint8), mpp
+        self.levels = (Level(pixels.shape[:2], 1.0),)
+
+    def require_pixel_size(self):
+        return PixelSize.square(self.mpp)
+
+    def read_region(self, level, y, x, height, width):
+        assert level == 0
+        return self.pixels[y : y + height, x : x + width]
+
+
+def fade(image, share, glass=(243, 241, 244), noise=2.0):
+    """Take away stain: the optical density is cut to a share, on glass with noise."""
+    rng = np.random.default_rng(0)
+    pale = np.asarray(glass) * (image / 255.0) ** share
+    return np.clip(np.rint(pale + rng.normal(0, noise, image.shape)), 0, 255)
+
+
+@pytest.mark.parametrize("noise", [0, 2, 4])
+@pytest.mark.parametrize("glass", [(250, 250, 250), (243, 241, 244), (228, 226, 222)])
+def test_noisy_glass_stays_empty(noise, glass):
+    blank = fade(np.full((1600, 1600, 3), 255), 1.0, glass, noise)
+    assert not find_tissue(PixelSlide(blank, 2.0)).mask.any()
+
+
+def test_faint_synthetic_tissue_is_found_where_it_lies():
+    with open_slide("synthetic:seed=3,size=2048") as slide:
+        expected = find_tissue(slide).mask
+        pixels = slide.read_region(0, 0, 0, 2048, 2048)
+    found = find_tissue(PixelSlide(fade(pixels, 0.25), 0.5))
+    assert found.threshold < FAINT_THRESHOLD
+    assert found.mask[expected].mean() > 0.95
+    assert (found.mask & ~expected).sum() < 0.2 * expected.sum()
+
+
+@pytest.mark.parametrize("share", [0.25, 0.15])
+def test_faded_real_tissue_is_found(real_data, share):
+    for path in sorted((real_data / "regions").rglob("*.tif"))[::2]:
+        on_glass = np.full((2000, 2000, 3), 255, np.uint8)
+        with open_slide(path, mpp=0.25) as slide:
+            on_glass[500:1500, 500:1500] = slide.read_region(0, 0, 0, 1000, 1000)
+        found = find_tissue(PixelSlide(fade(on_glass, share), 0.5)).mask
+        side = found.shape[0] // 4
+        assert found[side : 3 * side, side : 3 * side].mean() > 0.95, path.name
+        assert found.sum() < 1.3 * (2 * side) ** 2, path.name
+    with open_slide(real_data / "slides" / "CMU-1-Small-Region.svs") as slide:
+        whole = find_tissue(slide).mask
+        pixels = slide.read_region(0, 0, 0, *slide.levels[0].shape)
+    found = find_tissue(PixelSlide(fade(pixels, share), 0.499)).mask
+    assert found[whole].mean() > 0.95
+    assert found.sum() < 1.5 * whole.sum()
 
 
 def test_real_regions_are_tissue_and_real_slides_have_glass(real_data):

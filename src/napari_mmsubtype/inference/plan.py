@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
 from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
+from napari_mmsubtype.inference.region_patches import patches_within
 from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.region_geojson import read_regions
-from napari_mmsubtype.slides.regions import restrict_mask
 from napari_mmsubtype.slides.stain import StainNormalizer, fit_pixels
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
 from napari_mmsubtype.slides.tissue_file import read_tissue
@@ -197,17 +198,28 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         tissue = read_tissue(recipe.tissue, slide)
     found = float(tissue.mask.mean()) if tissue.mask.size else 0.0
     whole = tissue
-    if recipe.regions is not None:
-        tissue = _within(recipe.regions, slide, tissue)
-    grid = lay_grid(
+    lay = partial(
+        lay_grid,
         spec,
         slide.levels[0].shape,
         pixel_size,
         [level.downsample for level in slide.levels],
-        tissue.mask,
         storage_tile=slide.storage_tile,
         edge=recipe.edge,
     )
+    warnings: tuple[str, ...] = ()
+    if recipe.regions is None:
+        grid = lay(tissue.mask)
+    else:
+        regions = read_regions(recipe.regions)
+        try:
+            mask, grid, warnings = patches_within(
+                regions, tissue.mask, slide.levels[0].shape, pixel_size, lay
+            )
+        except ConfigurationError as err:
+            msg = f"regions {recipe.regions!r}: {err}"
+            raise ConfigurationError(msg) from err
+        tissue = replace(tissue, mask=mask)
     if len(grid) == 0:
         raise NoTissueError(_no_patch(recipe, slide, pixel_size, found, grid))
     stain = _fit_stain(slide, whole, bundle)
@@ -221,7 +233,7 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         grid=grid,
         omics={m: a.values for m, a in aligned.items() if a.values is not None},
         reports=tuple(a.report for a in aligned.values()),
-        warnings=tuple(filter(None, notes)),
+        warnings=(*filter(None, notes), *warnings),
         stain=stain,
     )
 
@@ -284,14 +296,3 @@ def _no_patch(
         f"as tissue and {reached}; is it a blank or very faint slide, or is the pixel "
         f"size ({pixel_size.mean:g} um/px) wrong?"
     )
-
-
-def _within(path: str, slide: Slide, tissue: TissueMask) -> TissueMask:
-    """Keep the tissue that the regions of a file leave."""
-    regions = read_regions(path)
-    try:
-        mask = restrict_mask(tissue.mask, regions, slide.levels[0].shape)
-    except ConfigurationError as err:
-        msg = f"regions {path!r}: {err}"
-        raise ConfigurationError(msg) from err
-    return replace(tissue, mask=mask)

@@ -15,6 +15,7 @@ from scipy import ndimage
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 from napari_mmsubtype.slides.area_resize import resize_area
+from napari_mmsubtype.slides.tissue_texture import find_texture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +33,9 @@ evenly."""
 
 EVEN_TINT = 8.0
 """Distance of tinted glass from tissue, in standard deviations of the glass."""
+
+FAINT_THRESHOLD = 0.1
+"""A lower threshold of saturation tells of a stain so faint that it misses tissue."""
 
 DARK_LEVEL = 64
 """Darker pixels than this have no meaningful saturation."""
@@ -71,7 +75,7 @@ class TissueMask:
 
 
 def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
-    """Find stained tissue by its saturation.
+    """Find stained tissue by its saturation, and faint tissue by its texture.
 
     Parameters
     ----------
@@ -96,9 +100,10 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     -----
     Otsu's threshold on HSV saturation, kept within `THRESHOLD_RANGE`. A region that is
     tissue throughout has no glass to find, so where Otsu's paler class is too colorful
-    for glass, everything above the lower bound is tissue. Then median, closing, and
-    removal of small pieces and holes. The slide is read block by block from the
-    coarsest level that is fine enough; memory does not grow with its size.
+    for glass, everything above the lower bound is tissue. Where the threshold falls
+    below `FAINT_THRESHOLD`, what is textured as tissue is counts as well. Then median,
+    closing, and removal of small pieces and holes. The slide is read block by block
+    from the coarsest level that is fine enough; memory does not grow with its size.
 
     References
     ----------
@@ -106,7 +111,7 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
        Transactions on Systems, Man, and Cybernetics 9(1), 1979.
     """
     shape, pixel_size = mask_grid(slide, mpp=mpp)
-    saturation, unread = _read_saturation(slide, shape)
+    saturation, brightness, unread = _read_slide(slide, shape)
     threshold = choose_threshold(saturation[~unread])
     side = 2 * max(round(MEDIAN_UM / pixel_size.mean / 2), 1) + 1
     # The median lies above the threshold where most of its window does: this is the
@@ -114,7 +119,10 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     share = ndimage.uniform_filter(
         (saturation > threshold).astype(np.float32), side, mode="nearest"
     )
-    mask = _clean((share > 0.5) | unread, pixel_size)
+    stained = share > 0.5
+    if threshold < FAINT_THRESHOLD and not stained.all():
+        stained |= find_texture(brightness)
+    mask = _clean(stained | unread, pixel_size)
     return TissueMask(mask | unread, pixel_size, threshold)
 
 
@@ -195,15 +203,16 @@ def _saturation(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(spread / np.maximum(top, np.float32(DARK_LEVEL)), np.float32)
 
 
-def _read_saturation(
+def _read_slide(
     slide: Slide, shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read the saturation of the whole slide and what could not be read."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Read saturation and brightness of the whole slide and what could not be read."""
     height, width = slide.levels[0].shape
     factor = min(height / shape[0], width / shape[1])
     fine = [level for level in slide.levels if level.downsample <= factor * 1.01]
     level = len(fine) - 1 if fine else 0
     saturation = np.zeros(shape, np.float32)
+    brightness = np.full(shape, 255, np.float32)
     unread = np.zeros(shape, np.bool_)
 
     def fill(top: int, left: int, bottom: int, right: int) -> None:
@@ -226,6 +235,7 @@ def _read_saturation(
                         fill(y0, x0, y1, x1)
             return
         saturation[top:bottom, left:right] = _saturation(thumbnail)
+        brightness[top:bottom, left:right] = thumbnail.mean(axis=2, dtype=np.float32)
 
     blocks = [
         (y, x, min(y + BLOCK_PX, shape[0]), min(x + BLOCK_PX, shape[1]))
@@ -235,7 +245,7 @@ def _read_saturation(
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for done in [pool.submit(fill, *block) for block in blocks]:
             done.result()
-    return saturation, unread
+    return saturation, brightness, unread
 
 
 def _read_block(
