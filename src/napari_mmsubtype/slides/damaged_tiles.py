@@ -40,7 +40,7 @@ class DamagedTiles:
     @property
     def places(self) -> tuple[Place, ...]:
         """Level, row and column of each tile, in order."""
-        return tuple(sorted(tuple(self._found)))
+        return tuple(sorted(self._found))
 
     def add(self, place: Place, reason: Exception) -> None:
         """Note a tile that failed; the log tells of it once.
