@@ -46,7 +46,7 @@ from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tile_cache import shared_memory
 
 VIEWPORT_PX = 1024
-OPENINGS = 7
+OPENINGS, WALKS = 7, 4
 OWN = "napari-mmsubtype"
 
 Place = tuple[int, int, int]
@@ -146,7 +146,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("slide")
     parser.add_argument("--count", type=int, default=200, help="viewports per level")
-    parser.add_argument("--steps", type=int, default=60, help="of panning")
+    parser.add_argument("--steps", type=int, default=20, help="of each walk")
     parser.add_argument("--pause-ms", type=float, default=150, help="between steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="on one line")
@@ -277,16 +277,16 @@ def measure_panning(
     arguments: argparse.Namespace,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """Time the steps of a walk with and without reading ahead."""
-    path = draw_path(levels[OWN], arguments.steps, generator)
-    times: dict[str, list[float]] = {}
-    for name, is_enabled in (("without_prefetch", False), ("with_prefetch", True)):
-        shared_prefetcher().is_enabled = is_enabled
-        own.make_cold(levels[OWN])
-        times[name] = []
-        for place in path:
-            times[name].append(look(levels[OWN], place))
-            time.sleep(arguments.pause_ms / 1000)
+    """Time the steps of walks with and without reading ahead."""
+    times: dict[str, list[float]] = {"without_prefetch": [], "with_prefetch": []}
+    for turn in range(WALKS):
+        path = draw_path(levels[OWN], arguments.steps, generator)
+        for name in list(times)[:: -1 if turn % 2 else 1]:
+            shared_prefetcher().is_enabled = name == "with_prefetch"
+            own.make_cold(levels[OWN])
+            for place in path:
+                times[name].append(look(levels[OWN], place))
+                time.sleep(arguments.pause_ms / 1000)
     shared_prefetcher().is_enabled = False
     return {name: percentiles(values) for name, values in times.items()}
 

@@ -89,7 +89,10 @@ def test_addresses_are_never_found_changed():
     drawn.check()
     assert drawn.identity == FileState("synthetic:seed=1").identity
     assert drawn.identity != FileState("synthetic:seed=2").identity
-    assert FileState("in memory").identity is None
+    for name in ("in memory", "a\0b", "x" * 5000):
+        memory = FileState(name)
+        memory.check()
+        assert memory.identity is None
 
 
 def test_a_folder_changes_with_its_entries_and_its_documents(tmp_path):

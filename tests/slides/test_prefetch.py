@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -23,7 +24,8 @@ class Plate:
     native_levels = 1
     is_closed = False
 
-    def __init__(self, side=4096, act=lambda: None):
+    def __init__(self, side=4096, act=lambda: None, tile=(256, 256)):
+        self.tile_shapes = [tile]
         self.levels = [SimpleNamespace(shape=(side, side))] * 2
         self.reads = []
         self.act = act
@@ -170,9 +172,13 @@ def test_a_new_read_ends_the_old_ring(prefetcher):
     assert all(box.y >= 3072 for box in plate.reads[1:])
 
 
-@pytest.mark.parametrize("case", ["off", "computed level", "export", "closed"])
+@pytest.mark.parametrize(
+    "case", ["off", "computed level", "export", "wide strips", "closed"]
+)
 def test_reads_nothing(prefetcher, monkeypatch, case):
-    plate = Plate(side=16_384)
+    # A ring of strips across the slide would push the viewport out of memory.
+    tile = (64, 100_000) if case == "wide strips" else (256, 256)
+    plate = Plate(side=16_384, tile=tile)
     prefetcher.is_enabled = case != "off"
     plate.is_closed = case == "closed"
     side = 16_000 if case == "export" else 512
@@ -189,6 +195,55 @@ def test_a_damaged_tile_does_not_end_it(prefetcher):
     plate = Plate(act=fail)
     look(prefetcher, plate, Box(0, 0, 512, 512))
     wait_for(lambda: len(plate.reads) == 12)
+
+
+def test_it_can_be_switched_off_and_on_again(prefetcher):
+    plate = Plate()
+    look(prefetcher, plate, Box(0, 0, 512, 512))
+    wait_for(lambda: len(plate.reads) == 12)
+    prefetcher.is_enabled = False
+    thread = prefetcher._thread
+    thread.join(10)
+    assert not thread.is_alive()
+    look(prefetcher, plate, Box(2048, 2048, 512, 512))
+    time.sleep(0.05)
+    assert len(plate.reads) == 12
+    prefetcher.is_enabled = True
+    look(prefetcher, plate, Box(2048, 2048, 512, 512))
+    wait_for(lambda: len(plate.reads) > 12)
+
+
+def test_stopping_waits_for_the_piece_being_decoded(prefetcher):
+    reached = threading.Event()
+    done = []
+
+    def decode():
+        reached.set()
+        time.sleep(0.1)
+        done.append(1)
+
+    plate = Plate(act=decode)
+    look(prefetcher, plate, Box(0, 0, 512, 512))
+    assert reached.wait(10)
+    prefetcher.stop()
+    assert len(done) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_begins_with_a_prefetcher_of_its_own():
+    before = prefetch.shared_prefetcher()
+    with before._change:  # as if another thread were about to read
+        child = os.fork()
+        if child == 0:
+            mine = prefetch.shared_prefetcher()
+            mine.is_enabled = True
+            plate = Plate()
+            look(mine, plate, Box(0, 0, 512, 512))
+            mine.stop()
+            os._exit(0 if mine is not before else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_the_environment_switches_it_off(monkeypatch):

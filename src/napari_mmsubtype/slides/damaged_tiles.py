@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,29 +23,24 @@ Place = tuple[int, int, int]
 class DamagedTiles:
     """The tiles of one slide that could not be decoded when they were last tried.
 
+    Holds no lock, which a fork could leave closed for ever: each change is a single
+    step of a dictionary.
+
     Parameters
     ----------
     path : str
         Path or address of the slide, for the log.
-
-    Attributes
-    ----------
-    changes : int
-        How often a tile came or went; tells whether something made from them is stale.
     """
 
     def __init__(self, path: str) -> None:
-        self.changes = 0
         self._path = path
-        self._lock = threading.Lock()
-        self._found: set[Place] = set()
-        self._logged: set[Place] = set()
+        self._found: dict[Place, None] = {}
+        self._logged: dict[Place, object] = {}
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Level, row and column of each tile, in order."""
-        with self._lock:
-            return tuple(sorted(self._found))
+        return tuple(sorted(self._found))
 
     def add(self, place: Place, reason: Exception) -> None:
         """Note a tile that failed; the log tells of it once.
@@ -58,13 +52,9 @@ class DamagedTiles:
         reason : Exception
             What the decoder said.
         """
-        with self._lock:
-            if place not in self._found:
-                self._found.add(place)
-                self.changes += 1
-            is_news = place not in self._logged
-            self._logged.add(place)
-        if is_news:
+        self._found[place] = None
+        mine = object()
+        if self._logged.setdefault(place, mine) is mine:
             logger.warning(
                 "slide %s: tile (row %d, column %d) of level %d cannot be decoded (%s)",
                 self._path,
@@ -82,12 +72,7 @@ class DamagedTiles:
         place : tuple of int
             Level, row and column.
         """
-        if place not in self._found:
-            return
-        with self._lock:
-            if place in self._found:
-                self._found.remove(place)
-                self.changes += 1
+        self._found.pop(place, None)
 
 
 def blank_tile(height: int, width: int) -> NDArray[np.uint8]:

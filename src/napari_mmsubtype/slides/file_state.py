@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +42,10 @@ class FileState:
         elif "://" not in path:
             # Absolute, because the working folder may be another one later.
             file = Path(path).absolute()
-            try:
+            # What is no file, such as a name for pixels in memory, does not change.
+            with contextlib.suppress(OSError, ValueError):
                 self._opened = _look_at(file)
                 self._path = file
-            except FileNotFoundError:
-                self._path = None
 
     @property
     def identity(self) -> Hashable | None:

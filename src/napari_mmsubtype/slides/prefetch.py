@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.slides.tile_cache import shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +33,11 @@ PIECE_PX = 256
 QUIET_S = 0.03
 """Pause after the last read that tells that the viewport is complete."""
 
-LARGEST_VIEW_PX = 64_000_000
-"""A larger area read at once is an export, not a viewport."""
+MEMORY_SHARE = 0.5
+"""Share of the tile memory beyond which a ring would push out what is looked at."""
+
+STOP_S = 2.0
+"""Time that the end of the process leaves for the piece being decoded."""
 
 
 class Prefetcher:
@@ -41,19 +46,33 @@ class Prefetcher:
     It starts once no read has come for `QUIET_S`, and any read stops it after the piece
     being decoded. Tiles go where all reads find them, into the shared tile memory.
 
-    Attributes
-    ----------
-    is_enabled : bool
-        Whether anything is read ahead; may be switched at any time.
     """
 
     def __init__(self) -> None:
-        self.is_enabled = os.environ.get(SWITCH_VARIABLE, "1").strip() != "0"
+        self._is_enabled = os.environ.get(SWITCH_VARIABLE, "1").strip() != "0"
         self._change = threading.Condition()
         self._readers = 0
         self._request = 0
         self._seen: dict[tuple[int, int], tuple[weakref.ref[Slide], Box]] = {}
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether anything is read ahead; may be switched at any time."""
+        return self._is_enabled
+
+    @is_enabled.setter
+    def is_enabled(self, value: bool) -> None:
+        with self._change:
+            self._is_enabled = value
+            self._change.notify()
+
+    def stop(self) -> None:
+        """Read nothing more ahead, and wait a moment for what is being decoded."""
+        self.is_enabled = False
+        thread = self._thread
+        if thread is not None:
+            thread.join(STOP_S)
 
     @contextmanager
     def watch(self, slide: Slide, level: int, box: Box) -> Iterator[None]:
@@ -81,7 +100,7 @@ class Prefetcher:
         finally:
             with self._change:
                 self._readers -= 1
-                if self.is_enabled and level < slide.native_levels:
+                if self._is_enabled and level < slide.native_levels:
                     self._note(slide, level, box)
                     self._change.notify()
 
@@ -98,12 +117,17 @@ class Prefetcher:
             self._thread.start()
 
     def _run(self) -> None:
-        """Wait for viewports and read around them, until the process ends."""
+        """Wait for viewports and read around them, until it is switched off."""
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._seen and not self._readers)
+                self._change.wait_for(
+                    lambda: not self._is_enabled or (self._seen and not self._readers)
+                )
                 request = self._request
-                self._change.wait(QUIET_S)
+                if self._is_enabled:
+                    self._change.wait(QUIET_S)
+                if not self._is_enabled:
+                    return
                 if self._request != request:
                     continue
                 views, self._seen = self._seen, {}
@@ -116,10 +140,10 @@ class Prefetcher:
     ) -> None:
         """Read around one viewport until a newer request comes."""
         slide = reference()
-        if slide is None or box.height * box.width > LARGEST_VIEW_PX:
+        if slide is None or not _fits(box, slide.tile_shapes[level]):
             return
         for piece in ring(box, slide.levels[level].shape):
-            if self._request != request or slide.is_closed or not self.is_enabled:
+            if self._request != request or slide.is_closed or not self._is_enabled:
                 return
             try:
                 slide.read_view(level, piece.y, piece.x, piece.height, piece.width)
@@ -161,6 +185,15 @@ def ring(view: Box, shape: tuple[int, int]) -> list[Box]:
     return sorted(pieces, key=lambda piece: _distance(view, piece))
 
 
+def _fits(view: Box, tile: tuple[int, int]) -> bool:
+    """Say whether a viewport and its ring, in whole tiles, leave the memory room."""
+    height, width = (
+        (-(-(side + 2 * RING_PX) // part) + 1) * part
+        for side, part in zip((view.height, view.width), tile, strict=True)
+    )
+    return 3 * height * width <= MEMORY_SHARE * shared_memory().limit_bytes
+
+
 def _distance(view: Box, piece: Box) -> int:
     """Give how far the view must move to hold a piece; corners take two moves."""
     down = max(view.y - piece.y, piece.y + piece.height - view.y - view.height, 0)
@@ -188,6 +221,12 @@ def shared_prefetcher() -> Prefetcher:
 
 
 _shared = Prefetcher()
+
+
+@atexit.register
+def _end() -> None:
+    """Leave no decoder at work while its library is taken down."""
+    _shared.stop()
 
 
 def _begin_fork() -> None:

@@ -166,6 +166,11 @@ class Slide:
         )
 
     @property
+    def tile_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of a tile of each stored level, in pixels of the level."""
+        return self._backend.tile_shapes
+
+    @property
     def unreadable_tiles(self) -> tuple[tuple[int, int, int], ...]:
         """Level, row and column of each stored tile that failed to decode so far."""
         return self._tiles.damaged.places

@@ -190,4 +190,4 @@ class TileReader:
                 return blank_tile(*self._backend.tile_shapes[level])
         # Kept apart, for whoever computes with pixels must not get blank ones.
         load = partial(self._overviews.compute_tile, level, row, col, self.read_view)
-        return self._cache.get((level, row, col, self.damaged.changes), load)
+        return self._cache.get((level, row, col, self.damaged.places), load)
