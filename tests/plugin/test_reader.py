@@ -136,7 +136,7 @@ def test_viewer_opens_a_slide_through_the_plugin(
 ) -> None:
     plugin_viewer.open(str(tiff), plugin="napari-mmsubtype")
     (layer,) = plugin_viewer.layers
-    assert layer.name == "region"
+    assert layer.name == "region (no pixel size)"
     assert layer.metadata[METADATA_KEY]["kind"] == "slide"
 
 
