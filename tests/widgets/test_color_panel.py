@@ -226,8 +226,8 @@ def test_a_fit_that_fails_is_one_clear_sentence(panel, viewer, add, click) -> No
     click(panel.previewButton)
     assert kinds(viewer) == ["slide"]
     assert panel.fitted.note() == (
-        "The stain cannot be normalized: it is not stained with hematoxylin and eosin: "
-        "a brown or red dye is there; colors stay as they are."
+        "The stain cannot be normalized: the tissue is not stained with hematoxylin "
+        "and eosin: it holds a brown or red dye; colors stay as they are."
     )
     assert not panel.removeButton.isEnabled()
     add("b")
