@@ -22,6 +22,7 @@ from napari_mmsubtype.slides.color import ColorTransform
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.slide import Slide
 from napari_mmsubtype.slides.stain import METHODS, fit_pixels
+from napari_mmsubtype.slides.tile_cache import shared_memory
 from napari_mmsubtype.slides.tissue import find_tissue
 from napari_mmsubtype.slides.tissue_sample import sample_tissue
 
@@ -68,7 +69,7 @@ def viewports(slide: Slide) -> dict[str, dict[str, float]]:
     for _ in range(ROUNDS):
         y, x = (int(rng.integers(max(n - VIEW_PX, 1))) for n in (height, width))
         view = level[y : y + VIEW_PX, x : x + VIEW_PX]
-        slide._cache.clear()
+        shared_memory().clear()
         for kind in times:
             start = time.perf_counter()
             view.compute(scheduler="threads", num_workers=2)

@@ -82,8 +82,8 @@ def test_colors_are_told_where_there_is_something_to_tell(result):
     lines = result_text(result).splitlines()
     (line,) = [line for line in lines if line.startswith("color")]
     assert line == (
-        "color        color profile ScanScope v1: not applied, as the model was "
-        "trained; stain normalized by Macenko, as the model was trained"
+        "color        profile ScanScope v1: not applied, as the model was trained; "
+        "stain normalized by Macenko, as the model was trained"
     )
     record = json.loads(to_json(result_record(result)))
     assert record["color"] == {"icc": "off", "stain": body["stain"]}

@@ -120,3 +120,22 @@ def test_a_guessed_pixel_size_is_called_a_guess(tmp_path, source, says):
     text = open_result(path).pixel_size_text
     assert text.startswith("0.5 µm/px")
     assert says in text
+
+
+def test_colors_are_told_where_something_was_asked(tmp_path):
+    path = complete_store(tmp_path).path
+    plain = open_result(path)
+    assert (plain.icc, plain.stain, plain.color_text) == ("none", None, "")
+    root = zarr.open_group(path, mode="r+")
+    body = dict(root.attrs["mmsubtype"])
+    profile = {"description": "ScanScope v1"}
+    body["slide"] = {**body["slide"], "icc": "applied", "icc_profile": profile}
+    body["stain"] = {"method": "vahadane", "problem": "one color"}
+    root.attrs["mmsubtype"] = body
+    told = open_result(path)
+    assert told.icc == "applied"
+    assert told.stain == body["stain"]
+    assert told.color_text == (
+        "profile ScanScope v1: applied, as the model was trained; stain as it is: the "
+        "fit by Vahadane failed"
+    )

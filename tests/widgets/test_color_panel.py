@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from napari.layers import Image
 from builders.profiles import matrix_profile
 from builders.slides import write_pyramid_tiff
 from builders.stains import DAB, HEMATOXYLIN, stained_tissue
+from napari_mmsubtype.plugin import color_view
 from napari_mmsubtype.plugin.color_view import PREVIEW_KIND
 from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers
 from napari_mmsubtype.slides.color import ColorTransform
@@ -206,6 +208,27 @@ def test_previews_are_removed(panel, viewer, add, click, qtbot) -> None:
     qtbot.waitUntil(lambda: kinds(viewer) == [], timeout=5_000)
 
 
+def test_a_removed_preview_lets_go_of_its_file(
+    panel, viewer, add, click, monkeypatch
+) -> None:
+    opened = []
+    real = color_view.recolor
+
+    def recolor(*args: Any, **given: Any) -> Any:
+        slide = real(*args, **given)
+        opened.append(weakref.ref(slide))
+        return slide
+
+    monkeypatch.setattr(color_view, "recolor", recolor)
+    add("a")
+    click(panel.previewButton)
+    gc.collect()
+    assert opened[0]() is not None
+    click(panel.removeButton)
+    gc.collect()
+    assert opened[0]() is None
+
+
 @pytest.mark.parametrize("way", ["clear", "selected"])
 def test_slide_and_preview_go_together(panel, viewer, add, click, qtbot, way) -> None:
     add("a")
@@ -226,8 +249,8 @@ def test_a_fit_that_fails_is_one_clear_sentence(panel, viewer, add, click) -> No
     click(panel.previewButton)
     assert kinds(viewer) == ["slide"]
     assert panel.fitted.note() == (
-        "The stain cannot be normalized: it is not stained with hematoxylin and eosin: "
-        "a brown or red dye is there; colors stay as they are."
+        "The stain cannot be normalized: the tissue is not stained with hematoxylin "
+        "and eosin: it holds a brown or red dye; colors stay as they are."
     )
     assert not panel.removeButton.isEnabled()
     add("b")

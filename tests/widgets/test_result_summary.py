@@ -111,3 +111,11 @@ def test_copied_text_carries_the_cautions(tmp_path: Path) -> None:
     real = summary_text(replace(summary, is_demo=False))
     assert DEMO_CAUTION not in real
     assert RESEARCH_ONLY in real
+
+
+def test_colors_are_in_the_text_where_something_was_asked(tmp_path: Path) -> None:
+    summary = summarize(make_result(tmp_path))
+    assert summary.colors == ""
+    assert "colors" not in summary_text(summary)
+    told = replace(summary, colors="profile X: applied")
+    assert "colors: profile X: applied" in summary_text(told).splitlines()

@@ -81,3 +81,9 @@ def test_image_alone_has_no_table_of_subsets(qtbot, summary) -> None:
 def test_interrupted_analysis_says_how_to_go_on(qtbot, summary) -> None:
     shown = texts(show(qtbot, replace(summary, prediction=None)))
     assert "resume" in shown[0]
+
+
+def test_colors_are_shown_where_something_was_asked(qtbot, summary) -> None:
+    assert not any("colors:" in text for text in texts(show(qtbot, summary)))
+    told = replace(summary, colors="profile X: applied")
+    assert "colors: profile X: applied" in texts(show(qtbot, told))

@@ -159,7 +159,7 @@ class Result:
         profile = profile_words(
             self.icc, self._body["slide"].get("icc_profile"), by_model=True
         )
-        return f"color profile {profile}; stain {stain_words(self.stain)}"
+        return f"profile {profile}; stain {stain_words(self.stain)}"
 
     @property
     def recipe(self) -> AnalyzeRecipe:

@@ -330,7 +330,7 @@ def _fit_stained(
         opponent = logs @ _OPPONENT.T
         mean, spread = opponent.mean(axis=0), opponent.std(axis=0)
         if spread.min() < LEAST_SPREAD:
-            msg = "its tissue is of one color"
+            msg = "the tissue is of one color"
             raise StainError(msg)
         return StainNormalizer(
             method,
@@ -346,7 +346,7 @@ def _fit_stained(
         amounts = density @ np.linalg.pinv(stains)
     strength = np.percentile(amounts, 99, axis=0)
     if strength.min() < LEAST_SPREAD:
-        msg = "one of its two stains is missing"
+        msg = "one of the two stains is missing"
         raise StainError(msg)
     return StainNormalizer(method, stains=_plain(stains), strength=_plain(strength))
 

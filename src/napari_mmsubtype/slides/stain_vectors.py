@@ -114,7 +114,7 @@ def find_extremes(density: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     spread, axes = np.linalg.eigh(np.cov(density.T))
     if not spread[2] > LEAST_NORM**2:
-        msg = "its tissue is of one color"
+        msg = "the tissue is of one color"
         raise StainError(msg)
     # Densities point away from zero, so the plane is seen with them in front and no
     # angle wraps around.
@@ -183,13 +183,13 @@ def _improve(
     improved = stains.copy()
     for index, other in ((0, 1), (1, 0)):
         if gram[index, index] < LEAST_NORM:
-            msg = "one of its two stains is missing"
+            msg = "one of the two stains is missing"
             raise StainError(msg)
         # The scale does not matter: the best unit vector points along this one.
         best = np.maximum(target[index] - gram[index, other] * improved[other], 0)
         norm = np.linalg.norm(best)
         if norm < LEAST_NORM:
-            msg = "one of its two stains is missing"
+            msg = "one of the two stains is missing"
             raise StainError(msg)
         improved[index] = best / norm
     return improved
@@ -254,7 +254,7 @@ def order_stains(stains: ArrayLike) -> NDArray[np.float64]:
     vectors = np.asarray(stains, np.float64)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if norms.min() < LEAST_NORM or not np.isfinite(norms).all():
-        msg = "one of its two stains is missing"
+        msg = "one of the two stains is missing"
         raise StainError(msg)
     vectors = vectors / norms
     ordered = vectors if vectors[0, 0] >= vectors[1, 0] else vectors[::-1]
@@ -279,14 +279,15 @@ def check_stains(stains: NDArray[np.float64], reference: NDArray[np.float64]) ->
     apart = angle_between(stains[0], stains[1])
     if apart < LEAST_ANGLE:
         msg = (
-            "its two stains cannot be told apart: their vectors are "
+            "the two stains cannot be told apart: their vectors are "
             f"{apart:.1f}° apart, at least {LEAST_ANGLE:g}° expected"
         )
         raise StainError(msg)
     # Both dyes take green most; the brown of DAB takes blue most.
     if (stains[:, 2] >= stains[:, 1]).any():
         msg = (
-            "it is not stained with hematoxylin and eosin: a brown or red dye is there"
+            "the tissue is not stained with hematoxylin and eosin: it holds a brown or "
+            "red dye"
         )
         raise StainError(msg)
     names = ("hematoxylin", "eosin")
@@ -294,7 +295,7 @@ def check_stains(stains: NDArray[np.float64], reference: NDArray[np.float64]) ->
         off = angle_between(found, known)
         if off > FARTHEST_ANGLE:
             msg = (
-                f"what would be its {name} lies {off:.0f}° from any {name}: it is not "
-                "stained with hematoxylin and eosin"
+                f"what would be its {name} lies {off:.0f}° from any {name}: the tissue "
+                "is not stained with hematoxylin and eosin"
             )
             raise StainError(msg)

@@ -151,7 +151,7 @@ class JobRunner(QObject):
     def _on_finished(self) -> None:
         # The worker is let go before anyone hears of it, so that a listener may start
         # the next job.
-        outcome, self._worker = self._outcome, None
+        outcome, self._outcome, self._worker = self._outcome, None, None
         if self._bar is not None:
             self._bar.close()
             self._bar = None

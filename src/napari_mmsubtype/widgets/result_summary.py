@@ -67,6 +67,8 @@ class ResultSummary:
         Microns per pixel and who gave them, in words.
     is_demo, exact : bool
         Whether the model knows synthetic tissue only; whether evidence adds up.
+    colors : str
+        What was done to the colors for the model; empty where nothing was asked.
     """
 
     store: str
@@ -78,6 +80,7 @@ class ResultSummary:
     prediction: Prediction | None
     is_demo: bool
     exact: bool
+    colors: str = ""
 
 
 def summarize(result: Result) -> ResultSummary:
@@ -103,6 +106,7 @@ def summarize(result: Result) -> ResultSummary:
         prediction=result.prediction,
         is_demo=result.is_demo,
         exact=result.exact,
+        colors=result.color_text,
     )
 
 
@@ -244,6 +248,8 @@ def summary_text(summary: ResultSummary) -> str:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
             lines.append(f"{row.text}: {shown}")
         lines.append(patches_text(prediction))
+    if summary.colors:
+        lines.append(f"colors: {summary.colors}")
     if summary.is_demo:
         lines.append(DEMO_CAUTION)
     lines.append(RESEARCH_ONLY)

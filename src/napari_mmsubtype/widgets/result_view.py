@@ -65,6 +65,8 @@ class ResultView(QWidget):
         words = [summary.slide_name, summary.patient, f"model {summary.bundle_name}"]
         self._add_wide(_text(", ".join(word for word in words if word)))
         self._add_wide(_text(f"pixel size {summary.pixel_size}"))
+        if summary.colors:
+            self._add_wide(_text(f"colors: {summary.colors}"))
         if summary.is_demo:
             self._add_wide(_text(f"⚠ {DEMO_CAUTION}"))
 
