@@ -17,6 +17,7 @@ from napari_mmsubtype.slides.backend import (
     true_downsample,
 )
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
+from napari_mmsubtype.slides.dicom_frames import check_series
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -47,7 +48,8 @@ class OpenSlideBackend:
     BackendRefusal
         If OpenSlide does not know the format or finds the file damaged.
     SlideOpenError
-        If a folder holds several DICOM slides.
+        If a folder holds several DICOM slides, or frames of one are not where its
+        table says.
     """
 
     name = "openslide"
@@ -58,6 +60,7 @@ class OpenSlideBackend:
         if Path(path).is_dir():
             self._path, self._slide = _open_dicom_folder(Path(path))
         else:
+            check_series(Path(path))
             self._path, self._slide = path, _open(path)
         slide = self._slide
         self.properties = dict(slide.properties)
@@ -233,6 +236,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
                 "of the slide that is meant"
             )
             raise SlideOpenError(msg)
+        check_series(file)
         return str(file), slide
     msg = f"a folder; {reason}"
     raise BackendRefusal(msg)
