@@ -16,6 +16,8 @@ from napari_mmsubtype.slides.backend import (
     refuse_misfits,
     true_downsample,
 )
+from napari_mmsubtype.slides.czi_layout import FILE as CZI_MAGIC
+from napari_mmsubtype.slides.czi_layout import read_layout
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
 from napari_mmsubtype.slides.dicom_frames import check_series
 from napari_mmsubtype.slides.pixel_size import measured
@@ -61,6 +63,7 @@ class OpenSlideBackend:
             self._path, self._slide = _open_dicom_folder(Path(path))
         else:
             check_series(Path(path))
+            _check_czi(Path(path))
             self._path, self._slide = path, _open(path)
         slide = self._slide
         self.properties = dict(slide.properties)
@@ -193,6 +196,17 @@ class OpenSlideBackend:
             self.vendor in SCALED_BY_TAGS and "tiff.XResolution" in self.properties
         )
         return size, MppSource.RESOLUTION_TAG if by_tags else MppSource.VENDOR
+
+
+def _check_czi(path: Path) -> None:
+    """Refuse a CZI whose directory cannot be true.
+
+    OpenSlide ends the process where there is no memory for a tile of a size that damage
+    made up.
+    """
+    with path.open("rb") as file:
+        if file.read(len(CZI_MAGIC)) == CZI_MAGIC:
+            read_layout(file)
 
 
 def _true_factor(factor: float, base: tuple[int, int], shape: tuple[int, int]) -> float:
