@@ -20,6 +20,7 @@ from napari_mmsubtype.slides.czi_layout import FILE as CZI_MAGIC
 from napari_mmsubtype.slides.czi_layout import read_layout
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
 from napari_mmsubtype.slides.dicom_frames import check_series
+from napari_mmsubtype.slides.mirax_sizes import check_mirax
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -50,8 +51,8 @@ class OpenSlideBackend:
     BackendRefusal
         If OpenSlide does not know the format or finds the file damaged.
     SlideOpenError
-        If a folder holds several DICOM slides, or frames of one are not where its
-        table says.
+        If a folder holds several DICOM slides, or the file tells places or sizes that
+        cannot be true and would end OpenSlide.
     """
 
     name = "openslide"
@@ -64,6 +65,7 @@ class OpenSlideBackend:
         else:
             check_series(Path(path))
             _check_czi(Path(path))
+            check_mirax(Path(path))
             self._path, self._slide = path, _open(path)
         slide = self._slide
         self.properties = dict(slide.properties)
