@@ -218,3 +218,19 @@ def test_the_end_of_a_level_is_missed_though_all_directories_are_there(tmp_path)
         file.write(struct.pack("<I", 10**8))
     with pytest.raises(SlideOpenError, match="truncated"):
         open_slide(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(write_scn, "a.scn"), (write_trestle, "a.tif")]
+)
+def test_a_tile_of_a_made_up_size_does_not_end_the_process(tmp_path, write, name):
+    path = tmp_path / name
+    write(path, IMAGE)
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages[len(tif.pages) - 1].aspage()
+        tag = page.tags["TileWidth"]
+    with path.open("r+b") as file:
+        file.seek(tag.valueoffset)
+        file.write(b"\0\0" if tag.dtype == 3 else b"\x80\0\0\x3b")
+    with pytest.raises(SlideOpenError, match=r"damaged: a page of|cannot be opened"):
+        open_slide(path)

@@ -16,7 +16,11 @@ from napari_mmsubtype.slides.backend import (
     refuse_misfits,
     true_downsample,
 )
+from napari_mmsubtype.slides.czi_layout import FILE as CZI_MAGIC
+from napari_mmsubtype.slides.czi_layout import read_layout
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
+from napari_mmsubtype.slides.dicom_frames import check_series
+from napari_mmsubtype.slides.mirax_sizes import check_mirax
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -47,7 +51,8 @@ class OpenSlideBackend:
     BackendRefusal
         If OpenSlide does not know the format or finds the file damaged.
     SlideOpenError
-        If a folder holds several DICOM slides.
+        If a folder holds several DICOM slides, or the file tells places or sizes that
+        cannot be true and would end OpenSlide.
     """
 
     name = "openslide"
@@ -58,6 +63,9 @@ class OpenSlideBackend:
         if Path(path).is_dir():
             self._path, self._slide = _open_dicom_folder(Path(path))
         else:
+            check_series(Path(path))
+            _check_czi(Path(path))
+            check_mirax(Path(path))
             self._path, self._slide = path, _open(path)
         slide = self._slide
         self.properties = dict(slide.properties)
@@ -192,6 +200,17 @@ class OpenSlideBackend:
         return size, MppSource.RESOLUTION_TAG if by_tags else MppSource.VENDOR
 
 
+def _check_czi(path: Path) -> None:
+    """Refuse a CZI whose directory cannot be true.
+
+    OpenSlide ends the process where there is no memory for a tile of a size that damage
+    made up.
+    """
+    with path.open("rb") as file:
+        if file.read(len(CZI_MAGIC)) == CZI_MAGIC:
+            read_layout(file)
+
+
 def _true_factor(factor: float, base: tuple[int, int], shape: tuple[int, int]) -> float:
     """Take OpenSlide's word where it is whole; else it divided rounded sizes."""
     return factor if factor.is_integer() else true_downsample(base, shape)
@@ -233,6 +252,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
                 "of the slide that is meant"
             )
             raise SlideOpenError(msg)
+        check_series(file)
         return str(file), slide
     msg = f"a folder; {reason}"
     raise BackendRefusal(msg)

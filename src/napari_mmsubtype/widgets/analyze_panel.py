@@ -52,7 +52,7 @@ AnalyzeJob = Callable[[AnalyzeRecipe], "Job[Result]"]
 RESULT_TITLE = "Result"
 _SLIDES = (
     "Slides (*.svs *.tif *.tiff *.btf *.ndpi *.mrxs *.scn *.bif *.svslide *.vms *.vmu "
-    "*.czi *.dcm *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
+    "*.czi *.dcm *.dzi *.qptiff *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
 )
 
 
