@@ -16,6 +16,7 @@ from napari_mmsubtype.slides.backend import (
     refuse_misfits,
     true_downsample,
 )
+from napari_mmsubtype.slides.dicom_check import check_dicom
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
@@ -204,6 +205,7 @@ def _open(path: str) -> openslide.OpenSlide:
     except (ImportError, OSError) as err:
         msg = f"the OpenSlide library cannot be loaded ({err})"
         raise BackendRefusal(msg) from err
+    check_dicom(Path(path))
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideError as err:
@@ -217,7 +219,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
     for file in files:
         try:
             slide = _open(str(file))
-        except BackendRefusal as err:
+        except (BackendRefusal, SlideOpenError) as err:
             reason = (
                 f"it holds {len(files)} DICOM whole-slide files, none of them "
                 f"readable; {file.name}: {err}"
