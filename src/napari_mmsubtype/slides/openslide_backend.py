@@ -18,6 +18,7 @@ from napari_mmsubtype.slides.backend import (
 )
 from napari_mmsubtype.slides.dicom_check import check_dicom
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
+from napari_mmsubtype.slides.native_limits import check_associated, check_tiff_tiles
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -130,6 +131,7 @@ class OpenSlideBackend:
         ndarray of uint8, shape (y, x, 3)
             RGB.
         """
+        check_associated(name, self.properties)
         return self._read(lambda s: np.asarray(s.associated_images[name]))
 
     def close(self) -> None:
@@ -206,6 +208,7 @@ def _open(path: str) -> openslide.OpenSlide:
         msg = f"the OpenSlide library cannot be loaded ({err})"
         raise BackendRefusal(msg) from err
     check_dicom(Path(path))
+    check_tiff_tiles(Path(path))
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideError as err:
