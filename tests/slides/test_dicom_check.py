@@ -119,6 +119,12 @@ def test_sequences_without_lengths_are_walked(tmp_path):
         check_dicom(build(tmp_path / "b.dcm", open_sequence, item, inner, end))
 
 
+def test_only_sequences_may_leave_their_length_open(tmp_path):
+    value = struct.pack("<HH", 0x0040, 0x0555) + b"UT\0\0\xff\xff\xff\xff" + b"x" * 30
+    with pytest.raises(SlideOpenError, match=r"type UT .* has no end"):
+        check_dicom(build(tmp_path / "a.dcm", value))
+
+
 def test_files_without_types_are_walked(tmp_path):
     value = struct.pack("<HHI", 0x0020, 0x000E, 4) + b"1.2\0"
     syntax = "1.2.840.10008.1.2"

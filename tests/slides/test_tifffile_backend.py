@@ -16,7 +16,11 @@ from builders.slides_hamamatsu import write_ndpi
 from builders.slides_leica_philips import write_philips, write_scn
 from builders.slides_ventana_trestle import write_bif, write_trestle
 from napari_mmsubtype.core.units import MppSource, PixelSize
-from napari_mmsubtype.errors import MissingPixelSizeError, SlideOpenError, SlideReadError
+from napari_mmsubtype.errors import (
+    MissingPixelSizeError,
+    SlideOpenError,
+    SlideReadError,
+)
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tifffile_backend import TifffileBackend

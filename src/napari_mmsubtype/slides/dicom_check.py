@@ -134,6 +134,9 @@ class _Walk:
             if element.tag == LONG_OFFSETS:
                 self._long_offsets = element
             if element.length == UNDEFINED:
+                if element.kind not in ("SQ", ""):
+                    msg = f"a value of type {element.kind} at byte {at:,} has no end"
+                    raise _DamagedError(msg)
                 at = self._items(element.start, self._size)
                 continue
             at = self._end(element)
