@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ import tifffile
 from PIL import Image
 
 import builders.slides_fuzz
+from builders.slide_kinds_scanners import SCANNERS
 from builders.slides import (
     draw_scene,
-    halve,
     write_deepzoom,
     write_ome_tiff,
     write_ome_zarr,
@@ -27,11 +28,11 @@ from builders.slides import (
     write_svs,
     zip_folder,
 )
-from builders.slides_dicom import write_dicom
 
 FULL = os.environ.get("MMSUBTYPE_FUZZ") == "full"
-TRUNCATIONS, FLIPS = (100, 500) if FULL else (8, 24)
+TRUNCATIONS, FLIPS = (100, 500) if FULL else (5, 13)
 IMAGE = draw_scene(150, 210)
+LARGER = draw_scene(300, 420)
 pytestmark = [
     pytest.mark.skipif(
         sys.platform != "linux", reason="forks and memory limits of Linux"
@@ -71,12 +72,6 @@ def zipped(version):
     return write
 
 
-def dicom_series(path):
-    path.mkdir()
-    write_dicom(path / "b.dcm", IMAGE, tile=64)
-    write_dicom(path / "a.dcm", halve(IMAGE), mpp=1.0, instance=2, tile=64)
-
-
 @dataclass(frozen=True)
 class Kind:
     id: str
@@ -107,8 +102,6 @@ KINDS = [
     Kind("tiff-palette", "a.tif", palette),
     Kind("ome-tiff", "a.ome.tif", lambda p: write_ome_tiff(p, IMAGE, tile=64)),
     Kind("qptiff", "a.qptiff", lambda p: write_qptiff(p, IMAGE, tile=64)),
-    Kind("dicom", "a.dcm", lambda p: write_dicom(p, IMAGE, tile=64)),
-    Kind("dicom-folder", "series", dicom_series, ("series/a.dcm", "series/b.dcm")),
     Kind("ome-zarr-0.4-zip", "a.zarr.zip", zipped("0.4")),
     Kind("ome-zarr-0.5-zip", "a.zarr.zip", zipped("0.5")),
     Kind(
@@ -127,6 +120,12 @@ KINDS = [
         lambda p: write_deepzoom(p, IMAGE, tile=64),
         ("a.dzi", "a_files/8/1_1.png"),
     ),
+]
+KINDS += [
+    Kind(
+        kind.id, kind.name, partial(lambda write, path: write(path, LARGER), kind.write)
+    )
+    for kind in SCANNERS
 ]
 
 
@@ -174,7 +173,8 @@ def test_damage_gives_an_error_of_ours_or_a_readable_slide(kind, judge, tmp_path
     folder = tmp_path / "whole"
     folder.mkdir()
     kind.write(folder / kind.name)
-    files = kind.files or (kind.name,)
+    everything = (file for file in folder.rglob("*") if file.is_file())
+    files = kind.files or sorted(str(file.relative_to(folder)) for file in everything)
     job = {
         "folder": str(folder),
         "name": kind.name,
