@@ -48,6 +48,10 @@ class _DamagedError(Exception):
     """A length or offset leads nowhere; the message says which."""
 
 
+class _BadFramesError(_DamagedError):
+    """The table of frames leads nowhere, on which a read would end the process."""
+
+
 class _TrustError(Exception):
     """The rest of the file is not for this check to judge."""
 
@@ -85,7 +89,11 @@ def _require_sound(path: Path, series: bytes | None = None) -> bytes:
         except _TrustError:
             return walk.series
         except _DamagedError as err:
-            if series in (None, walk.series):
+            # OpenSlide itself passes over files beside that it cannot understand.
+            is_beside = series is not None
+            if not is_beside or (
+                series == walk.series and isinstance(err, _BadFramesError)
+            ):
                 msg = (
                     f"{str(path)!r} is damaged or cut short: {err} (the file has "
                     f"{size:,} bytes); fetch or export it again"
@@ -217,4 +225,4 @@ class _Walk:
             last = self._size - 8 - first
             if not ascends or (offsets.size and int(offsets[-1]) > last):
                 msg = f"the table of frames at byte {element.start:,} is not sound"
-                raise _DamagedError(msg)
+                raise _BadFramesError(msg)
