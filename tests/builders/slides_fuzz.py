@@ -175,7 +175,8 @@ def main():
     import openslide  # noqa: F401
     import zarr  # noqa: F401
 
-    import napari_mmsubtype.slides.slide_store  # noqa: F401
+    import napari_mmsubtype.slides.slide_store
+    import napari_mmsubtype.slides.tissue  # noqa: F401
     from napari_mmsubtype.slides.registry import BACKENDS, _load
 
     for target in BACKENDS.values():
