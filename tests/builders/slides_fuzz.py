@@ -21,7 +21,12 @@ from pathlib import Path
 SPARE_BYTES = 2 * 1024**3
 PATIENCE_S = 20
 READ_PX = 90
-FRAME_WORDS = "libdicom Out of memory: out of memory - failed to allocate"
+# OpenSlide reserves what a frame or tag claims before it finds the file shorter, and
+# takes a refusal well; memory that is never touched costs nothing.
+TRIED_WORDS = (
+    "libdicom Out of memory: out of memory - failed to allocate",
+    "Cannot allocate TIFF value",
+)
 MEMORY_WORDS = ("MemoryError", "allocate", "out of memory", "bad_alloc")
 
 
@@ -94,10 +99,9 @@ def judge(path):
         while chain is not None:
             text += f"{type(chain).__name__}: {chain}\n"
             chain = chain.__cause__ or chain.__context__
-        # libdicom reserves what a frame claims before it finds the file shorter, and
-        # takes a refusal well; memory that is never touched costs nothing.
-        counts = text.replace(FRAME_WORDS, "")
-        if any(word in counts for word in MEMORY_WORDS):
+        for words in TRIED_WORDS:
+            text = text.replace(words, "")
+        if any(word in text for word in MEMORY_WORDS):
             return f"asked for too much memory: {text}"
         if not str(err).strip():
             return f"said nothing: {text}"

@@ -29,6 +29,16 @@ def test_tiles_that_claim_gigabytes_are_refused_before_openslide_asks(
         OpenSlideBackend(str(path))
 
 
+def test_a_tile_that_claims_more_bytes_than_the_file_has_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, IMAGE, tile=64, compression="jpeg")
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tag = tif.pages[1].aspage().tags["TileByteCounts"]
+        tag.overwrite([*tag.value[:-1], 2**31])
+    with pytest.raises(SlideOpenError, match=r"page 1 claims a tile of 2,147,483,648"):
+        OpenSlideBackend(str(path))
+
+
 def test_a_further_image_that_claims_gigabytes_is_refused():
     properties = {
         "openslide.associated.macro.height": "40000",

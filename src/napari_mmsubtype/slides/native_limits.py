@@ -21,7 +21,7 @@ LARGEST_PIECE_PX = 128 * 1024**2
 
 
 def check_tiff_tiles(path: Path) -> None:
-    """Refuse a TIFF whose tiles claim to be too large for memory.
+    """Refuse a TIFF whose tiles claim more pixels or bytes than can be.
 
     Parameters
     ----------
@@ -37,16 +37,25 @@ def check_tiff_tiles(path: Path) -> None:
         tif = tifffile.TiffFile(path)
     except tifffile.TiffFileError:
         return
+    size = path.stat().st_size
     with tif:
         for page in tif.pages:
             whole = page.aspage()
-            if whole.is_tiled and whole.tilelength * whole.tilewidth > LARGEST_PIECE_PX:
-                msg = (
-                    f"{str(path)!r} is damaged: page {whole.index} claims tiles of "
-                    f"{whole.tilelength:,} x {whole.tilewidth:,} px, too large for "
-                    "memory; fetch or export the file again"
-                )
-                raise SlideOpenError(msg)
+            if not whole.is_tiled:
+                continue
+            height, width = whole.tilelength, whole.tilewidth
+            stored = max(whole.databytecounts, default=0)
+            if height * width > LARGEST_PIECE_PX:
+                claim = f"tiles of {height:,} x {width:,} px, too large for memory"
+            elif stored > size:
+                claim = f"a tile of {stored:,} bytes in a file of {size:,}"
+            else:
+                continue
+            msg = (
+                f"{str(path)!r} is damaged: page {whole.index} claims {claim}; fetch "
+                "or export the file again"
+            )
+            raise SlideOpenError(msg)
 
 
 def check_associated(name: str, properties: Mapping[str, str]) -> None:
