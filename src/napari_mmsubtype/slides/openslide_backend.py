@@ -18,9 +18,10 @@ from napari_mmsubtype.slides.backend import (
 )
 from napari_mmsubtype.slides.czi_layout import FILE as CZI_MAGIC
 from napari_mmsubtype.slides.czi_layout import read_layout
+from napari_mmsubtype.slides.dicom_check import check_dicom
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
-from napari_mmsubtype.slides.dicom_frames import check_series
 from napari_mmsubtype.slides.mirax_sizes import check_mirax
+from napari_mmsubtype.slides.native_limits import check_associated, check_tiff_tiles
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -63,9 +64,6 @@ class OpenSlideBackend:
         if Path(path).is_dir():
             self._path, self._slide = _open_dicom_folder(Path(path))
         else:
-            check_series(Path(path))
-            _check_czi(Path(path))
-            check_mirax(Path(path))
             self._path, self._slide = path, _open(path)
         slide = self._slide
         self.properties = dict(slide.properties)
@@ -137,6 +135,7 @@ class OpenSlideBackend:
         ndarray of uint8, shape (y, x, 3)
             RGB.
         """
+        check_associated(name, self.properties)
         return self._read(lambda s: np.asarray(s.associated_images[name]))
 
     def close(self) -> None:
@@ -223,6 +222,11 @@ def _open(path: str) -> openslide.OpenSlide:
     except (ImportError, OSError) as err:
         msg = f"the OpenSlide library cannot be loaded ({err})"
         raise BackendRefusal(msg) from err
+    # OpenSlide trusts what these files claim, and ends the process where it is false.
+    check_dicom(Path(path))
+    check_tiff_tiles(Path(path))
+    _check_czi(Path(path))
+    check_mirax(Path(path))
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideError as err:
@@ -236,7 +240,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
     for file in files:
         try:
             slide = _open(str(file))
-        except BackendRefusal as err:
+        except (BackendRefusal, SlideOpenError) as err:
             reason = (
                 f"it holds {len(files)} DICOM whole-slide files, none of them "
                 f"readable; {file.name}: {err}"
@@ -252,7 +256,6 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
                 "of the slide that is meant"
             )
             raise SlideOpenError(msg)
-        check_series(file)
         return str(file), slide
     msg = f"a folder; {reason}"
     raise BackendRefusal(msg)

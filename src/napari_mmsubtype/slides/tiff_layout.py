@@ -23,7 +23,6 @@ NDPI_TAG = 65420
 """Tag that every page of a Hamamatsu NDPI has."""
 
 ASPECT_TOLERANCE = 0.02
-LARGEST_TILE_PX = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +118,7 @@ def check_segments(path: Path, page: Any) -> None:
     Raises
     ------
     SlideOpenError
-        If a segment ends beyond the file, segments are missing from the index, or tiles
-        are of a size that nobody writes.
+        If a segment ends beyond the file or segments are missing from the index.
     """
     size = path.stat().st_size
     offsets = np.asarray(page.dataoffsets, dtype=np.int64)
@@ -132,14 +130,6 @@ def check_segments(path: Path, page: Any) -> None:
     else:
         expected = -(-page.imagelength // max(page.rowsperstrip, 1))
     kind = "tile" if page.is_tiled else "strip"
-    if page.is_tiled and page.tilelength * page.tilewidth > LARGEST_TILE_PX:
-        # OpenSlide ends the process where there is no memory for one.
-        msg = (
-            f"{str(path)!r} is damaged: a page of {page.imagelength} x "
-            f"{page.imagewidth} px has tiles of {page.tilelength} x {page.tilewidth} "
-            "px; fetch or export the file again"
-        )
-        raise SlideOpenError(msg)
     if len(offsets) < expected * planes or len(offsets) != len(counts):
         msg = (
             f"{str(path)!r} is damaged: a page of {page.imagelength} x "
