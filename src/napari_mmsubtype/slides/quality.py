@@ -120,7 +120,7 @@ def assess_quality(
     Raises
     ------
     SlideReadError
-        If the slide is closed.
+        If the slide is closed, or its file was changed.
 
     Notes
     -----
@@ -184,7 +184,8 @@ def judge_quality(measures: Floats, spec: QualitySpec) -> PatchQuality:
     return PatchQuality(
         spec=spec,
         pen=pen,
-        blurred=sharpness < spec.blur_ratio * usual_sharpness,
+        # Under ink, a patch is smooth and dark for that reason alone.
+        blurred=(sharpness < spec.blur_ratio * usual_sharpness) & ~pen,
         folded=(thickness >= spec.fold_ratio * dense) & (thickness > 0) & ~pen,
         bubble=grey >= spec.bubble_share,
         unreadable=unreadable,
