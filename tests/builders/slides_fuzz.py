@@ -26,6 +26,7 @@ READ_PX = 90
 TRIED_WORDS = (
     "libdicom Out of memory: out of memory - failed to allocate",
     "Cannot allocate TIFF value",
+    "Couldn't allocate",
 )
 MEMORY_WORDS = ("MemoryError", "allocate", "out of memory", "bad_alloc")
 

@@ -1,9 +1,16 @@
+import struct
+
 import pytest
 import tifffile
 
 from builders.slides import draw_scene, write_pyramid_tiff, write_svs
+from builders.slides_czi import write_czi
 from napari_mmsubtype.errors import SlideOpenError
-from napari_mmsubtype.slides.native_limits import check_associated, check_tiff_tiles
+from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.native_limits import (
+    check_associated,
+    check_tiff_tiles,
+)
 from napari_mmsubtype.slides.openslide_backend import OpenSlideBackend
 
 IMAGE = draw_scene(150, 210)
@@ -50,3 +57,16 @@ def test_a_further_image_that_claims_gigabytes_is_refused():
     check_associated("thumbnail", properties)
     with pytest.raises(ValueError, match="40,000 x 40,000 px, too large"):
         check_associated("macro", properties)
+
+
+def test_a_czi_tile_far_off_the_glass_is_refused_before_openslide_maps_it(tmp_path):
+    path = tmp_path / "a.czi"
+    write_czi(path, draw_scene(300, 420))
+    data = bytearray(path.read_bytes())
+    # The first entry of the directory: its head, then "X" and where the tile begins.
+    entry = data.index(b"DV", data.index(b"ZISRAWDIRECTORY"))
+    x = data.index(b"X\0\0\0", entry)
+    data[x + 4 : x + 8] = struct.pack("<i", -(2**30))
+    path.write_bytes(data)
+    with pytest.raises(BackendRefusal, match="px expected"):
+        OpenSlideBackend(str(path))
