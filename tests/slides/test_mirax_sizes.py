@@ -1,4 +1,5 @@
 import re
+import struct
 
 import pytest
 
@@ -42,3 +43,22 @@ def test_whole_slides_and_other_files_pass(tmp_path):
     write_svs(tmp_path / "b.svs", IMAGE)
     check_mirax(tmp_path / "b.svs")
     check_mirax(tmp_path / "absent.mrxs")
+
+
+@pytest.mark.parametrize("record", [0, 2])
+@pytest.mark.parametrize("size", [-1, -(2**31), 2**31 - 1])
+def test_a_record_of_an_impossible_size_does_not_end_the_process(
+    tmp_path, record, size
+):
+    write_mrxs(tmp_path / "a.mrxs", IMAGE, jitter=8)
+    check_mirax(tmp_path / "a.mrxs")
+    index = tmp_path / "a" / "Index.dat"
+    data = bytearray(index.read_bytes())
+    head = struct.pack("<iiii", 1, 0, 0, 0)
+    at = -1
+    for _ in range(record + 1):
+        at = data.index(head, at + 1)
+    data[at + 20 : at + 24] = struct.pack("<i", size)
+    index.write_bytes(data)
+    with pytest.raises(SlideOpenError, match=rf"Index\.dat.*record {record} has"):
+        open_slide(tmp_path / "a.mrxs")

@@ -53,8 +53,7 @@ class TileReader:
         self._stored = len(backend.levels)
         self._overviews = OverviewPyramid(backend.levels, self.read_region)
         if color.stain is None:
-            is_srgb = color.state == "applied"
-            self._overviews.keep(path, backend.name, is_srgb=is_srgb)
+            self._overviews.keep(path, backend.name, is_srgb=not color.is_stored)
         self._is_closed = False
         self.levels = (*backend.levels, *self._overviews.levels)
         self.damaged = DamagedTiles(path)
@@ -138,7 +137,7 @@ class TileReader:
             return None
         backend = self._backend
         shapes = tuple(level.shape for level in backend.levels)
-        is_srgb = self._color.state == "applied"
+        is_srgb = not self._color.is_stored
         return (file, backend.name, shapes, tuple(backend.tile_shapes), is_srgb)
 
     def _assemble(
