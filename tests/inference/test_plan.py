@@ -16,6 +16,8 @@ from napari_mmsubtype.errors import (
 )
 from napari_mmsubtype.inference.plan import make_plan
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.omics.omics_file import write_omics
+from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.region_geojson import write_regions
 from napari_mmsubtype.slides.regions import Region
 from napari_mmsubtype.slides.registry import open_slide
@@ -69,6 +71,18 @@ def test_present_modalities_are_those_that_the_model_will_see(plan, rna):
     assert made.present == (Modality.IMAGE, Modality.RNA)
     assert made.reports[0].used
     assert made.reports[0].coverage == 1
+
+
+@pytest.mark.parametrize("kept", ["rna.h5ad", "rna.parquet"])
+def test_format_of_a_table_changes_nothing(plan, rna, tmp_path, kept):
+    path = tmp_path / kept
+    if path.suffix == ".h5ad":
+        write_omics(read_omics(rna, modality="rna"), path)
+    else:
+        pd.read_csv(rna, index_col=0).to_parquet(path)
+    first = plan(rna=rna, patient="C")
+    second = plan(rna=str(path), patient="C")
+    assert first.fingerprint() == second.fingerprint()
 
 
 def test_what_is_said_of_a_table_overrules_detection(plan, rna):
