@@ -165,6 +165,9 @@ TABLES = {
     "empty": Broken("is empty .0 bytes.", text("")),
     "blank": Broken("nothing but blank or comment lines", text("\n\n# nothing\n")),
     "only a header": Broken("a header and no row below", text(LINES[0] + "\n")),
+    "no header": Broken(
+        "no header: its first line holds numbers", text("\n".join(LINES[1:]))
+    ),
     "only identifiers": Broken(
         "one column", text("patient_id\n" + "\n".join(TPM.index))
     ),

@@ -63,3 +63,12 @@ def test_samples_of_equal_values_merge_with_what_is_known_of_them():
         "chosen: keep one row of each",
         "1 samples have no value at all (c)",
     )
+
+
+def test_samples_without_a_name_are_dropped():
+    values = np.float32([[1], [2], [np.nan], [np.nan]])
+    given = Reading(["a", " ", f"{UNNAMED}3", ""], ["x"], values)
+    merged = merge_samples(given)
+    assert list(merged.samples) == ["a"]
+    assert merged.values.tolist() == [[1]]
+    assert merged.steps == ("3 samples without a name dropped",)

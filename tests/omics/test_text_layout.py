@@ -55,6 +55,23 @@ def test_what_is_unusual_is_told(tmp_path, text, encoding, notes):
     assert found.header == ("id", "a")
 
 
+@pytest.mark.parametrize(
+    ("text", "header", "skip"),
+    [
+        ("#id\ta\tb\nx\t1\t2.5\n", ("id", "a", "b"), 1),
+        ("## note\n# id,a\nx,1\ny,2\n", ("id", "a"), 2),
+        ("#Patient\tAge\n#1\t1\nPATIENT_ID\tAGE\nP1\t50\n", ("PATIENT_ID", "AGE"), 3),
+        ("#a remark, so to say\nid,a\nx,1\n", ("id", "a"), 2),
+        ("#1\t2\nx\t1\ny\t2\n", ("x", "1"), 2),
+    ],
+)
+def test_header_behind_a_comment_sign_is_told_from_remarks(
+    tmp_path, text, header, skip
+):
+    found = layout(tmp_path, text, numeric=False)
+    assert (found.header, found.skip) == (header, skip)
+
+
 @pytest.mark.parametrize("text", ['id,a\nx,"1,500"\n', "id;a\nx;12,500\n"])
 def test_commas_that_may_part_thousands_are_refused(tmp_path, text):
     with pytest.raises(TableReadError, match="without thousands separators"):

@@ -91,9 +91,10 @@ def merge_samples(reading: Reading) -> Reading:
     Returns
     -------
     Reading
-        The steps say which samples were merged, which stay ambiguous because their
-        values differ, and which have no value at all.
+        The steps say which samples were dropped for want of a name, which were merged,
+        which stay ambiguous because their values differ, and which have no value.
     """
+    reading = _named(reading)
     samples = [sample.strip() for sample in reading.samples]
     codes, unique = pd.factorize(np.array(samples, dtype=object))
     keep = np.ones(len(samples), dtype=bool)
@@ -127,6 +128,23 @@ def merge_samples(reading: Reading) -> Reading:
         values=values,
         obs=obs,
         steps=(*reading.steps, *notes),
+    )
+
+
+def _named(reading: Reading) -> Reading:
+    """Drop samples without a name, as empty lines and columns of spreadsheets give."""
+    named = np.array(
+        [bool(s.strip()) and not s.startswith(UNNAMED) for s in reading.samples]
+    )
+    if named.all():
+        return reading
+    obs = reading.obs
+    return replace(
+        reading,
+        samples=[s for s, kept in zip(reading.samples, named, strict=True) if kept],
+        values=reading.values[named],
+        obs=None if obs is None else obs[named].reset_index(drop=True),
+        steps=(*reading.steps, f"{int((~named).sum())} samples without a name dropped"),
     )
 
 

@@ -14,6 +14,7 @@ _FORMULA = re.compile(r"=.*[(A-Za-z].*")
 _FORMULA_ERROR = re.compile(
     r"#(REF|DIV/0|NAME|VALUE|NUM|NULL|SPILL|CALC)[!?]?|Err:\d+", re.IGNORECASE
 )
+_DECIMAL = re.compile(r"[+-]?\d*[.,]\d+([eE][+-]?\d+)?|0")
 _COUNTED = re.compile(r"[VX]?(\d+)")
 _R_DATA = (b"RDX2\n", b"RDX3\n", b"X\n\x00\x00", b"A\n2\n", b"A\n3\n")
 
@@ -114,13 +115,20 @@ def check_cells(
     Raises
     ------
     TableReadError
-        If there are formulas, errors of formulas, or a counted header above the true
-        one.
+        If there are formulas, errors of formulas, a counted header above the true
+        one, or no header.
     """
     for number, row in enumerate(sample, start=2):
         for cell in row:
             if is_formula(cell):
                 raise TableReadError(describe_formula(name, cell, f"row {number}"))
+    decimals = [cell for cell in header[1:] if _DECIMAL.fullmatch(cell)]
+    if 2 * len(decimals) > len(header) - 1:
+        msg = (
+            f"{name!r} has no header: its first line holds numbers such as "
+            f"{decimals[0]!r} where names belong; add a line that names the columns"
+        )
+        raise TableReadError(msg)
     counted = [_COUNTED.fullmatch(cell) for cell in header[1:]]
     first = [cell.strip() for cell in sample[0][1:]]
     if len(first) < 2 or not all(counted):

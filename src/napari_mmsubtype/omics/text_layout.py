@@ -127,6 +127,7 @@ def sniff(path: Path, *, numeric: bool) -> Layout:
     encoding = _encoding(path)
     with open_packed(path) as stream, TextIOWrapper(stream, encoding=encoding) as text:
         lines: list[str] = []
+        comment = ""
         skip = 0
         while len(lines) < _SNIFFED_LINES:
             line = text.readline(_SNIFFED_CHARS)
@@ -135,11 +136,15 @@ def sniff(path: Path, *, numeric: bool) -> Layout:
             bare = line.rstrip("\r\n")
             if not lines and (bare.startswith("#") or not bare.strip()):
                 skip += 1
+                comment = bare.lstrip("#").lstrip(" ").rstrip() or comment
             elif bare.strip():
                 lines.append(bare)
     check_lines(path.name, lines)
     delimiter = _delimiter(path, lines)
     rows = [tuple(_cells(line, delimiter)) for line in lines]
+    commented = tuple(_cells(comment, delimiter))
+    if _are_names(commented, rows[0]):
+        rows, skip = [commented, *rows], skip - 1
     header, sample = tuple(cell.strip() for cell in rows[0]), tuple(rows[1:])
     if not sample:
         msg = f"{path.name!r} has a header and no row below it; export the table again"
@@ -244,6 +249,14 @@ def _cells(line: str, delimiter: str) -> list[str]:
     except csv.Error:
         # A wide line has cells beyond csv's limit where the delimiter is not its own.
         return line.split(delimiter)
+
+
+def _are_names(commented: Sequence[str], below: Sequence[str]) -> bool:
+    """Tell a header behind a comment sign from a remark: it stands above numbers."""
+    cells = [cell for cell in map(str.strip, below[1:]) if cell not in MISSING]
+    numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in cells)
+    named = not any(map(_NUMBER.fullmatch, commented[1:]))
+    return len(commented) == len(below) > 1 and named and 2 * numbers >= len(cells) > 0
 
 
 def _ends_in_numbers(rows: Sequence[Sequence[str]]) -> bool:
