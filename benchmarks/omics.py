@@ -69,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--genes", type=int, default=60_660)
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--folder", help="for the tables, where /tmp is too small")
+    parser.add_argument("--folder", help="for the tables")
     parser.add_argument("--read", help=argparse.SUPPRESS)
     return parser.parse_args()
 
