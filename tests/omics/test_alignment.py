@@ -12,7 +12,11 @@ from napari_mmsubtype.omics.alignment import (
     aligner,
     check_modality,
 )
-from napari_mmsubtype.omics.preprocessing import fit_modality
+from napari_mmsubtype.omics.preprocessing import (
+    fit_modality,
+    fit_table,
+    transform_table,
+)
 from napari_mmsubtype.omics.value_alignment import ValuesAligner
 
 SPEC = fit_modality(log_frame(20), modality="rna", unit="log2(tpm+1)")
@@ -38,8 +42,23 @@ def test_each_modality_has_its_aligner():
 def test_a_table_without_history_is_refused():
     table = as_table(log_frame(), "log2(tpm+1)")
     del table.uns["mmsubtype"]
-    with pytest.raises(ConfigurationError, match=r"read it with read_omics"):
-        check_modality(table, SPEC)
+    for use in (check_modality, transform_table, lambda t, _: fit_table(t)):
+        with pytest.raises(ConfigurationError, match=r"read it with\s+read_omics"):
+            use(table, SPEC)
+
+
+def test_samples_are_the_rows_where_no_column_names_them():
+    table = as_table(log_frame(), "log2(tpm+1)")
+    expected = align_sample(table, table.obs_names[3], SPEC).values
+    del table.obs["sample"]
+    found = align_sample(table, table.obs_names[3], SPEC)
+    np.testing.assert_array_equal(found.values, expected)
+    out = transform_table(table, SPEC)
+    np.testing.assert_array_equal(out.X[3], expected)
+    frame = clinical_frame(8)
+    clinical = clinical_table(frame)
+    del clinical.obs["sample"]
+    assert align_sample(clinical, frame.index[1], CLINICAL).report.used
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders.omics import beta_frame, log_frame
+from builders.omics import as_table, beta_frame, log_frame
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.omics.feature_groups import FeatureGroups
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
-from napari_mmsubtype.omics.preprocessing import fit_modality
+from napari_mmsubtype.omics.preprocessing import align_sample, fit_modality
 
 SPEC = fit_modality(log_frame(20), modality="rna", unit="log2(tpm+1)")
 REFERENCE = pd.DataFrame(np.zeros((4, len(SPEC))), columns=list(SPEC.names))
@@ -56,6 +56,34 @@ def test_probes_must_lead_to_features():
     probes = pd.DataFrame({"probe": ["cg1"], "feature": ["NOBODY"]})
     with pytest.raises(ConfigurationError, match="'NOBODY'"):
         ModalitySpec("methylation", "beta", 6, 0.5, methylation.features, probes=probes)
+
+
+def test_other_names_of_the_features_are_completed():
+    known = SPEC.with_identifiers(
+        pd.DataFrame({"ensembl": ["ENSG1"], "aliases": ["ER|ESRA"]}, index=["ESR1"])
+    )
+    more = known.with_identifiers(
+        pd.DataFrame(
+            {
+                "ensembl": ["ENSG9", "ENSG2", "x"],
+                "entrez": ["2099", "5241", "x"],
+                "aliases": ["ESRA|NR3A1", "", "x"],
+            },
+            index=["ESR1", "PGR", "NOBODY"],
+        )
+    )
+    rows = more.features.set_index("feature")[["ensembl", "entrez", "aliases"]]
+    assert rows.loc["ESR1"].tolist() == ["ENSG1", "2099", "ER|ESRA|NR3A1"]
+    assert rows.loc["PGR"].tolist() == ["ENSG2", "5241", ""]
+    assert (rows.drop(index=["ESR1", "PGR"]) == "").all(axis=None)
+    numbers = ["mean", "std", "fill", "weight"]
+    pd.testing.assert_frame_equal(more.features[numbers], SPEC.features[numbers])
+    frame = log_frame().rename(columns={"ESR1": "NR3A1"})
+    sample = align_sample(as_table(frame, "log2(tpm+1)"), frame.index[0], more)
+    assert sample.report.matched == len(SPEC)
+    twice = pd.DataFrame({"entrez": ["1", "2"]}, index=["ESR1", "ESR1"])
+    with pytest.raises(ConfigurationError, match="one row for each gene"):
+        SPEC.with_identifiers(twice)
 
 
 def test_weights_and_groups_change_nothing_else():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,8 +59,54 @@ def align_sample(
         If table and model are of different modalities.
     """
     check_modality(table, spec)
-    match = find_sample([str(name) for name in table.obs["sample"]], patient)
+    match = find_sample(sample_names(table), patient)
     return aligner(table, spec).align(match)
+
+
+def table_record(table: anndata.AnnData) -> dict[str, Any]:
+    """Read what a table says about itself.
+
+    Parameters
+    ----------
+    table : AnnData
+        As `table.read_omics`.
+
+    Returns
+    -------
+    dict
+        ``modality``, ``unit``, ``source`` and ``steps``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it does not say.
+    """
+    record = table.uns.get("mmsubtype")
+    wanted = ("modality", "unit", "source", "steps")
+    if record is None or not set(wanted) <= set(record):
+        msg = (
+            f"the table has no uns['mmsubtype'] with {', '.join(wanted)}; read it with "
+            "read_omics, or set them"
+        )
+        raise ConfigurationError(msg)
+    return dict(record)
+
+
+def sample_names(table: anndata.AnnData) -> list[str]:
+    """Name the samples of a table as its file does.
+
+    Parameters
+    ----------
+    table : AnnData
+        As `table.read_omics`.
+
+    Returns
+    -------
+    list of str
+        ``obs["sample"]``, or the names of the rows where there is no such column.
+    """
+    given = table.obs["sample"] if "sample" in table.obs else table.obs_names
+    return [str(name) for name in given]
 
 
 def check_modality(table: anndata.AnnData, spec: ModalitySpec) -> None:
@@ -78,13 +124,7 @@ def check_modality(table: anndata.AnnData, spec: ModalitySpec) -> None:
     ConfigurationError
         If it is of another, or was not read by `read_omics`.
     """
-    record = table.uns.get("mmsubtype")
-    if record is None:
-        msg = (
-            "the table has no uns['mmsubtype'] that says modality and unit; read it "
-            "with read_omics, or set {'modality', 'unit', 'source', 'steps'}"
-        )
-        raise ConfigurationError(msg)
+    record = table_record(table)
     if str(record["modality"]) != spec.modality.value:
         msg = (
             f"the table holds {record['modality']}, the model expects "
@@ -140,7 +180,7 @@ class ClinicalAligner:
         self.table = table
         self.spec = spec
         self.variables = read_variables(spec.features)
-        answers = table.obs.drop(columns="sample")
+        answers = table.obs.drop(columns="sample", errors="ignore")
         self.places = locate_variables(answers, self.variables)
         if not self.places:
             columns = [str(column) for column in answers.columns]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.omics.alignment import table_record
 from napari_mmsubtype.omics.clinical import fit_clinical
 from napari_mmsubtype.omics.fit_options import FitOptions
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
@@ -155,7 +156,7 @@ def fit_table(
     ConfigurationError
         As `fit_modality`, and if a sample is not in the table.
     """
-    record = table.uns["mmsubtype"]
+    record = table_record(table)
     rows = list(table.obs_names if samples is None else samples)
     strange = [row for row in rows if row not in table.obs_names]
     if strange or not rows:

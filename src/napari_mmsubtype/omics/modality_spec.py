@@ -138,6 +138,51 @@ class ModalitySpec:
         """
         return replace(self, groups=groups)
 
+    def with_identifiers(self, identifiers: pd.DataFrame) -> ModalitySpec:
+        """Complete what else the features are called, for example by the HGNC.
+
+        Parameters
+        ----------
+        identifiers : DataFrame
+            Index the features' names; any of the columns ``ensembl``, ``entrez`` and
+            ``aliases`` (joined by ``|``). Names that are no feature are left aside.
+
+        Returns
+        -------
+        ModalitySpec
+            Identifiers where there were none, aliases added to those known.
+
+        Raises
+        ------
+        ConfigurationError
+            If the features are clinical, or a name stands twice.
+        """
+        if self.modality is Modality.CLINICAL or not identifiers.index.is_unique:
+            msg = (
+                f"identifiers of {self.modality.value} features need one row for each "
+                "gene or probe, named by the index"
+            )
+            raise ConfigurationError(msg)
+        given = identifiers.reindex(list(self.names)).fillna("").astype(str)
+        features = self.features.copy()
+        for column in ("ensembl", "entrez", "aliases"):
+            if column not in given:
+                continue
+            pairs = zip(features[column], given[column], strict=True)
+            if column == "aliases":
+                cells = [
+                    "|".join(
+                        word
+                        for word in dict.fromkeys([*own.split("|"), *other.split("|")])
+                        if word
+                    )
+                    for own, other in pairs
+                ]
+            else:
+                cells = [own or other for own, other in pairs]
+            features[column] = np.array(cells, dtype=object)
+        return replace(self, features=features)
+
     def _check_reference(self) -> pd.DataFrame:
         """Bring the training patients to their form."""
         given = self.reference

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.omics.alignment import aligner, check_modality
+from napari_mmsubtype.omics.alignment import aligner, check_modality, sample_names
 from napari_mmsubtype.omics.clinical import encode_clinical, read_variables
 from napari_mmsubtype.omics.clinical_columns import locate_variables
 from napari_mmsubtype.omics.identifiers import SampleMatch
@@ -90,7 +90,7 @@ def transform_table(table: anndata.AnnData, spec: ModalitySpec) -> anndata.AnnDa
     """
     check_modality(table, spec)
     work = aligner(table, spec)
-    samples = [str(name) for name in table.obs["sample"]]
+    samples = sample_names(table)
     shape = (len(samples), len(spec))
     values = np.full(shape, np.nan, dtype=np.float32)
     unscaled = np.full(shape, np.nan, dtype=np.float32)
