@@ -105,7 +105,7 @@ def sample_names(table: anndata.AnnData) -> list[str]:
     list of str
         ``obs["sample"]``, or the names of the rows where there is no such column.
     """
-    given = table.obs["sample"] if "sample" in table.obs else table.obs_names
+    given = table.obs.get("sample", table.obs_names)
     return [str(name) for name in given]
 
 
