@@ -60,7 +60,8 @@ def test_honest_columns_are_not_suspected():
         "exposures.tobacco_smoking_status", "menopausal_status", "tumor_size_mm",
         "nodal_status", "demographic.days_to_birth", "Patient Weight", "bmi",
         "Neoplasm Disease Stage American Joint Committee on Cancer Code",
-        "Ethnicity Category", "Mutation Count", "laterality",
+        "Ethnicity Category", "Mutation Count", "laterality", "platelet_count",
+        "forced_vital_capacity", "age_group", "blood_group", "menarche_age",
     )  # fmt: skip
     assert by_name(*honest) == {}
 

@@ -29,7 +29,7 @@ _SUSPECTS = tuple(
         ),
         (
             "outcome",
-            r"surviv|vital|_death|_dead_|deceased|_alive|_(os|dfs|dss|pfs|pfi|rfs|dfi)_"
+            r"surviv|vital_stat|^_vital_$|_death|_dead_|deceased|_alive|_(os|dfs|dss|pfs|pfi|rfs|dfi)_"
             r"|disease_free|progress|recurr|relapse|follow_?up|_last_(comm|alive|follow|known|contact)|new_(tumor|neoplasm)"
             r"|neoplasm_cancer_status|tumor_status|_outcome|_response|days_to_(?!birth)",
         ),
@@ -45,7 +45,7 @@ _SUSPECTS = tuple(
         ),
         (
             "site of collection or of the tumour",
-            r"_sites?_|_tss_|_cent(er|re)_|institution|hospital|_batch|_plate|_project"
+            r"_sites?_|_tss_|_cent(er|re)_|institution|hospital|_batch|_plates?_|_project"
             r"|_study|_country|tissue_or_organ|tumor_of_origin|anatomic|_portion_"
             r"|consent|form_completion|_collection_|pathway_analysis"
             r"|year_of_|_edition|publication_version|obfuscated|index_date"
