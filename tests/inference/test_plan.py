@@ -16,6 +16,8 @@ from napari_mmsubtype.errors import (
 )
 from napari_mmsubtype.inference.plan import make_plan
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.omics.omics_file import write_omics
+from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.region_geojson import write_regions
 from napari_mmsubtype.slides.regions import Region
 from napari_mmsubtype.slides.registry import open_slide
@@ -69,6 +71,24 @@ def test_present_modalities_are_those_that_the_model_will_see(plan, rna):
     assert made.present == (Modality.IMAGE, Modality.RNA)
     assert made.reports[0].used
     assert made.reports[0].coverage == 1
+
+
+@pytest.mark.parametrize("kept", ["rna.h5ad", "rna.parquet"])
+def test_format_of_a_table_changes_nothing(plan, rna, tmp_path, kept):
+    path = tmp_path / kept
+    if path.suffix == ".h5ad":
+        write_omics(read_omics(rna, modality="rna"), path)
+    else:
+        pd.read_csv(rna, index_col=0).to_parquet(path)
+    first = plan(rna=rna, patient="C")
+    second = plan(rna=str(path), patient="C")
+    assert first.fingerprint() == second.fingerprint()
+
+
+def test_what_is_said_of_a_table_overrules_detection(plan, rna):
+    made = plan(rna=rna, patient="C", rna_unit="log2(fpkm+1)", rna_samples_in="rows")
+    assert made.reports[0].unit == "log2(fpkm+1)"
+    assert any("declared" in note for note in made.reports[0].notes)
 
 
 def test_a_table_with_too_few_features_counts_as_missing_and_says_why(
