@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from napari_mmsubtype.omics.orientation import detect_orientation
 from napari_mmsubtype.omics.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -120,8 +120,8 @@ def take_annotated(source: Any, modality: Modality | None) -> Annotated:
     """
     if isinstance(source, anndata.AnnData):
         return Annotated(source, ("AnnData",))
-    parts: Mapping[str, anndata.AnnData] | None = getattr(source, "mod", None)
-    if parts is None:
+    parts = getattr(source, "mod", None)
+    if not isinstance(parts, Mapping):
         msg = (
             f"a table cannot be read from {type(source).__name__}; pass a path, an "
             "AnnData or a MuData"

@@ -49,7 +49,8 @@ def read_gct(path: Path) -> Reading:
     if len(numbers) < wanted or not all(n.strip().isdigit() for n in numbers[:wanted]):
         msg = (
             f"{path.name!r} is a GCT file whose second line is {sizes[:40]!r}; "
-            f"expected {wanted} counts (rows, columns …) divided by tabs; export it again"
+            f"expected {wanted} counts (rows, columns …) divided by tabs; export it "
+            "again"
         )
         raise TableReadError(msg)
     rows, columns = int(numbers[0]), int(numbers[1])

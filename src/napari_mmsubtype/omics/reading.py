@@ -51,3 +51,17 @@ class Reading:
     obs: pd.DataFrame | None = None
     unit: UnitFinding | None = None
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        expected = (len(self.samples), len(self.features))
+        beside = (self.obs, self.identifiers)
+        lengths = [
+            size if frame is None else len(frame)
+            for frame, size in zip(beside, expected, strict=True)
+        ]
+        if self.values.shape != expected or tuple(lengths) != expected:
+            msg = (
+                f"values {self.values.shape}, obs and identifiers {tuple(lengths)} for "
+                f"samples and features {expected}"
+            )
+            raise ValueError(msg)

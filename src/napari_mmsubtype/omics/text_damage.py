@@ -131,8 +131,8 @@ def check_cells(
         msg = (
             f"{name!r} has a header that only counts ({', '.join(header[1:4])} …) "
             f"above the true one ({', '.join(first[:3])} …): it was transposed and "
-            "written with its row numbers; delete the first line (and a first column of "
-            "numbers), or export the table again without transposing"
+            "written with its row numbers; delete the first line (and a first column "
+            "of numbers), or export the table again without transposing"
         )
         raise TableReadError(msg)
 
