@@ -83,7 +83,7 @@ def test_samples_are_named_by_a_column_where_the_index_counts():
     assert "samples named by obs column 'patient_id'" in found.steps
     data.obs["tcga"] = barcodes(5)
     data.obs["patient_id"] = "x"
-    assert list(reading(data[:, :].copy()).samples)[0] == "x"
+    assert set(reading(data).samples) == {"x"}
 
 
 def test_single_cells_and_empty_matrices_are_refused(monkeypatch):
@@ -108,7 +108,7 @@ def test_part_of_mudata_is_chosen_from_file_and_memory(tmp_path, modality, part)
 
 def test_ambiguous_parts_are_listed(tmp_path):
     path = h5mu(tmp_path / "t.h5mu", a=as_anndata(LOG), b=as_anndata(LOG))
-    with pytest.raises(TableReadError, match="parts 'a', 'b'.*call the part 'rna'"):
+    with pytest.raises(TableReadError, match=r"parts 'a', 'b'.*call the part 'rna'"):
         open_annotated(path, None)
     only = h5mu(tmp_path / "u.h5mu", anything=as_anndata(LOG))
     assert open_annotated(only, None).data.shape == LOG.shape

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics.delimited import read_delimited, read_rows
+from napari_mmsubtype.omics.delimited import read_delimited, read_header, read_rows
 from napari_mmsubtype.omics.text_layout import Layout
 
 TEXT = "id,a,b\nx,1,2.5\ny,,-3e2\n"
@@ -97,6 +97,12 @@ def test_only_columns_asked_for_are_read(tmp_path):
     assert table.text["id"].isna().tolist() == [False, True]
     assert table.columns == ("b",)
     np.testing.assert_array_equal(table.values, np.float32([[2], [np.nan]]))
+
+
+def test_header_is_read_alone(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('# note\n"a","b"\nx,1,2\n')
+    assert read_header(path) == ["", "a", "b"]
 
 
 def test_every_column_can_be_text(tmp_path):

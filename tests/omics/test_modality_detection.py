@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from builders.omics import GENES, barcodes
-from napari_mmsubtype.omics.modality_detection import detect_modality
+from napari_mmsubtype.omics.modality_detection import (
+    detect_by_names,
+    detect_modality,
+)
 
 PROBES = [f"cg{i:08d}" for i in range(8)]
 PATIENTS = barcodes(4, "")
@@ -16,6 +19,8 @@ NONE = np.zeros((4, 0))
 @pytest.mark.parametrize(
     ("columns", "rows", "values", "expected", "evidence"),
     [
+        (["cases.submitter_id", "x"], PATIENTS, LINEAR, "clinical", "cases.sub"),
+        (["case_submitter_id", "x"], PATIENTS, LINEAR, "clinical", "case_sub"),
         (["id", *PROBES], PATIENTS, SHARES, "methylation", "8 methylation probes"),
         (["", *PATIENTS], PROBES, SHARES, "methylation", "8 methylation probes"),
         (["id", *GENES], PATIENTS, LINEAR, "rna", "30 known genes"),
@@ -33,3 +38,9 @@ def test_modality_is_recognised(columns, rows, values, expected, evidence):
     found = detect_modality(columns, rows, values)
     assert found.modality == expected
     assert evidence in found.evidence
+
+
+def test_names_alone_may_not_tell():
+    assert detect_by_names(["id", *GENES]) is None
+    assert detect_by_names(["id", "locus-1"]) is None
+    assert detect_by_names(["id", "A_rnaseq"]).modality == "rna"

@@ -8,7 +8,7 @@ import pytest
 
 from builders.omics import GENES, log_frame
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics.parquet_file import read_parquet
+from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
 
 
 def write(folder, frame, **options):
@@ -59,6 +59,14 @@ def test_every_column_can_be_text(tmp_path):
     text = read_parquet(write(tmp_path, frame), numeric=False).text
     assert text.iloc[0].tolist() == ["P1", "55", "2.5", "2020-02-29", "I"]
     assert text.iloc[1].isna().tolist() == [False, True, False, True, True]
+
+
+def test_names_are_read_alone(tmp_path):
+    path = write(tmp_path, log_frame(2))
+    assert read_parquet_names(path) == [*GENES, ""]
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(TableReadError, match="damaged Parquet"):
+        read_parquet_names(path)
 
 
 @pytest.mark.parametrize(

@@ -80,17 +80,31 @@ def read_delimited(path: Path, *, numeric: bool = True) -> RawTable:
     TableReadError
         If the file is missing, empty, a folder, damaged, no text or no table.
     """
-    check_file(path)
-    try:
-        layout = sniff(path, numeric=numeric)
-    except UnicodeDecodeError as err:
-        msg = f"{path.name!r} is not text: {err.reason}; save the table as CSV or TSV"
-        raise TableReadError(msg) from err
-    except UNPACKING_FAULTS as err:
-        raise TableReadError(damaged(path, err)) from err
+    layout = _layout(path, numeric=numeric)
     width = len(layout.header)
     text = text_columns(layout, path.name) if numeric else list(range(width))
     return read_rows(path, layout, text)
+
+
+def read_header(path: Path) -> list[str]:
+    """Read the names of a delimited file's columns.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of str
+        As written.
+
+    Raises
+    ------
+    TableReadError
+        As `read_delimited`.
+    """
+    return list(_layout(path, numeric=False).header)
 
 
 def read_rows(
@@ -146,6 +160,18 @@ def read_rows(
         values=values,
         notes=layout.notes,
     )
+
+
+def _layout(path: Path, *, numeric: bool) -> Layout:
+    """Find the layout of a file that may be none."""
+    check_file(path)
+    try:
+        return sniff(path, numeric=numeric)
+    except UnicodeDecodeError as err:
+        msg = f"{path.name!r} is not text: {err.reason}; save the table as CSV or TSV"
+        raise TableReadError(msg) from err
+    except UNPACKING_FAULTS as err:
+        raise TableReadError(damaged(path, err)) from err
 
 
 def _arrow_table(

@@ -84,7 +84,7 @@ class GeneNames:
             if symbol is None:
                 rows.append(("", "", ""))
                 continue
-            gene = self.frame.loc[symbol]
+            gene = {key: str(value) for key, value in self.frame.loc[symbol].items()}
             words = [symbol, *gene["previous"].split("|"), *gene["aliases"].split("|")]
             others = [w for w in dict.fromkeys(words) if w and w != name]
             rows.append((gene["ensembl"], gene["entrez"], "|".join(others)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 4000
 _MIN_FEATURES = 3
-_FEW_COLUMNS = 200
+_FEW_COLUMNS = 1000
 _FEW_GENES = 20
 _JUDGED_VALUES = 4_000_000
+_GDC_HEADER = re.compile(
+    r"(cases|demographic|diagnoses|exposures|treatments|follow_ups|family_histories)\."
+    r"[a-z_]+|(case|diagnosis|exposure)_submitter_id$"
+)
 _CLINICAL = (*SYNONYMS, "smoking", "vital_status", "os_months", "age_at_diagnosis")
 
 
@@ -41,10 +46,42 @@ class ModalityFinding:
     evidence: str
 
 
+def detect_by_names(columns: Sequence[str]) -> ModalityFinding | None:
+    """Recognise a table whose columns' names alone say what it is.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of all columns.
+
+    Returns
+    -------
+    ModalityFinding or None
+        RNA for columns of expression among others (``ESR1_rnaseq``); clinical for the
+        headers of the GDC's exports, and for clinical variables without many genes
+        beside them; None where only the values can tell.
+    """
+    suffixed = sum(name.endswith(EXPRESSION_SUFFIX) for name in columns)
+    if suffixed:
+        return ModalityFinding(
+            Modality.RNA, f"{suffixed} columns end in {EXPRESSION_SUFFIX}"
+        )
+    found = [name for name in columns if _GDC_HEADER.match(name)]
+    if not found and len(columns) <= _FEW_COLUMNS:
+        known = sum(is_known_feature(name) for name in columns)
+        matched = match_variables(columns, _CLINICAL).values()
+        if known < _FEW_GENES:
+            found = list(dict.fromkeys(name for name in matched if name))
+    if not found:
+        return None
+    listed = ", ".join(repr(name) for name in found[:3])
+    return ModalityFinding(Modality.CLINICAL, f"columns such as {listed}")
+
+
 def detect_modality(
     columns: Sequence[str], rows: Sequence[str], values: NDArray[np.floating]
 ) -> ModalityFinding:
-    """Recognise the modality of a table.
+    """Recognise the modality of a table by names, labels and values.
 
     Parameters
     ----------
@@ -58,26 +95,18 @@ def detect_modality(
     Returns
     -------
     ModalityFinding
-        Probes are methylation; genes are methylation where all values lie within 0 to
-        1, RNA otherwise; a table with clinical variables, or without numbers, is
-        clinical; what is left is judged by its values.
+        As `detect_by_names`; else probes are methylation, a table without numbers is
+        clinical, and the rest is methylation where all values lie within 0 to 1, RNA
+        otherwise.
     """
-    suffixed = sum(name.endswith(EXPRESSION_SUFFIX) for name in columns)
-    if suffixed:
-        return ModalityFinding(
-            Modality.RNA, f"{suffixed} columns end in {EXPRESSION_SUFFIX}"
-        )
+    named = detect_by_names(columns)
+    if named is not None:
+        return named
     labels = [*columns[:_LOOKED_AT], *rows[:_LOOKED_AT]]
     probes = sum(map(is_probe, labels))
     known = sum(map(is_known_feature, labels)) - probes
     if probes >= _MIN_FEATURES and probes > known:
         return ModalityFinding(Modality.METHYLATION, f"{probes} methylation probes")
-    if len(columns) <= _FEW_COLUMNS and known < _FEW_GENES:
-        matched = match_variables(columns, _CLINICAL)
-        found = list(dict.fromkeys(name for name in matched.values() if name))
-        if found:
-            listed = ", ".join(repr(name) for name in found[:3])
-            return ModalityFinding(Modality.CLINICAL, f"columns such as {listed}")
     if not values.size:
         return ModalityFinding(Modality.CLINICAL, "no column of numbers")
     genes = f"{known} known genes, " if known else ""

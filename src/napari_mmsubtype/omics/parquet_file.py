@@ -41,9 +41,7 @@ def read_parquet(path: Path, *, numeric: bool = True) -> RawTable:
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as err:
-        reason = (str(err).splitlines() or ["unreadable"])[0]
-        msg = f"{path.name!r} is a damaged Parquet file ({reason}); fetch it again"
-        raise TableReadError(msg) from err
+        raise TableReadError(_damaged(path, err)) from err
     if not table.num_rows:
         msg = f"{path.name!r} has no row; export the table again"
         raise TableReadError(msg)
@@ -79,6 +77,36 @@ def read_parquet(path: Path, *, numeric: bool = True) -> RawTable:
         values=values,
         notes=("Parquet",),
     )
+
+
+def read_parquet_names(path: Path) -> list[str]:
+    """Read the names of a Parquet file's columns.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of str
+        As written; the index of a frame too.
+
+    Raises
+    ------
+    TableReadError
+        If the file is damaged.
+    """
+    try:
+        return [_name(name) for name in parquet.read_schema(path).names]
+    except (pa.ArrowException, OSError) as err:
+        raise TableReadError(_damaged(path, err)) from err
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    """Say that a file cannot be read."""
+    reason = (str(error).splitlines() or ["unreadable"])[0]
+    return f"{path.name!r} is a damaged Parquet file ({reason}); fetch it again"
 
 
 def _index_first(table: pa.Table) -> pa.Table:

@@ -21,21 +21,21 @@ from napari_mmsubtype.omics.anndata_file import (
     take_annotated,
 )
 from napari_mmsubtype.omics.clinical_table import gather_patients
-from napari_mmsubtype.omics.delimited import RawTable, read_delimited
+from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
 from napari_mmsubtype.omics.duplicates import merge_features, merge_samples
 from napari_mmsubtype.omics.feature_names import describe_features
 from napari_mmsubtype.omics.file_kind import FileKind, recognize
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.matrix import arrange
-from napari_mmsubtype.omics.modality_detection import detect_modality
+from napari_mmsubtype.omics.modality_detection import detect_by_names, detect_modality
 from napari_mmsubtype.omics.omics_file import (
     CLINICAL_UNIT,
     RECORD,
     has_record,
     restore,
 )
-from napari_mmsubtype.omics.parquet_file import read_parquet
+from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
 from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
 from napari_mmsubtype.omics.units import check_unit, parse_unit
 from napari_mmsubtype.omics.units_by_sample import check_samples
@@ -195,20 +195,26 @@ def _from_gdc(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
 
 def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
     """Read delimited text or Parquet."""
+    notes: tuple[str, ...] = ()
+    if asked.modality is None:
+        named = detect_by_names(_column_names(path, found))
+        if named is not None and named.modality is Modality.CLINICAL:
+            # Its columns may mix numbers and words, which a table of numbers may not.
+            asked = replace(asked, modality=named.modality)
+            notes = (f"{named.modality} ({named.evidence})",)
     if asked.modality is Modality.CLINICAL:
         raw = _read_raw(path, found, numeric=False)
-        return _clinical(raw.text, asked, raw.notes)
+        return _clinical(raw.text, asked, (*raw.notes, *notes))
     raw = _read_raw(path, found, numeric=True)
     if asked.modality is None:
         rows = [str(label) for label in raw.text.iloc[:, 0]]
-        names = [*map(str, raw.text.columns), *raw.columns]
-        finding = detect_modality(names, rows, raw.values)
+        finding = detect_modality(raw.columns, rows, raw.values)
         asked = replace(asked, modality=finding.modality)
-        note = f"{finding.modality} ({finding.evidence})"
+        raw = replace(
+            raw, notes=(*raw.notes, f"{finding.modality} ({finding.evidence})")
+        )
         if finding.modality is Modality.CLINICAL:
-            raw = _read_raw(path, found, numeric=False)
-            return _clinical(raw.text, asked, (*raw.notes, note))
-        raw = replace(raw, notes=(*raw.notes, note))
+            return _clinical(raw.text, asked, raw.notes)
     kind = asked.modality or Modality.RNA
     if not raw.columns:
         msg = (
@@ -217,6 +223,13 @@ def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData
         )
         raise TableReadError(msg)
     return _finished(arrange(raw, asked.name, kind, asked.samples_in), asked)
+
+
+def _column_names(path: Path, found: FileKind) -> list[str]:
+    """List the columns of a plain table without reading its rows."""
+    if found is FileKind.PARQUET:
+        return read_parquet_names(path)
+    return read_header(path)
 
 
 def _read_raw(path: Path, found: FileKind, *, numeric: bool) -> RawTable:
