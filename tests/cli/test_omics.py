@@ -80,12 +80,11 @@ def test_coverage_of_a_model_is_reported(tmp_path, capsys):
 
 
 def test_model_without_the_modality_is_named(tmp_path, capsys):
-    folder = tiny_bundle(tmp_path / "tiny")
+    folder = tiny_bundle(tmp_path / "tiny", modalities=("rna",))
     path = str(write(clinical_frame(4), tmp_path / "c.csv"))
-    known = load_bundle(folder).modalities
     words = ["--patient", PATIENT, "--bundle", str(folder)]
-    code = main(["omics", path, *words])
-    assert code == (DONE if Modality.CLINICAL in known else BAD_INPUT)
+    assert main(["omics", path, *words]) == BAD_INPUT
+    assert "no clinical branch (it takes: rna)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_lines_of_many_columns_are_read(tmp_path, quote):
 def test_only_columns_asked_for_are_read(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("id\tname\tkind\ta\tb\nx\tX\tk\t1\t2\n\tY\tk\t3\t\n")
-    layout = Layout("utf-8-sig", "\t", ("id", "name", "kind", "a", "b"), 1, ())
+    layout = Layout("utf-8", "\t", ("id", "name", "kind", "a", "b"), 1, ())
     table = read_rows(path, layout, [0, 1], [4])
     assert table.text["name"].tolist() == ["X", "Y"]
     assert table.text["id"].isna().tolist() == [False, True]

@@ -59,7 +59,7 @@ def test_samples_of_equal_values_merge_with_what_is_known_of_them():
     assert merged.obs["patient"].tolist() == ["A", "B", "B", "C"]
     assert merged.steps == (
         "1 samples repeated with equal values dropped",
-        "1 samples stand more than once with different values (b); they cannot be "
-        "chosen",
+        "1 samples stand more than once with different values (b); none of them can be "
+        "chosen: keep one row of each",
         "1 samples have no value at all (c)",
     )

@@ -93,7 +93,7 @@ def test_other_headers_pass(header, row):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["a,b,c", "1,2"], "ragged: its first lines have 3, 2 cells .comma"),
+        (["a,b,c", "1,2"], "ragged: line 2 has 2 cells, the header 3 .comma"),
         (["a,b,c", "1\t2\t3"], "mixes separators: line 1 is comma.*line 2 tab"),
         (["a", "b"], "one column"),
         (["a,b", "title"], "line 2 .'title'. has one cell only"),

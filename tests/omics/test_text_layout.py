@@ -35,7 +35,11 @@ def test_layout_is_found(tmp_path, text, delimiter, skip, decimal):
     ("text", "encoding", "notes"),
     [
         ("id,a\nx,1\n", "utf-8", ("comma-separated",)),
-        ("id,a\nx,1\n", "utf-8-sig", ("comma-separated",)),
+        (
+            "id,a\nx,1\n",
+            "utf-8-sig",
+            ("comma-separated", "byte-order mark skipped"),
+        ),
         ("id,a\nMüller,1\n", "latin-1", ("comma-separated", "text is latin-1")),
         ("id,a\nx,1\n", "utf-16", ("comma-separated", "text is utf-16")),
         (

@@ -185,7 +185,7 @@ def _arrow_table(
         block_size=_BLOCK_BYTES,
         column_names=names,
         skip_rows=layout.skip,
-        encoding="utf8" if layout.encoding == "utf-8-sig" else layout.encoding,
+        encoding=layout.encoding.removesuffix("-sig"),
     )
     parsing = arrow_csv.ParseOptions(delimiter=layout.delimiter)
     converting = arrow_csv.ConvertOptions(
@@ -212,7 +212,8 @@ def _describe(path: Path, layout: Layout, error: str) -> str:
         row = (ragged[3] or "").removeprefix(": ")[:80]
         return (
             f"{path.name!r} is ragged: a row has {ragged[2]} cells where the header "
-            f"has {ragged[1]} ({row!r}); mend the row, or export the table again"
+            f"has {ragged[1]} ({row!r}); mend the row, or fetch or export the table "
+            "again"
         )
     found = re.search(r"In CSV column #(\d+): (?:CSV )?(.*)", error)
     if found is None:

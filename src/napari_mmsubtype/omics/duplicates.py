@@ -49,7 +49,8 @@ def merge_features(reading: Reading, *, summed: bool) -> Reading:
     if dates := mangled_by_spreadsheet(names):
         notes.append(
             f"{len(dates)} features are dates, not genes ({_listed(dates)}): a "
-            "spreadsheet changed them; they match nothing"
+            "spreadsheet changed them (1-Sep was SEPT1); they match nothing, so export "
+            "the table anew without opening it there"
         )
     codes, unique = pd.factorize(np.array(names, dtype=object))
     if len(unique) == len(reading.features):
@@ -110,7 +111,7 @@ def merge_samples(reading: Reading) -> Reading:
     if differing:
         notes.append(
             f"{len(differing)} samples stand more than once with different values "
-            f"({_listed(differing)}); they cannot be chosen"
+            f"({_listed(differing)}); none of them can be chosen: keep one row of each"
         )
     values, obs = reading.values, reading.obs
     if not keep.all():

@@ -61,7 +61,7 @@ def read_gct(path: Path) -> Reading:
             f"its header names {len(names) - 1 - beside}; export it again"
         )
         raise TableReadError(msg)
-    layout = Layout("utf-8-sig", "\t", names, 3 + above, ())
+    layout = Layout("utf-8", "\t", names, 3 + above, ())
     raw = read_rows(path, layout, range(1 + beside))
     if len(raw.text) != rows:
         msg = (

@@ -124,9 +124,7 @@ def read_one_sample(path: Path, kind: FileKind, column: str) -> OneSample:
         numbers = [layout.header.index(column)]
         raw = read_rows(path, layout, [0, 1], numbers)
     else:
-        raw = read_rows(
-            path, Layout("utf-8-sig", "\t", ("feature", "value"), 0, ()), [0]
-        )
+        raw = read_rows(path, Layout("utf-8", "\t", ("feature", "value"), 0, ()), [0])
     labels = raw.text.iloc[:, 0].fillna("").to_numpy(dtype=object)
     kept = np.array([bool(n) and not n.startswith(("N_", "__")) for n in labels])
     if not kept.any():
@@ -187,4 +185,4 @@ def _star_layout(path: Path, column: str) -> Layout:
         listed = ", ".join(name for name in header if name in STAR_COLUMNS) or "none"
         msg = f"{path.name!r} has no column {column!r} (it has: {listed}); pass unit="
         raise TableReadError(msg)
-    return Layout("utf-8-sig", "\t", header, skip + 1, ())
+    return Layout("utf-8", "\t", header, skip + 1, ())

@@ -202,11 +202,11 @@ def describe_irregular(
     ragged = [d for d in sure if min(counts[d]) > 1]
     if ragged:
         widths = counts[ragged[0]]
-        listed = ", ".join(str(n) for n in widths[:6])
+        row = next(i for i, width in enumerate(widths) if width != widths[0])
         return (
-            f"{name!r} is ragged: its first lines have {listed} cells "
-            f"({delimiters[ragged[0]]}-separated); every row needs as many as the "
-            "header"
+            f"{name!r} is ragged: line {row + 1} has {widths[row]} cells, the header "
+            f"{widths[0]} ({delimiters[ragged[0]]}-separated): {lines[row][:60]!r}; "
+            "mend the line, or fetch or export the table again"
         )
     used = [next((d for d in sure if d in line), "") for line in lines]
     if all(used) and len(set(used)) > 1:

@@ -96,9 +96,10 @@ class Layout:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth telling about the text."""
+        said = {"utf-8": (), "utf-8-sig": ("byte-order mark skipped",)}
         return (
             f"{DELIMITER_NAMES[self.delimiter]}-separated",
-            *(() if self.encoding == "utf-8-sig" else (f"text is {self.encoding}",)),
+            *said.get(self.encoding, (f"text is {self.encoding}",)),
             *(("decimal commas read as points",) if self.decimal == "," else ()),
         )
 
@@ -212,7 +213,7 @@ def _encoding(path: Path) -> str:
         (block[: block.rfind(b"\n") + 1] or block).decode("utf-8")
     except UnicodeDecodeError:
         return "latin-1"
-    return "utf-8-sig"
+    return "utf-8-sig" if block.startswith(b"\xef\xbb\xbf") else "utf-8"
 
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
