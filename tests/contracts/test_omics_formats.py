@@ -8,12 +8,20 @@ import lzma
 import zipfile
 from types import SimpleNamespace
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
 from builders import omics_gdc, omics_portals
-from builders.omics import GENES, barcodes, beta_frame, tpm_frame, write
+from builders.omics import (
+    GENES,
+    barcodes,
+    beta_frame,
+    clinical_frame,
+    tpm_frame,
+    write,
+)
 from napari_mmsubtype.omics.omics_file import write_omics
 from napari_mmsubtype.omics.preprocessing import align_sample, fit_modality
 from napari_mmsubtype.omics.table import read_omics
@@ -155,3 +163,107 @@ def beta_folder(folder, frame):
     rows = omics_gdc.sheet_rows(files, data_type="Methylation Beta Value")
     omics_gdc.write_sheet(folder / "gdc" / "gdc_sample_sheet.tsv", rows)
     return folder / "gdc"
+
+
+@pytest.mark.parametrize("name", ["plain", "porpoise", "cbioportal"])
+def test_scores_of_a_cohort_are_the_same_in_every_layout(tmp_path, name):
+    log = np.log2(tpm_frame(12) + 1)
+    scores = (log - log.mean()) / log.std()
+    named = scores.rename(index=lambda sample: f"{sample}-01")
+    made = {
+        "plain": lambda: write(scores, tmp_path / "z.csv"),
+        "porpoise": lambda: omics_portals.porpoise(tmp_path / "all.csv.zip", scores),
+        "cbioportal": lambda: omics_portals.cbioportal(
+            tmp_path / "data_mrna_seq_v2_rsem_zscores_ref_all_samples.txt", named
+        ),
+    }
+    table = read_omics(made[name]())
+    assert table.uns["mmsubtype"]["unit"] == "z-score"
+    sample = align_sample(table, PATIENT, rna_spec())
+    np.testing.assert_allclose(sample.values, scores.loc[PATIENT], rtol=1e-5)
+    assert any("not comparable across cohorts" in n for n in sample.report.notes)
+
+
+def test_rsem_of_cbioportal_are_counts(tmp_path):
+    frame = tpm_frame(12, suffix="-01")
+    path = omics_portals.cbioportal(tmp_path / "data_mrna_seq_v2_rsem.txt", frame)
+    table = read_omics(path)
+    assert table.uns["mmsubtype"]["unit"] == "counts"
+    assert table.var.loc["ESR1", "entrez"] == "100130000"
+    assert table.var_names[0] == "100134869"
+    np.testing.assert_allclose(table[:, list(GENES)].X, frame, rtol=1e-6)
+
+
+CLINICAL = {
+    "plain": lambda d, f: write(f, d / "c.csv"),
+    "parquet": lambda d, f: parquet(d, f),
+    "gdc": lambda d, f: omics_portals.gdc_clinical(d / "clinical.tsv", f),
+    "older gdc": lambda d, f: omics_portals.gdc_clinical(
+        d / "clinical.tsv", f, dotted=False
+    ),
+    "cbioportal": lambda d, f: omics_portals.cbioportal_clinical(
+        d / "data_clinical_patient.txt", f
+    ),
+    "h5ad": lambda d, f: clinical_h5ad(d / "c.h5ad", f),
+}
+
+
+def clinical_h5ad(path, frame):
+    data = anndata.AnnData(X=np.zeros((len(frame), 1), np.float32), obs=frame)
+    data.write_h5ad(path)
+    return path
+
+
+@pytest.mark.parametrize("name", CLINICAL)
+def test_each_format_gives_the_patient_the_same_clinical_row(tmp_path, name):
+    frame = clinical_frame(12)
+    spec = fit_modality(
+        clinical_frame(40, seed=4),
+        modality="clinical",
+        schema={"age": "numeric", "sex": "category", "stage": "category"},
+    )
+    plain = read_omics(write(frame, tmp_path / "reference.csv"), modality="clinical")
+    expected = align_sample(plain, PATIENT, spec)
+    declared = {"modality": "clinical"} if name == "h5ad" else {}
+    table = read_omics(CLINICAL[name](tmp_path, frame), **declared)
+    assert table.uns["mmsubtype"]["modality"] == "clinical"
+    found = align_sample(table, PATIENT, spec)
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.report.matched == 3
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "file",
+    [
+        "tcga_brca_rnaseq_zscores.csv.gz",
+        "tcga_brca_methylation_chr17_betas.csv.gz",
+        "tcga_brca_mrna_chr17_counts.tsv.gz",
+    ],
+)
+@pytest.mark.parametrize("kept", ["t.parquet", "t.gct", "t.h5ad", "own.h5ad"])
+def test_real_tables_stay_the_same_in_another_format(tmp_path, real_data, file, kept):
+    table = read_omics(real_data / "omics" / file)
+    frame = pd.DataFrame(
+        table.X, index=table.obs["sample"].tolist(), columns=table.var_names
+    )
+    path = tmp_path / kept
+    write_again = {
+        "t.parquet": lambda: frame.to_parquet(path),
+        "t.gct": lambda: plain_gct(path, frame),
+        "t.h5ad": lambda: omics_portals.h5ad(path, frame),
+        "own.h5ad": lambda: write_omics(table, path),
+    }
+    write_again[kept]()
+    again = read_omics(path, modality=table.uns["mmsubtype"]["modality"])
+    assert again.uns["mmsubtype"]["unit"] == table.uns["mmsubtype"]["unit"]
+    assert again.obs["sample"].tolist() == table.obs["sample"].tolist()
+    assert again.var_names.tolist() == table.var_names.tolist()
+    np.testing.assert_array_equal(again.X, table.X)
+
+
+def plain_gct(path, frame):
+    turned = frame.T
+    turned.insert(0, "Description", "na")
+    head = f"#1.2\n{frame.shape[1]}\t{frame.shape[0]}\n"
+    path.write_text(head + turned.to_csv(sep="\t", index_label="Name"))
