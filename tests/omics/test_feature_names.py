@@ -31,6 +31,7 @@ def model(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
         ("ESR1|2099", FeatureName("ESR1", entrez="2099")),
         ("?|10357", FeatureName(entrez="10357")),
         ("ESR1_ENSG00000091831.24", FeatureName("ESR1", "ENSG00000091831")),
+        ("ENSG00000091831.24_ESR1", FeatureName("ESR1", "ENSG00000091831")),
         ("ESR1_rnaseq", FeatureName("ESR1")),
         ("HLA-A", FeatureName("HLA-A")),
         ("cg00021527", FeatureName("cg00021527")),

@@ -29,6 +29,8 @@ BETAS = sesame_text(beta_frame(1).iloc[0])
         ("\ufeff#1.3\r\n2\t1\t0\t0\r\n", FileKind.GCT),
         ("# 1.2 is no version\nid\ta\n", FileKind.DELIMITED),
         ("id,a\nx,1\n", FileKind.DELIMITED),
+        ("N_unmapped\t1\t1\t1\n", FileKind.QUANTIFIER),
+        ("Name\tLength\tEffectiveLength\tTPM\tNumReads\n", FileKind.QUANTIFIER),
     ],
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])

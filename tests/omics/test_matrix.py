@@ -58,6 +58,16 @@ def test_counter_before_the_names_is_skipped():
     assert list(reading.samples) == ["P1", "P2", "P3"]
 
 
+def test_columns_about_the_genes_are_no_samples():
+    text = {"Geneid": list(GENES), "Chr": ["chr1;chr1"] * len(GENES)}
+    reading = arrange(
+        raw(text, ["Start", "Length", "P1.bam", "P2.bam"]), "t", Modality.RNA, None
+    )
+    assert list(reading.samples) == ["P1.bam", "P2.bam"]
+    assert reading.values.shape == (2, len(GENES))
+    assert "columns about the genes left aside: Start, Length" in reading.steps
+
+
 def test_barcodes_win_over_the_first_column():
     text = {"study": ["s", "s"], "who": barcodes(2)}
     reading = arrange(raw(text, GENES), "t", Modality.RNA, None)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ENSEMBL = re.compile(r"(ENSG[0-9]{11})(?:\.[0-9]+)?(_PAR_Y)?", re.IGNORECASE)
 _SYMBOL_ENSEMBL = re.compile(r"(.+?)[_|](ENSG[0-9]{11})(?:\.[0-9]+)?", re.IGNORECASE)
+_ENSEMBL_SYMBOL = re.compile(r"(ENSG[0-9]{11})(?:\.[0-9]+)?[_|](.+)", re.IGNORECASE)
 _SYMBOL_ENTREZ = re.compile(r"([^|]+)\|([0-9]+)")
 _PROBE = re.compile(r"(?:cg[0-9]{8}(?:_[TB][CO][0-9]+)?|ch\.[0-9XY]+\..+|rs[0-9]{4,})")
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
@@ -100,7 +101,7 @@ def parse_feature(label: str) -> FeatureName:
     ----------
     label : str
         ``ESR1``, ``ENSG00000091831.24``, ``2099``, ``ESR1|2099``,
-        ``ESR1_ENSG00000091831``, ``ESR1_rnaseq`` or a methylation probe.
+        ``ESR1_ENSG00000091831`` or the reverse, ``ESR1_rnaseq`` or a methylation probe.
 
     Returns
     -------
@@ -119,6 +120,8 @@ def parse_feature(label: str) -> FeatureName:
         return FeatureName(entrez=text)
     if both := _SYMBOL_ENSEMBL.fullmatch(text):
         return FeatureName(symbol=both[1], ensembl=both[2].upper())
+    if both := _ENSEMBL_SYMBOL.fullmatch(text):
+        return FeatureName(symbol=both[2], ensembl=both[1].upper())
     if pair := _SYMBOL_ENTREZ.fullmatch(text):
         symbol = "" if pair[1] == "?" else pair[1]
         return FeatureName(symbol=symbol, entrez=pair[2])
@@ -145,6 +148,7 @@ def is_known_feature(label: str) -> bool:
         or _PROBE.fullmatch(text)
         or _SYMBOL_ENTREZ.fullmatch(text)
         or _SYMBOL_ENSEMBL.fullmatch(text)
+        or _ENSEMBL_SYMBOL.fullmatch(text)
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_mmsubtype.omics.feature_names import is_known_feature
 from napari_mmsubtype.omics.packed_file import check_file, read_head
+from napari_mmsubtype.omics.quantifier import find_quantifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ class FileKind(StrEnum):
     STAR = "GDC STAR gene counts"
     PAIRS = "two columns without header"
     SAMPLE_SHEET = "GDC sample sheet"
+    QUANTIFIER = "values of one sample"
     DELIMITED = "delimited text"
 
 
@@ -69,6 +71,8 @@ def _of_text(head: bytes) -> FileKind:
         return FileKind.STAR
     if text.startswith("File ID\tFile Name\t"):
         return FileKind.SAMPLE_SHEET
+    if find_quantifier(text.partition("\n")[0]) is not None:
+        return FileKind.QUANTIFIER
     # The last line may be cut.
     lines = text.split("\n")[:_PAIRS_LOOKED_AT]
     if len(lines) > 1 and all(map(_is_pair, lines[:-1])):

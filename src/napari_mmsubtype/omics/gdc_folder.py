@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _SHEETS = "gdc_sample_sheet*.tsv"
 _SUFFIXES = (".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip")
 _NOT_DATA = ("manifest", "annotations", "gdc_sample_sheet", "gdc_manifest")
+# A project's folder, the download in it, one folder per file.
+_DEPTHS = ("*", "*/*", "*/*/*")
 _SHOWN = 3
 
 
@@ -171,7 +173,7 @@ def _candidates(folder: Path) -> list[Path]:
     """List what may be data, in sub-folders too."""
     return [
         file
-        for file in sorted(folder.rglob("*"))
+        for file in sorted(f for depth in _DEPTHS for f in folder.glob(depth))
         if file.suffix.casefold() in _SUFFIXES
         and not file.name.startswith(".")
         and not file.name.casefold().startswith(_NOT_DATA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,6 +23,13 @@ EXPRESSION_SUFFIX = "_rnaseq"
 """Ends the columns of expression where a table has other kinds beside them."""
 
 _OTHER_SUFFIXES = {"_cnv": "copy-number", "_mut": "mutation"}
+# What featureCounts and others write about each gene, before its samples.
+_OF_GENES = frozenset(
+    (
+        *("start", "end", "strand", "chr", "chromosome", "width"),
+        *("length", "gene_length", "effective_length"),
+    )
+)
 _LOOKED_AT = 50
 _SHOWN = 5
 ID_ROLES = {
@@ -80,6 +88,10 @@ def arrange(
     )
     if found.samples_in == "rows":
         return Reading(rows, list(raw.columns), raw.values, steps, hint=name)
+    about = [c for c in raw.columns if c.strip().casefold() in _OF_GENES]
+    if 0 < len(about) < len(raw.columns):
+        steps = (*steps, f"columns about the genes left aside: {', '.join(about)}")
+        raw = _only(raw, [i for i, c in enumerate(raw.columns) if c not in about])
     turned = raw.values.T
     return Reading(list(raw.columns), rows, turned, steps, beside, hint=name)
 
@@ -131,16 +143,13 @@ def _of_modality(
     if plain:
         parts.append(f"{len(plain)} other ({', '.join(plain[:_SHOWN])})")
     note = f"columns left aside: {', '.join(parts)}"
-    return (
-        type(raw)(
-            raw.corner,
-            raw.text,
-            tuple(raw.columns[i] for i in kept),
-            raw.values[:, kept],
-            raw.notes,
-        ),
-        (note,) if rest else (),
-    )
+    return _only(raw, kept), (note,) if rest else ()
+
+
+def _only(raw: RawTable, kept: list[int]) -> RawTable:
+    """Keep some of the columns of numbers."""
+    columns = tuple(raw.columns[i] for i in kept)
+    return replace(raw, columns=columns, values=raw.values[:, kept])
 
 
 def _row_labels(raw: RawTable) -> tuple[list[str], pd.DataFrame | None, list[str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata
 import numpy as np
@@ -14,6 +13,9 @@ import pandas as pd
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.units import UNITS
+
+if TYPE_CHECKING:
+    import os
 
 RECORD = "mmsubtype"
 """Key of ``uns`` with modality, unit, source and steps."""
@@ -72,13 +74,10 @@ def write_omics(table: anndata.AnnData, path: str | os.PathLike[str]) -> Path:
         var=_as_categories(table.var),
         uns={RECORD: {**record, "steps": np.array(record["steps"], dtype=str)}},
     )
-    handle, name = tempfile.mkstemp(suffix=".h5ad", dir=target.parent)
-    os.close(handle)
-    try:
-        copy.write_h5ad(name, compression="gzip")
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        fresh = Path(folder) / target.name
+        copy.write_h5ad(fresh, compression="gzip")
+        fresh.replace(target)
     return target
 
 

@@ -36,6 +36,7 @@ from napari_mmsubtype.omics.omics_file import (
     restore,
 )
 from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
+from napari_mmsubtype.omics.quantifier import read_quantifier
 from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
 from napari_mmsubtype.omics.units import check_unit, parse_unit
 from napari_mmsubtype.omics.units_by_sample import check_samples
@@ -131,6 +132,8 @@ def read_omics(
     _refuse_option("layer", layer, found, "AnnData and MuData")
     if found in _GDC:
         return _from_gdc(source, found, asked)
+    if found is FileKind.QUANTIFIER:
+        return _from_quantifier(source, found, asked)
     if found is FileKind.GCT:
         _refuse_option("samples_in", samples_in, found, "plain tables")
         _refuse_clinical(asked, found)
@@ -191,6 +194,15 @@ def _from_gdc(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
         # It chose the column, which says its own unit.
         asked = replace(asked, unit=None)
     return _finished(reading, replace(asked, modality=files.modality))
+
+
+def _from_quantifier(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
+    """Read the output of a program that quantifies one sample."""
+    _refuse_option("samples_in", asked.samples_in, found, "plain tables")
+    _refuse_clinical(asked, found)
+    reading = read_quantifier(path, asked.unit)
+    asked = replace(asked, unit=None, modality=asked.modality or Modality.RNA)
+    return _finished(reading, asked)
 
 
 def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
