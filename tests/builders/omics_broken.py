@@ -207,6 +207,9 @@ TABLES = {
         "mixes separators: line 1 is comma-separated, line 4 tab-separated",
         text("\n".join([*LINES[:3], LINES[3].replace(",", "\t"), *LINES[4:]])),
     ),
+    "unclosed quotation mark": Broken(
+        "a quotation mark in line 3 is not closed", text(cell(2, 0, '"P1'))
+    ),
     "title above the table": Broken(
         "line 1 .'Expression of our cohort'. has one cell only",
         text("Expression of our cohort\n" + TEXT),

@@ -111,6 +111,16 @@ def test_locked_archives_are_refused(tmp_path):
         open_packed(path)
 
 
+def test_zip_of_a_newer_kind_raises_a_listed_fault(tmp_path):
+    path = tmp_path / "new.zip"
+    zipped(path, **{"a.csv": TEXT})
+    packed = bytearray(path.read_bytes())
+    packed[packed.index(b"PK\x01\x02") + 6] = 149
+    path.write_bytes(packed)
+    with pytest.raises(TableReadError, match=r"'new.zip' cannot be unpacked.*14\.9"):
+        read_head(path)
+
+
 @pytest.mark.parametrize(
     "pack", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=str
 )

@@ -96,8 +96,10 @@ def test_other_headers_pass(header, row):
         (["a,b,c", "1,2"], "ragged: line 2 has 2 cells, the header 3 .comma"),
         (["a,b,c", "1\t2\t3"], "mixes separators: line 1 is comma.*line 2 tab"),
         (["a", "b"], "one column"),
+        (["a,b", '"x,1', "y,2"], "quotation mark in line 2 is not closed"),
         (["a,b", "title"], "line 2 .'title'. has one cell only"),
     ],
 )
 def test_irregular_lines_are_explained(lines, words):
-    assert re.search(words, describe_irregular("t", lines, DELIMITERS))
+    widths = {d: [line.count(d) + 1 for line in lines] for d in DELIMITERS}
+    assert re.search(words, describe_irregular("t", lines, widths, DELIMITERS))

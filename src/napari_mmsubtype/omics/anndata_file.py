@@ -89,9 +89,9 @@ def open_annotated(path: Path, modality: Modality | None) -> Annotated:
                     "and var) or MuData (mod); save it as .h5ad, or as CSV or TSV"
                 )
                 raise TableReadError(msg)
-    except (OSError, KeyError, TypeError, ValueError) as err:
-        if isinstance(err, TableReadError):
-            raise
+    except TableReadError:
+        raise
+    except Exception as err:  # Damage shows as any kind of error of HDF5 and AnnData.
         reason = (str(err).splitlines() or [type(err).__name__])[0]
         msg = f"{path.name!r} is a damaged HDF5 file ({reason}); fetch it again"
         raise TableReadError(msg) from err
@@ -240,7 +240,11 @@ def _values(
         )
         raise TableReadError(msg)
     dense = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
-    values = np.array(dense, dtype=np.float32)
+    try:
+        values = np.array(dense, dtype=np.float32)
+    except (TypeError, ValueError) as err:
+        msg = f"{name!r} has values in {said} that are no numbers ({dense.dtype})"
+        raise TableReadError(msg) from err
     steps = [
         f"values from {said}" + (f"; also there: {', '.join(others)}" * bool(others))
     ]

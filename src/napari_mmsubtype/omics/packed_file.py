@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, cast
@@ -26,6 +27,8 @@ UNPACKING_FAULTS = (
     zlib.error,
     lzma.LZMAError,
     zipfile.BadZipFile,
+    NotImplementedError,
+    struct.error,
 )
 """What a damaged file raises while it is read."""
 

@@ -17,6 +17,9 @@ from napari_mmsubtype.omics.text_layout import ID_COLUMNS, MISSING
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Damage to the metadata of a frame shows as text or JSON that cannot be read.
+_FAULTS = (pa.ArrowException, OSError, ValueError, LookupError, TypeError)
+
 
 def read_parquet(path: Path, *, numeric: bool = True) -> RawTable:
     """Read a Parquet file.
@@ -39,13 +42,12 @@ def read_parquet(path: Path, *, numeric: bool = True) -> RawTable:
         If the file is damaged, holds lists, or nothing names its rows.
     """
     try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as err:
+        table = _index_first(parquet.read_table(path))
+    except _FAULTS as err:
         raise TableReadError(_damaged(path, err)) from err
     if not table.num_rows:
         msg = f"{path.name!r} has no row; export the table again"
         raise TableReadError(msg)
-    table = _index_first(table)
     names = [_name(name) for name in table.column_names]
     words = []
     for position, field in enumerate(table.schema):
@@ -99,7 +101,7 @@ def read_parquet_names(path: Path) -> list[str]:
     """
     try:
         return [_name(name) for name in parquet.read_schema(path).names]
-    except (pa.ArrowException, OSError) as err:
+    except _FAULTS as err:
         raise TableReadError(_damaged(path, err)) from err
 
 

@@ -179,7 +179,10 @@ def describe_formula(name: str, cell: str, where: str) -> str:
 
 
 def describe_irregular(
-    name: str, lines: Sequence[str], delimiters: Mapping[str, str]
+    name: str,
+    lines: Sequence[str],
+    widths: Mapping[str, Sequence[int]],
+    delimiters: Mapping[str, str],
 ) -> str:
     """Say why no delimiter divides the lines evenly.
 
@@ -189,8 +192,10 @@ def describe_irregular(
         File name.
     lines : sequence of str
         The first lines.
+    widths : mapping of str to sequence of int
+        Cells of each line, by delimiter.
     delimiters : mapping of str to str
-        Characters and their names, those that may be part of words last.
+        Names of the delimiters.
 
     Returns
     -------
@@ -198,14 +203,19 @@ def describe_irregular(
         One sentence.
     """
     sure = [d for d in delimiters if d != " "]
-    counts = {d: [line.count(d) + 1 for line in lines] for d in sure}
-    ragged = [d for d in sure if min(counts[d]) > 1]
-    if ragged:
-        widths = counts[ragged[0]]
-        row = next(i for i, width in enumerate(widths) if width != widths[0])
+    unclosed = next((i for i, line in enumerate(lines) if line.count('"') % 2), None)
+    if unclosed is not None:
         return (
-            f"{name!r} is ragged: line {row + 1} has {widths[row]} cells, the header "
-            f"{widths[0]} ({delimiters[ragged[0]]}-separated): {lines[row][:60]!r}; "
+            f"{name!r}: a quotation mark in line {unclosed + 1} is not closed "
+            f"({lines[unclosed][:60]!r}); remove it, or export the table again"
+        )
+    ragged = [d for d in sure if min(widths[d]) > 1]
+    if ragged:
+        cells = widths[ragged[0]]
+        row = next((i for i, n in enumerate(cells) if n != cells[0]), 0)
+        return (
+            f"{name!r} is ragged: line {row + 1} has {cells[row]} cells, the header "
+            f"{cells[0]} ({delimiters[ragged[0]]}-separated): {lines[row][:60]!r}; "
             "mend the line, or fetch or export the table again"
         )
     used = [next((d for d in sure if d in line), "") for line in lines]

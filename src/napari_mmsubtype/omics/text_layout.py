@@ -219,19 +219,20 @@ def _encoding(path: Path) -> str:
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
     """Choose the delimiter that gives every line the same number of cells."""
     regular: dict[str, tuple[bool, int]] = {}
+    every: dict[str, list[int]] = {}
     for delimiter in DELIMITER_NAMES:
         cut = [_cells(line, delimiter) for line in lines]
-        if delimiter == " " and (regular or not _ends_in_numbers(cut[1:])):
-            continue
-        widths = [len(cells) for cells in cut]
+        widths = every[delimiter] = [len(cells) for cells in cut]
         body = set(widths[1:]) or {widths[0]}
         cells = min(body)
+        if delimiter == " " and (regular or not _ends_in_numbers(cut[1:])):
+            continue
         # R's write.table leaves the header one cell short.
         if len(body) == 1 and cells > 1 and widths[0] in {cells, cells - 1}:
             regular[delimiter] = (widths[0] == cells, cells)
     if regular:
         return max(regular, key=lambda delimiter: regular[delimiter])
-    raise TableReadError(describe_irregular(path.name, lines, DELIMITER_NAMES))
+    raise TableReadError(describe_irregular(path.name, lines, every, DELIMITER_NAMES))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
