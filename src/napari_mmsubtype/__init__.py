@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_mmsubtype.core.recipe import AnalyzeRecipe
     from napari_mmsubtype.models.bundle import load_bundle
+    from napari_mmsubtype.omics.omics_file import write_omics
     from napari_mmsubtype.omics.table import read_omics
     from napari_mmsubtype.plugin.layers import to_layers
     from napari_mmsubtype.results.store import open_result
@@ -26,6 +27,7 @@ _PUBLIC = {
     "open_slide": "napari_mmsubtype.slides.registry",
     "read_omics": "napari_mmsubtype.omics.table",
     "to_layers": "napari_mmsubtype.plugin.layers",
+    "write_omics": "napari_mmsubtype.omics.omics_file",
 }
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __all__ = [
     "open_slide",
     "read_omics",
     "to_layers",
+    "write_omics",
 ]
 
 

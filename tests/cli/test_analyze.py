@@ -34,6 +34,7 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
     more += " --regions r.geojson --exclude fold,pen --quality blur_ratio=0.05"
     more += " --min-tissue 0.2 --edge inside --quality pen_share=0.2"
     more += " --regions r.geojson --tissue t.tissue.zarr"
+    more += " --rna-unit tpm --methylation-samples-in rows"
     assert main(["analyze", "s.svs", *words.split(), *more.split()]) == DONE
     recipe = job.recipe
     assert recipe.patient == "P1"
@@ -42,6 +43,8 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
     assert (recipe.min_tissue, recipe.edge) == (0.2, "inside")
     assert recipe.exclude == ("pen", "fold")
     assert recipe.quality == {"blur_ratio": 0.05, "pen_share": 0.2}
+    assert recipe.reading("rna") == {"unit": "tpm"}
+    assert recipe.reading("methylation") == {"samples_in": "rows"}
     for name, value in [
         ("slide", "s.svs"),
         ("bundle", "b"),

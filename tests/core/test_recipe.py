@@ -53,11 +53,25 @@ def test_case_gathers_the_tables_given():
         ({"exclude": ["ink"]}, "unknown quality flag 'ink'"),
         ({"quality": {"blurr": 1}}, "unknown quality threshold"),
         ({"quality": 0.05}, "table of thresholds"),
+        ({"rna_unit": "tpm"}, "rna_unit is given but no rna table"),
+        (
+            {"rna": "r.csv", "patient": "P", "rna_samples_in": "cells"},
+            "rna_samples_in is 'cells'; expected 'rows'",
+        ),
     ],
 )
 def test_refuses_what_cannot_be_carried_out(fields, says):
     with pytest.raises(ConfigurationError, match=says):
         AnalyzeRecipe(slide="a.svs", **fields)
+
+
+def test_options_of_a_table_are_its_own():
+    recipe = AnalyzeRecipe(
+        slide="a.svs", patient="P", rna="r.csv", rna_unit="tpm", rna_samples_in="rows"
+    )
+    assert recipe.reading(Modality.RNA) == {"unit": "tpm", "samples_in": "rows"}
+    assert recipe.reading(Modality.METHYLATION) == {}
+    assert recipe.reading(Modality.CLINICAL) == {}
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ def test_present_modalities_are_those_that_the_model_will_see(plan, rna):
     assert made.reports[0].coverage == 1
 
 
+def test_what_is_said_of_a_table_overrules_detection(plan, rna):
+    made = plan(rna=rna, patient="C", rna_unit="log2(fpkm+1)", rna_samples_in="rows")
+    assert made.reports[0].unit == "log2(fpkm+1)"
+    assert any("declared" in note for note in made.reports[0].notes)
+
+
 def test_a_table_with_too_few_features_counts_as_missing_and_says_why(
     plan, rna, tmp_path
 ):

@@ -43,6 +43,25 @@ def test_rows_of_a_patient_are_gathered_by_their_first_answers():
     assert "3 rows gathered into 2 patients; 1 of them" in steps[1]
 
 
+def test_other_tumours_of_a_patient_do_not_answer_for_this_one():
+    flag = "diagnoses.diagnosis_is_primary_disease"
+    table = text(
+        **{
+            "cases.submitter_id": ["P1", "P1", "P2", "P3"],
+            flag: ["false", "true", "false", "'--"],
+            "diagnoses.stage": ["Stage IV", np.nan, "Stage I", "Stage II"],
+            "diagnoses.site": ["Skin", "Lung", "Lung", "Lung"],
+            "demographic.gender": ["male", "male", "female", "female"],
+        }
+    )
+    frame, steps = gather_patients(table, "clinical.tsv")
+    assert pd.isna(frame.loc["P1", "diagnoses.stage"])
+    assert frame.loc["P1", "diagnoses.site"] == "Lung"
+    assert frame.loc["P1", "demographic.gender"] == "male"
+    assert frame["diagnoses.stage"].tolist()[1:] == ["Stage I", "Stage II"]
+    assert "1 rows on other diagnoses" in steps[1]
+
+
 @pytest.mark.parametrize(
     ("columns", "chosen"),
     [

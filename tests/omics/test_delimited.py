@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics.delimited import read_delimited
+from napari_mmsubtype.omics.delimited import read_delimited, read_header, read_rows
+from napari_mmsubtype.omics.text_layout import Layout
 
 TEXT = "id,a,b\nx,1,2.5\ny,,-3e2\n"
 
@@ -47,6 +48,8 @@ def test_compression_is_known_by_content(tmp_path, pack):
         (TEXT.replace("x", '"x"').replace("2.5", '"2.5"'), "utf-8"),
         (TEXT.replace(",,", ",NA,"), "utf-8"),
         (TEXT.replace(",,", ",'--,"), "utf-8"),
+        (TEXT.replace(",,", ",NA,").replace(",", " "), "utf-8"),
+        (TEXT.replace("2.5", '"2,5"'), "utf-8"),
     ],
 )
 def test_common_layouts_read_alike(tmp_path, text, encoding):
@@ -85,6 +88,23 @@ def test_lines_of_many_columns_are_read(tmp_path, quote):
     assert read_delimited(path).values.shape == (1, 20_000)
 
 
+def test_only_columns_asked_for_are_read(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("id\tname\tkind\ta\tb\nx\tX\tk\t1\t2\n\tY\tk\t3\t\n")
+    layout = Layout("utf-8", "\t", ("id", "name", "kind", "a", "b"), 1, ())
+    table = read_rows(path, layout, [0, 1], [4])
+    assert table.text["name"].tolist() == ["X", "Y"]
+    assert table.text["id"].isna().tolist() == [False, True]
+    assert table.columns == ("b",)
+    np.testing.assert_array_equal(table.values, np.float32([[2], [np.nan]]))
+
+
+def test_header_is_read_alone(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('# note\n"a","b"\nx,1,2\n')
+    assert read_header(path) == ["", "a", "b"]
+
+
 def test_every_column_can_be_text(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,code\nx,007\n")
@@ -119,8 +139,9 @@ def test_numbers_come_back_as_written(tmp_path_factory, values, delimiter):
         (b"just words\nand more words\n", "not a table"),
         (b"id,a,b\n", "no row below"),
         (b"id,a,b\nx,1,2\ny,1\n", "ragged"),
-        (b"id,a,b\n" + b"x,1,2\n" * 30 + b"y,1\n", "Expected 3 columns"),
-        (b"id,a,b\n" + b"x,1,2\n" * 30 + b"y,1,#REF!\n", "'b'.*#REF!"),
+        (b"id,a,b\n" + b"x,1,2\n" * 30 + b"y,1\n", "2 cells where the header has 3"),
+        (b"id,a,b\n" + b"x,1,2\n" * 30 + b"y,1,#REF!\n", "#REF!.*'b'.*formula"),
+        (b"id,a,b\n" + b"x,1,2\n" * 30 + b"y,1,<0.1\n", "'b': '<0.1'"),
         (gzip.compress(TEXT.encode() * 500)[:-40], "truncated"),
     ],
 )

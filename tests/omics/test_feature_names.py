@@ -31,6 +31,7 @@ def model(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
         ("ESR1|2099", FeatureName("ESR1", entrez="2099")),
         ("?|10357", FeatureName(entrez="10357")),
         ("ESR1_ENSG00000091831.24", FeatureName("ESR1", "ENSG00000091831")),
+        ("ENSG00000091831.24_ESR1", FeatureName("ESR1", "ENSG00000091831")),
         ("ESR1_rnaseq", FeatureName("ESR1")),
         ("HLA-A", FeatureName("HLA-A")),
         ("cg00021527", FeatureName("cg00021527")),
@@ -60,8 +61,10 @@ def test_samples_are_no_features(label):
 
 
 def test_dates_of_spreadsheets_are_found():
-    labels = ["1-Sep", "2-Mar", "Dec-01", "ESR1", "HLA-A", "SEPTIN1"]
-    assert mangled_by_spreadsheet(labels) == ["1-Sep", "2-Mar", "Dec-01"]
+    dates = ["1-Sep", "2-Mar", "Dec-01", "4-Oct", "1-Mar-24", "2024-09-01 00:00:00"]
+    dates += ["2024-03-02", "9/1/2024", "01.03.2024"]
+    genes = ["ESR1", "HLA-A", "SEPTIN1", "MARCH1", "SEPT2", "DEC1", "1.2", "100506658"]
+    assert mangled_by_spreadsheet([*dates, *genes]) == dates
 
 
 def test_each_way_of_matching_finds_its_feature():
@@ -92,6 +95,18 @@ def test_renamed_genes_match_in_both_directions():
             1,
             2,
         ]
+
+
+def test_repeated_symbol_is_decided_by_a_surer_identifier():
+    table = describe_features(
+        ["ENSG00000284024.1", "ENSG00000284770.3"],
+        pd.DataFrame({"symbol": ["TBCE", "TBCE"]}),
+    )
+    sure = model(("TBCE", "ENSG00000284770", "", ""))
+    assert match_features(table, sure).columns.tolist() == [1]
+    match = match_features(table, model(("TBCE", "", "", "")))
+    assert match.columns.tolist() == [0]
+    assert "several columns have (the first was taken)" in match.notes[0]
 
 
 def test_alias_never_takes_another_features_column():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,25 @@ def test_case_and_separators_do_not_change_a_barcode(barcode, separator):
 def test_a_sample_is_found_by_its_own_full_barcode(samples, data):
     wanted = data.draw(st.sampled_from(samples))
     assert select_sample(samples, wanted) == wanted
+
+
+LENGTHS = st.sampled_from([12, 15, 16, 19, 20, 25, 28])
+
+
+@given(full_barcodes(), full_barcodes(), LENGTHS, LENGTHS)
+def test_any_length_finds_any_length_but_never_other_tissue(barcode, other, row, asked):
+    sample_type = barcode[13:15]
+    sample, request = barcode[:row], barcode[:asked]
+    samples = [other, sample] if other[:12] != barcode[:12] else [sample]
+    typed_row, typed_request = row > 12, asked > 12
+    normal_by_patient = typed_request and not typed_row and sample_type >= "10"
+    not_primary = typed_row and not typed_request
+    not_primary &= sample_type not in {"01", "03", "09"}
+    if normal_by_patient or not_primary:
+        with pytest.raises(UnmatchedSampleError, match=re.escape(sample)):
+            find_sample(samples, request)
+    else:
+        assert find_sample(samples, request).sample == sample
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_table_of_words_only_is_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("patient_id,sex\nTCGA-E2-A14V,female\n")
     with pytest.raises(TableReadError, match="no column of numbers"):
-        read_omics(path)
+        read_omics(path, modality="rna")
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,24 @@ def analyze_command(  # numpydoc ignore=PR01
         str, typer.Option(help="'demo', or the folder or zip of a model.")
     ] = "demo",
     rna: Annotated[
-        str | None, typer.Option(help="RNA table (CSV or TSV, .gz too).")
+        str | None, typer.Option(help="RNA table, or folder of GDC files.")
     ] = None,
     methylation: Annotated[
-        str | None, typer.Option(help="Methylation table (beta values).")
+        str | None, typer.Option(help="Methylation table, or GDC folder.")
     ] = None,
     clinical: Annotated[str | None, typer.Option(help="Clinical table.")] = None,
+    rna_unit: Annotated[
+        str | None, typer.Option(help="Unit of the RNA table, if detected wrongly.")
+    ] = None,
+    methylation_unit: Annotated[
+        str | None, typer.Option(help="'beta' or 'm-value', if detected wrongly.")
+    ] = None,
+    rna_samples_in: Annotated[
+        str | None, typer.Option(help="rows or columns, if detected wrongly.")
+    ] = None,
+    methylation_samples_in: Annotated[
+        str | None, typer.Option(help="rows or columns, if detected wrongly.")
+    ] = None,
     patient: Annotated[
         str | None, typer.Option(help="Patient to look up in the tables.")
     ] = None,
@@ -84,6 +96,10 @@ def analyze_command(  # numpydoc ignore=PR01
         rna=rna and _located(rna),
         methylation=methylation and _located(methylation),
         clinical=clinical and _located(clinical),
+        rna_unit=rna_unit,
+        methylation_unit=methylation_unit,
+        rna_samples_in=rna_samples_in,
+        methylation_samples_in=methylation_samples_in,
         mpp=mpp,
         stride_px=stride,
         min_tissue=min_tissue,

@@ -17,6 +17,7 @@ from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.demo import demo_command
 from napari_mmsubtype.cli.info import info_command
+from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command("analyze")(analyze_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
+app.command("omics")(omics_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 

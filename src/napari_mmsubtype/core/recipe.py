@@ -36,6 +36,10 @@ class AnalyzeRecipe:
         Identifier to look up in the tables.
     rna, methylation, clinical : str or None
         Paths of tables.
+    rna_unit, methylation_unit : str or None
+        Units of the tables' values, where what is detected is wrong.
+    rna_samples_in, methylation_samples_in : {"rows", "columns"} or None
+        Where the tables hold their samples, where what is detected is wrong.
     mpp : float or None
         Microns per pixel of level 0, given by the user; None takes the slide's own.
     stride_px : int or None
@@ -68,6 +72,10 @@ class AnalyzeRecipe:
     rna: str | None = None
     methylation: str | None = None
     clinical: str | None = None
+    rna_unit: str | None = None
+    methylation_unit: str | None = None
+    rna_samples_in: str | None = None
+    methylation_samples_in: str | None = None
     mpp: float | None = None
     stride_px: int | None = None
     min_tissue: float | None = None
@@ -113,6 +121,7 @@ class AnalyzeRecipe:
                 "look up in it, for example TCGA-E2-A14V"
             )
             raise ConfigurationError(msg)
+        self._check_reading()
 
     def _check_quality(self) -> None:
         """Check thresholds and flags, and keep copies that nobody else changes."""
@@ -149,6 +158,38 @@ class AnalyzeRecipe:
             Modality.CLINICAL: self.clinical,
         }
         return {m: Path(value) for m, value in named.items() if value}
+
+    def reading(self, modality: Modality) -> dict[str, Any]:
+        """How a table is to be read, where the user overrules what is detected.
+
+        Parameters
+        ----------
+        modality : Modality
+            Of the table.
+
+        Returns
+        -------
+        dict
+            ``unit`` and ``samples_in``, for `read_omics`; empty for detection.
+        """
+        options = {
+            name: getattr(self, f"{modality}_{name}", None)
+            for name in ("unit", "samples_in")
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    def _check_reading(self) -> None:
+        """Refuse what is said of a table that is not given, or cannot be."""
+        for modality in (Modality.RNA, Modality.METHYLATION):
+            options = self.reading(modality)
+            if options and modality not in self.tables:
+                name = f"{modality}_{next(iter(options))}"
+                msg = f"{name} is given but no {modality} table; give both or neither"
+                raise ConfigurationError(msg)
+            axis = options.get("samples_in", "rows")
+            if axis not in {"rows", "columns"}:
+                msg = f"{modality}_samples_in is {axis!r}; expected 'rows' or 'columns'"
+                raise ConfigurationError(msg)
 
     @property
     def case(self) -> Case:

@@ -151,7 +151,7 @@ def align_tables(
             )
             raise ConfigurationError(msg)
         try:
-            table = read_omics(path, modality=modality)
+            table = read_omics(path, modality=modality, **recipe.reading(modality))
             aligned[modality] = align_sample(table, recipe.patient or "", spec)
         except OmicsError as err:
             err.add_note(f"in the {modality} table {str(path)!r}")

@@ -44,6 +44,10 @@ SYNONYMS = {
 }
 """Names under which public exports keep the same variable, in plain spelling."""
 
+# The GDC gives one row per diagnosis and treatment, earlier tumours among them.
+_PRIMARY_DISEASE = "diagnoses.diagnosis_is_primary_disease"
+_DIAGNOSIS_PREFIXES = ("diagnoses.", "treatments.")
+
 _ID_NAMES = (
     "patient_id", "patient", "case_submitter_id", "submitter_id",
     "bcr_patient_barcode", "barcode", "sample_id", "sample", "case_id", "case", "id",
@@ -55,7 +59,9 @@ def gather_patients(text: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[s
 
     The identifiers are a column called ``patient_id`` or similar, else the first column
     of TCGA barcodes, else the first column if it has no repeats. Where several rows
-    belong to one of them, each column keeps its first answer.
+    belong to one of them, each column keeps its first answer; in the GDC's exports,
+    other diagnoses of a patient (earlier tumours, metastases) do not answer for the
+    primary disease.
 
     Parameters
     ----------
@@ -93,6 +99,8 @@ def gather_patients(text: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[s
     frame.index = pd.Index(ids[named].tolist(), dtype=object)
     if frame.index.has_duplicates:
         rows = len(frame)
+        frame, other = _of_primary_disease(frame)
+        steps.extend(other)
         answered = frame.where(~frame.map(is_unanswered))
         groups = answered.groupby(level=0, sort=False)
         differing = int((groups.nunique() > 1).any(axis=1).sum())
@@ -103,6 +111,24 @@ def gather_patients(text: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[s
             "have rows that differ, and the first answer of each column was kept"
         )
     return frame, steps
+
+
+def _of_primary_disease(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Empty what the GDC says of other diagnoses than that of the primary disease."""
+    if _PRIMARY_DISEASE not in frame:
+        return frame, []
+    primary = frame[_PRIMARY_DISEASE].eq("true")
+    has_primary = primary.groupby(level=0).transform("any")
+    other = (has_primary & ~primary & frame[_PRIMARY_DISEASE].notna()).to_numpy()
+    if not other.any():
+        return frame, []
+    told = [c for c in frame.columns if str(c).startswith(_DIAGNOSIS_PREFIXES)]
+    emptied = frame.copy()
+    emptied.loc[other, told] = np.nan
+    return emptied, [
+        f"{int(other.sum())} rows on other diagnoses than the primary disease left "
+        "aside for diagnosis and treatment"
+    ]
 
 
 def is_unanswered(value: object) -> bool:

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 _ENSEMBL = re.compile(r"(ENSG[0-9]{11})(?:\.[0-9]+)?(_PAR_Y)?", re.IGNORECASE)
 _SYMBOL_ENSEMBL = re.compile(r"(.+?)[_|](ENSG[0-9]{11})(?:\.[0-9]+)?", re.IGNORECASE)
+_ENSEMBL_SYMBOL = re.compile(r"(ENSG[0-9]{11})(?:\.[0-9]+)?[_|](.+)", re.IGNORECASE)
 _SYMBOL_ENTREZ = re.compile(r"([^|]+)\|([0-9]+)")
 _PROBE = re.compile(r"(?:cg[0-9]{8}(?:_[TB][CO][0-9]+)?|ch\.[0-9XY]+\..+|rs[0-9]{4,})")
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
 _DATE = re.compile(
-    r"(?:[0-9]{1,2}-(?:Sep|Mar|Dec)|(?:Sep|Mar|Dec)-[0-9]{1,2})", re.IGNORECASE
+    rf"[0-9]{{1,2}}[-. ]{_MONTH}(?:[-. ][0-9]{{2,4}})?|{_MONTH}[-. ][0-9]{{1,2}}"
+    r"|(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]+)?"
+    r"|[0-9]{1,2}[/.][0-9]{1,2}[/.](?:[0-9]{2}|[0-9]{4})",
+    re.IGNORECASE,
 )
 
 RENAMED = {"CDCA1": "NUF2", "KNTC2": "NDC80", "ORC6L": "ORC6"}
@@ -43,7 +48,14 @@ KNOWN_SYMBOLS = frozenset(
     """.split()  # noqa: SIM905
 )
 
-_ORDER = ("symbol", "Ensembl", "Entrez", "symbol in other case", "alias")
+_ORDER = (
+    "symbol",
+    "Ensembl",
+    "Entrez",
+    "a symbol that several columns have (the first was taken)",
+    "symbol in other case",
+    "alias",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,7 @@ def parse_feature(label: str) -> FeatureName:
     ----------
     label : str
         ``ESR1``, ``ENSG00000091831.24``, ``2099``, ``ESR1|2099``,
-        ``ESR1_ENSG00000091831``, ``ESR1_rnaseq`` or a methylation probe.
+        ``ESR1_ENSG00000091831`` or the reverse, ``ESR1_rnaseq`` or a methylation probe.
 
     Returns
     -------
@@ -108,6 +120,8 @@ def parse_feature(label: str) -> FeatureName:
         return FeatureName(entrez=text)
     if both := _SYMBOL_ENSEMBL.fullmatch(text):
         return FeatureName(symbol=both[1], ensembl=both[2].upper())
+    if both := _ENSEMBL_SYMBOL.fullmatch(text):
+        return FeatureName(symbol=both[2], ensembl=both[1].upper())
     if pair := _SYMBOL_ENTREZ.fullmatch(text):
         symbol = "" if pair[1] == "?" else pair[1]
         return FeatureName(symbol=symbol, entrez=pair[2])
@@ -134,6 +148,7 @@ def is_known_feature(label: str) -> bool:
         or _PROBE.fullmatch(text)
         or _SYMBOL_ENTREZ.fullmatch(text)
         or _SYMBOL_ENSEMBL.fullmatch(text)
+        or _ENSEMBL_SYMBOL.fullmatch(text)
     )
 
 
@@ -228,9 +243,10 @@ def describe_features(
 def match_features(table: pd.DataFrame, model: pd.DataFrame) -> FeatureMatch:
     """Find a model's features among the columns of a table.
 
-    Each feature takes the first column that fits by symbol, Ensembl identifier, Entrez
-    identifier, symbol in other case, or alias, in this order; a column serves one
-    feature only, and the surer ways choose first.
+    Each feature takes the column that fits by a symbol which no other column has, by
+    Ensembl identifier, Entrez identifier, else the first one by a repeated symbol, by
+    the symbol in other case, or by alias, in this order; a column serves one feature
+    only, and the surer ways choose first.
 
     Parameters
     ----------
@@ -273,7 +289,8 @@ def _ways(
     table: pd.DataFrame, model: pd.DataFrame
 ) -> Iterable[tuple[str, list[list[str]], dict[str, int]]]:
     """Pair each way of matching with the model's keys and the table's columns."""
-    symbols = _first(table["symbol"])
+    repeated = table["symbol"].duplicated(keep=False)
+    symbols = _first(table["symbol"].mask(repeated, ""))
     folded = _first(table["symbol"].str.casefold())
     ensembl = _first(table["ensembl"])
     entrez = _first(table["entrez"])
@@ -289,6 +306,7 @@ def _ways(
         for given, name in zip(model["entrez"], names, strict=True)
     ]
     yield "Entrez", numbers, entrez
+    yield _ORDER[3], [[name] for name in names], _first(table["symbol"])
     yield "symbol in other case", [[name.casefold()] for name in names], folded
     aliases = [
         [alias.strip().casefold() for alias in str(given).split("|") if alias.strip()]

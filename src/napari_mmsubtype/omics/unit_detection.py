@@ -66,7 +66,7 @@ def detect_unit(
     """
     found = np.asarray(values)[np.isfinite(values)]
     if found.size == 0:
-        msg = f"every value of the {modality.value} table is missing"
+        msg = f"every value of the {modality.value} table is missing; export it again"
         raise TableReadError(msg)
     if modality is Modality.METHYLATION:
         return _detect_methylation(found)

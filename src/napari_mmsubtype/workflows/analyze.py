@@ -47,6 +47,10 @@ def analyze(
     rna: str | Path | None = None,
     methylation: str | Path | None = None,
     clinical: str | Path | None = None,
+    rna_unit: str | None = None,
+    methylation_unit: str | None = None,
+    rna_samples_in: str | None = None,
+    methylation_samples_in: str | None = None,
     mpp: float | None = None,
     stride_px: int | None = None,
     min_tissue: float | None = None,
@@ -72,6 +76,10 @@ def analyze(
         Identifier to look up in the tables; needed where a table is given.
     rna, methylation, clinical : str or Path, optional
         Tables; what is left out counts as missing.
+    rna_unit, methylation_unit : str, optional
+        Units of the tables, where what is detected is wrong; see `read_omics`.
+    rna_samples_in, methylation_samples_in : {"rows", "columns"}, optional
+        Where the tables hold their samples, where what is detected is wrong.
     mpp : float, optional
         Microns per pixel of level 0, overriding the slide's own.
     stride_px : int, optional
@@ -124,6 +132,10 @@ def analyze(
         rna=_text(rna),
         methylation=_text(methylation),
         clinical=_text(clinical),
+        rna_unit=rna_unit,
+        methylation_unit=methylation_unit,
+        rna_samples_in=rna_samples_in,
+        methylation_samples_in=methylation_samples_in,
         mpp=mpp,
         stride_px=stride_px,
         min_tissue=min_tissue,
