@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
-    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 _SECTIONS = (
     ("intended_use", "Intended use"),

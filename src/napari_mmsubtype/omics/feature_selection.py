@@ -1,0 +1,99 @@
+"""Which features of the training patients are worth keeping."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def expressed_share(
+    linear: NDArray[np.floating], threshold: float
+) -> NDArray[np.float64]:
+    """Say in how many patients each feature is expressed.
+
+    Parameters
+    ----------
+    linear : ndarray of float, shape (patient, feature)
+        TPM, FPKM or counts, NaN where missing.
+    threshold : float
+        A value of at least this counts.
+
+    Returns
+    -------
+    ndarray of float64, shape (feature,)
+        Share of all patients, 0 to 1; a missing value is not expressed.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.mean(np.asarray(linear) >= threshold, axis=0), np.float64)
+
+
+def missing_share(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Say in how many patients each feature is missing.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (patient, feature)
+        NaN where missing.
+
+    Returns
+    -------
+    ndarray of float64, shape (feature,)
+        Share of all patients, 0 to 1.
+    """
+    return np.asarray(np.mean(~np.isfinite(values), axis=0), np.float64)
+
+
+def spread(
+    values: NDArray[np.floating], measure: Literal["variance", "mad"]
+) -> NDArray[np.float64]:
+    """Measure how much each feature varies between patients.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (patient, feature)
+        NaN where missing.
+    measure : {"variance", "mad"}
+        Variance, or the median absolute deviation from the median, which a few
+        outliers do not move.
+
+    Returns
+    -------
+    ndarray of float64, shape (feature,)
+        0 where a feature has no values.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    with warnings.catch_warnings():
+        # A feature without values is answered below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        if measure == "variance":
+            found = np.nanvar(given, axis=0)
+        else:
+            center = np.nanmedian(given, axis=0)
+            found = np.nanmedian(np.abs(given - center), axis=0)
+    return np.asarray(np.nan_to_num(found), dtype=np.float64)
+
+
+def keep_top(scores: NDArray[np.floating], top: int) -> NDArray[np.bool_]:
+    """Mark the features with the highest scores.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (feature,)
+        What they are judged by.
+    top : int
+        How many are kept, at most.
+
+    Returns
+    -------
+    ndarray of bool, shape (feature,)
+        True for the kept ones; of equal scores the earlier features are.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    kept = np.zeros(len(scores), dtype=bool)
+    kept[order[:top]] = True
+    return kept

@@ -1,0 +1,183 @@
+"""Numbers of a model: ranks, gaps filled, z-scores, limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from napari_mmsubtype.omics.units import M_OFFSET, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
+
+# Blom's plotting positions: nearly unbiased for a normal distribution.
+_BLOM = 0.375
+_ROUNDING = 1e-3  # of tables that write three or four digits
+_M_LIMIT = float(np.log2((1 + M_OFFSET) / M_OFFSET))
+
+
+def rank_normal(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Replace each sample's values by the normal quantiles of their ranks.
+
+    What remains is the order of the features within the sample: nothing that is the
+    same for all of them, such as depth or the unit, matters.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (sample, feature)
+        NaN where missing.
+
+    Returns
+    -------
+    ndarray of float64, shape (sample, feature)
+        ``Phi^-1((rank - 3/8) / (n + 1/4))`` over the ``n`` values a sample has, equal
+        values sharing the mean of their ranks; NaN where missing.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    out = np.full(given.shape, np.nan)
+    for source, target in zip(given, out, strict=True):
+        seen = np.isfinite(source)
+        count = int(seen.sum())
+        if count:
+            ranks = rankdata(source[seen])
+            target[seen] = ndtri((ranks - _BLOM) / (count + 1 - 2 * _BLOM))
+    return out
+
+
+def impute_neighbors(
+    scaled: NDArray[np.floating], reference: pd.DataFrame, neighbors: int
+) -> NDArray[np.float64]:
+    """Fill gaps by the mean of the most similar training patients.
+
+    Similarity is the Euclidean distance over the features that both have; each gap is
+    filled from the nearest patients that have this feature [1]_.
+
+    Parameters
+    ----------
+    scaled : ndarray of float, shape (sample, feature)
+        Z-scores, NaN where missing.
+    reference : DataFrame of float32, shape (training patient, feature)
+        Z-scores of the training patients, NaN where missing.
+    neighbors : int
+        How many of them are averaged.
+
+    Returns
+    -------
+    ndarray of float64, shape (sample, feature)
+        Without NaN, but in rows without any value.
+
+    References
+    ----------
+    .. [1] Troyanskaya et al., "Missing value estimation methods for DNA microarrays",
+       Bioinformatics 17:520, 2001.
+    """
+    # Slow to import, and needed by few.
+    from sklearn.impute import KNNImputer
+
+    given = np.asarray(scaled, dtype=np.float64)
+    gaps = np.isnan(given)
+    rows = gaps.any(axis=1) & ~gaps.all(axis=1)
+    if not rows.any():
+        return given
+    imputer = KNNImputer(n_neighbors=min(neighbors, len(reference)))
+    imputer.fit(reference.to_numpy(dtype=np.float64))
+    out = given.copy()
+    out[rows] = imputer.transform(given[rows])
+    return out
+
+
+def scale_values(
+    values: NDArray[np.floating], spec: ModalitySpec, *, as_it_is: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Bring values in the model's unit to the model's scale.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (sample, feature)
+        In the model's unit and order, NaN where missing.
+    spec : ModalitySpec
+        RNA or methylation, as fitted.
+    as_it_is : bool, default: False
+        The values are z-scores already.
+
+    Returns
+    -------
+    scaled : ndarray of float32, shape (sample, feature)
+        Ranked if the model is, z-scored by training, clipped, gaps filled.
+    clipped : ndarray of bool, shape (sample, feature)
+        What was clipped.
+    """
+    mean, std, fill = (
+        spec.features[name].to_numpy(np.float64) for name in ("mean", "std", "fill")
+    )
+    if spec.rank_normal:
+        values = rank_normal(values)
+    scaled = np.asarray(values if as_it_is else (values - mean) / std, np.float64)
+    scaled = np.where(np.isfinite(values), scaled, np.nan)
+    with np.errstate(invalid="ignore"):
+        clipped = np.abs(scaled) > spec.clip
+    scaled = np.clip(scaled, -spec.clip, spec.clip)
+    if spec.reference is not None:
+        scaled = impute_neighbors(scaled, spec.reference, spec.neighbors)
+    default = np.clip((fill - mean) / std, -spec.clip, spec.clip)
+    return np.where(np.isnan(scaled), default, scaled).astype(np.float32), clipped
+
+
+def settle_values(
+    values: NDArray[np.floating], unit: Unit, clip: float
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Bring values that a unit cannot have to the nearest that it can, and say so.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        NaN where missing.
+    unit : Unit
+        Their unit.
+    clip : float
+        Limit of the bundle for z-scores.
+
+    Returns
+    -------
+    values : ndarray of float64
+        Beta within 0 to 1, M-values within ±6.66 (what beta 0 and 1 become), counts,
+        TPM and FPKM at least 0, logarithms at least that of 0, z-scores within ± clip;
+        infinite ones NaN.
+    notes : tuple of str
+        How many were changed, and their range; empty where none.
+    """
+    given = np.array(values, dtype=np.float64)
+    notes = []
+    infinite = np.isinf(given)
+    if infinite.any():
+        given[infinite] = np.nan
+        notes.append(f"{int(infinite.sum())} infinite values count as missing")
+    low, high = _limits(unit, clip)
+    with np.errstate(invalid="ignore"):
+        outside = (given < low - _ROUNDING) | (given > high + _ROUNDING)
+    if outside.any():
+        wrong = given[outside]
+        notes.append(
+            f"{wrong.size} {unit.name} values outside {low:.4g} to {high:.4g} (from "
+            f"{wrong.min():.4g} to {wrong.max():.4g}) were clipped"
+        )
+    return np.clip(given, low, high), tuple(notes)
+
+
+def _limits(unit: Unit, clip: float) -> tuple[float, float]:
+    """Give the least and the greatest value of a unit."""
+    if unit.quantity == "beta":
+        return 0.0, 1.0
+    if unit.quantity == "m-value":
+        return -_M_LIMIT, _M_LIMIT
+    if unit.quantity == "z-score":
+        return -clip, clip
+    if unit.pseudocount is not None:
+        return float(np.log2(unit.pseudocount)), np.inf
+    return 0.0, np.inf
