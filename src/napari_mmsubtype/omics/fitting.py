@@ -126,8 +126,20 @@ def fit_table(
         As `table.read_omics`: samples by features, with unit and identifiers.
     samples : sequence of str or None, default: None
         Row names of the training samples; None takes every row.
-    clip, min_coverage, schema, options, annotation, labels, allow
-        As `fit_modality`; ``labels`` in the order of ``samples``.
+    clip : float, default: 6.0
+        Scaled values are clipped to ± this.
+    min_coverage : float, default: 0.5
+        Least share of the weight that a later sample must cover.
+    schema : mapping or None, default: None
+        Clinical variables and their kinds, as `clinical.fit_clinical`.
+    options : FitOptions or None, default: None
+        As `fit_modality`.
+    annotation : DataFrame or None, default: None
+        Methylation probes, as `probe_annotation.tidy_annotation`.
+    labels : sequence or None, default: None
+        Class of each training sample, in their order.
+    allow : collection of str, default: ()
+        Clinical columns to use although they may give the label away.
 
     Returns
     -------
