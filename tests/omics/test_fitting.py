@@ -168,6 +168,22 @@ def test_methylation_leaves_out_what_tells_the_sex_and_averages_promoters():
     assert set(by_gene.probes["feature"]) == set(by_gene.names)
 
 
+@pytest.mark.parametrize(
+    ("modality", "given", "words"),
+    [
+        ("rna", {"schema": {"age": "numeric"}}, "a schema cannot be used for rna"),
+        ("clinical", {"options": FitOptions(top=5)}, "options cannot be used for"),
+        ("rna", {"options": FitOptions(aggregate="gene")}, "aggregate cannot be used"),
+        ("rna", {"annotation": pd.DataFrame()}, "an annotation cannot be used"),
+    ],
+)
+def test_what_another_modality_needs_is_refused_and_not_passed_over(
+    modality, given, words
+):
+    with pytest.raises(ConfigurationError, match=words):
+        fit_modality(log_frame(5), modality=modality, unit="log2(tpm+1)", **given)
+
+
 def test_promoters_need_a_table_of_probes_of_the_same_array():
     beta = beta_frame(12)
     options = FitOptions(aggregate="promoter")

@@ -7,7 +7,8 @@ import pytest
 from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.probe_annotation import (
     ANNOTATION_COLUMNS,
-    average_probes,
+    average_columns,
+    pair_columns,
     probes_of_genes,
     read_probe_annotation,
     tidy_annotation,
@@ -64,10 +65,14 @@ def test_promoters_are_the_regions_before_the_gene():
         probes_of_genes(tidy[tidy["region"] == "Body"], "promoter")
 
 
+def average(beta, probes, pairs, features):
+    return average_columns(beta, *pair_columns(probes, pairs, features), len(features))
+
+
 def test_averages_are_over_the_probes_that_have_a_value():
     pairs = probes_of_genes(tidy_annotation(TABLE), "promoter")
     beta = np.array([[0.2, 0.6, 0.9, np.nan], [np.nan, 0.4, 0.9, 0.5]])
-    found = average_probes(beta, ["cg1", "cg2_TC11", "cg3", "cg4"], pairs,
+    found = average(beta, ["cg1", "cg2_TC11", "cg3", "cg4"], pairs,
                            ["PGR", "ESR1", "AR"])  # fmt: skip
     np.testing.assert_allclose(
         found, [[np.nan, 0.4, np.nan], [0.5, 0.4, np.nan]], equal_nan=True
@@ -83,7 +88,7 @@ def test_averages_agree_with_pandas():
     beta = pd.DataFrame(rng.random((7, 60)), columns=names)
     beta = beta.mask(rng.random((7, 60)) < 0.3)
     expected = beta[pairs["probe"]].T.groupby(pairs["feature"].to_numpy()).mean().T
-    found = average_probes(beta.to_numpy(), names, pairs, list("ABCDE"))
+    found = average(beta.to_numpy(), names, pairs, list("ABCDE"))
     np.testing.assert_allclose(found, expected[list("ABCDE")])
 
 

@@ -17,9 +17,7 @@ from napari_mmsubtype.omics.scaling import (
     impute_neighbors,
     rank_normal,
     scale_values,
-    settle_values,
 )
-from napari_mmsubtype.omics.units import UNITS
 
 TRAINING = log_frame(40, seed=3)
 RNG = np.random.default_rng(0)
@@ -109,29 +107,3 @@ def test_ranked_models_see_no_depth_and_no_unit():
     expected, _ = scale_values(values, spec)
     np.testing.assert_array_equal(scale_values(values * 1.7 + 3, spec)[0], expected)
     assert len(spec) == len(GENES)
-
-
-@pytest.mark.parametrize(
-    ("unit", "values", "settled", "words"),
-    [
-        ("beta", [-0.2, 0.5, 1.3], [0, 0.5, 1], "2 beta values outside 0 to 1"),
-        ("counts", [-3, 0, 7], [0, 0, 7], "1 counts values outside 0 to inf"),
-        ("z-score", [3.7e4, 0.2, -9], [6, 0.2, -6], "from -9 to 3.7e+04"),
-        ("log2(tpm+1)", [-1.5, 2, 40], [0, 2, 40], "1 log2"),
-        ("m-value", [-20, 0, 6], [np.log2(0.01 / 1.01), 0, 6], "1 m-value"),
-        ("tpm", [1, np.inf, 2], [1, np.nan, 2], "1 infinite"),
-    ],
-)
-def test_values_that_cannot_be_are_clipped_and_told(unit, values, settled, words):
-    found, notes = settle_values(np.array(values, float), UNITS[unit], 6.0)
-    np.testing.assert_allclose(found, settled)
-    assert words in notes[0]
-
-
-def test_values_that_can_be_are_left_alone():
-    values = np.array([[0.0, 0.3, np.nan, 1.0]])
-    found, notes = settle_values(values, UNITS["beta"], 6.0)
-    np.testing.assert_array_equal(found, values)
-    assert notes == ()
-    # Four digits of log2(0.001) are a little below it.
-    assert settle_values(np.array([-9.9658]), UNITS["log2(tpm+0.001)"], 6.0)[1] == ()

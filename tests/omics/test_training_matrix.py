@@ -79,8 +79,37 @@ def test_fpkm_of_whole_transcriptomes_becomes_tpm():
     values = np.random.default_rng(1).lognormal(0, 2, (2, 10_000))
     names = [f"G{i}" for i in range(10_000)]
     work = TrainingMatrix(values, names, Modality.RNA, 6.0)
+    work.check(UNITS["fpkm"])
+    options = FitOptions(min_expression=1.0, min_expressed=1.0)
+    work.drop_unexpressed(UNITS["fpkm"], options)
+    kept = (values >= 1).all(axis=0)
     work.convert(UNITS["fpkm"], UNITS["tpm"])
-    np.testing.assert_allclose(work.values.sum(axis=1), 1e6)
+    # The million is that of all genes, not of those that were kept.
+    expected = values / values.sum(axis=1, keepdims=True) * 1e6
+    np.testing.assert_allclose(work.values, expected[:, kept])
+
+
+def test_replicate_probes_of_the_newest_array_are_averaged():
+    beta = np.random.default_rng(0).random((9, 3))
+    names = ["cg00000029_TC21", "cg00000029_TC22", "cg00000109_BC11"]
+    work = TrainingMatrix(beta, names, Modality.METHYLATION, 6.0)
+    work.choose_probes(UNITS["beta"], FitOptions(), None)
+    assert work.names == ["cg00000029", "cg00000109"]
+    np.testing.assert_allclose(work.values[:, 0], beta[:, :2].mean(axis=1))
+    assert work.steps[1].startswith("EPICv2")
+
+
+def test_single_precision_is_enough_for_selection():
+    values = np.log2(TPM + 1)
+    chosen = []
+    for dtype in (np.float32, np.float64):
+        work = matrix(values.astype(dtype))
+        work.check(UNITS["log2(tpm+1)"])
+        work.drop_unexpressed(UNITS["log2(tpm+1)"], FitOptions(max_missing=0.5))
+        work.select(FitOptions(select="mad", top=3))
+        assert work.values.dtype == dtype
+        chosen.append(work.names)
+    assert chosen[0] == chosen[1]
 
 
 def test_impossible_values_are_refused_or_clipped():

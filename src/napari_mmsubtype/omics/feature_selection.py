@@ -10,16 +10,18 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_BLOCK = 4096
+
 
 def expressed_share(
-    linear: NDArray[np.floating], threshold: float
+    values: NDArray[np.floating], threshold: float
 ) -> NDArray[np.float64]:
     """Say in how many patients each feature is expressed.
 
     Parameters
     ----------
-    linear : ndarray of float, shape (patient, feature)
-        TPM, FPKM or counts, NaN where missing.
+    values : ndarray of float, shape (patient, feature)
+        TPM, FPKM, counts or their logarithms, NaN where missing.
     threshold : float
         A value of at least this counts.
 
@@ -29,7 +31,7 @@ def expressed_share(
         Share of all patients, 0 to 1; a missing value is not expressed.
     """
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.mean(np.asarray(linear) >= threshold, axis=0), np.float64)
+        return np.asarray(np.mean(np.asarray(values) >= threshold, axis=0), np.float64)
 
 
 def missing_share(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -66,16 +68,21 @@ def spread(
     ndarray of float64, shape (feature,)
         0 where a feature has no values.
     """
-    given = np.asarray(values, dtype=np.float64)
-    with warnings.catch_warnings():
-        # A feature without values is answered below.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        if measure == "variance":
-            found = np.nanvar(given, axis=0)
-        else:
-            center = np.nanmedian(given, axis=0)
-            found = np.nanmedian(np.abs(given - center), axis=0)
-    return np.asarray(np.nan_to_num(found), dtype=np.float64)
+    found = np.zeros(values.shape[1])
+    # In blocks: whole arrays of methylation would not fit twice.
+    for start in range(0, values.shape[1], _BLOCK):
+        block = np.array(values[:, start : start + _BLOCK], dtype=np.float64)
+        block[~np.isfinite(block)] = np.nan
+        with warnings.catch_warnings():
+            # A feature without values is answered below.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if measure == "variance":
+                score = np.nanvar(block, axis=0)
+            else:
+                center = np.nanmedian(block, axis=0)
+                score = np.nanmedian(np.abs(block - center), axis=0)
+        found[start : start + _BLOCK] = np.nan_to_num(score)
+    return found
 
 
 def keep_top(scores: NDArray[np.floating], top: int) -> NDArray[np.bool_]:

@@ -83,6 +83,7 @@ def fit_modality(
         If values are impossible in the unit, for example logarithms called TPM.
     """
     kind = Modality(str(modality))
+    _check_arguments(kind, schema=schema, options=options, annotation=annotation)
     if kind is Modality.CLINICAL:
         fit = fit_clinical(frame, schema, labels=labels, allow=allow)
         return ModalitySpec(
@@ -94,7 +95,10 @@ def fit_modality(
         repeated = next(name for name in names if names.count(name) > 1)
         msg = f"feature {repeated!r} stands more than once; merge its columns first"
         raise ConfigurationError(msg)
-    work = TrainingMatrix(frame.to_numpy(dtype=np.float64), names, kind, clip)
+    values = frame.to_numpy()
+    if values.dtype != np.float32:
+        values = frame.to_numpy(dtype=np.float64)
+    work = TrainingMatrix(values, names, kind, clip)
     source = parse_unit(unit, kind)
     target = parse_unit(chosen.model_unit or source.name, kind)
     work.check(source)
@@ -182,6 +186,30 @@ def fit_table(
         labels=labels,
         allow=allow,
     )
+
+
+def _check_arguments(
+    kind: Modality,
+    *,
+    schema: object,
+    options: FitOptions | None,
+    annotation: object,
+) -> None:
+    """Refuse what would be passed over for this modality."""
+    given = options or FitOptions()
+    misplaced = {
+        "a schema": schema is not None and kind is not Modality.CLINICAL,
+        "options": given != FitOptions() and kind is Modality.CLINICAL,
+        "an annotation": annotation is not None and kind is not Modality.METHYLATION,
+        "aggregate": given.aggregate != "none" and kind is not Modality.METHYLATION,
+    }
+    if strange := [name for name, wrong in misplaced.items() if wrong]:
+        msg = (
+            f"{' and '.join(strange)} cannot be used for {kind.value}: a schema is for "
+            "clinical tables, options for RNA and methylation, an annotation and "
+            "aggregate for methylation"
+        )
+        raise ConfigurationError(msg)
 
 
 def _best_names(var: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:

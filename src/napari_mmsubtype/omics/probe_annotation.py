@@ -163,50 +163,71 @@ def probes_of_genes(
     return pairs.rename(columns={"gene": "feature"}).reset_index(drop=True)
 
 
-def average_probes(
-    beta: NDArray[np.floating],
-    probes: Sequence[str],
-    pairs: pd.DataFrame,
-    features: Sequence[str],
-) -> NDArray[np.float64]:
-    """Average beta values over the probes of each feature.
+def pair_columns(
+    probes: Sequence[str], pairs: pd.DataFrame, features: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the columns of a table that go into each feature.
 
     Parameters
     ----------
-    beta : ndarray of float, shape (sample, probe)
-        Beta values, NaN where missing.
     probes : sequence of str
         Names of the columns; a suffix of the newest array is left aside.
     pairs : DataFrame
         ``probe`` and ``feature``.
     features : sequence of str
-        The features wanted, in their order.
+        The features wanted.
 
     Returns
     -------
-    ndarray of float64, shape (sample, feature)
-        Mean over the probes that have a value, NaN where none has.
+    columns : ndarray of int64, shape (pair,)
+        Column of the table.
+    rows : ndarray of int64, shape (pair,)
+        Position of the feature it goes into.
     """
     columns: dict[str, list[int]] = {}
     for position, probe in enumerate(probes):
         columns.setdefault(plain_probe(probe), []).append(position)
     rows = {name: row for row, name in enumerate(features)}
-    source: list[int] = []
-    target: list[int] = []
-    for probe, feature in zip(pairs["probe"], pairs["feature"], strict=True):
-        row = rows.get(feature)
-        for position in columns.get(probe, ()) if row is not None else ():
-            source.append(position)
-            target.append(rows[feature])
-    given = np.asarray(beta, dtype=np.float64)
-    picked = given[:, source]
-    seen = np.isfinite(picked)
-    shape = (len(features), len(given))
-    total, count = np.zeros(shape), np.zeros(shape)
-    np.add.at(total, target, np.where(seen, picked, 0.0).T)
-    np.add.at(count, target, seen.T.astype(np.float64))
-    with np.errstate(invalid="ignore"):
-        return np.asarray((total / count).T)
+    found = [
+        (position, rows[feature])
+        for probe, feature in zip(pairs["probe"], pairs["feature"], strict=True)
+        if feature in rows
+        for position in columns.get(probe, ())
+    ]
+    table = np.array(found, dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def average_columns(
+    values: NDArray[np.floating],
+    columns: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    features: int,
+) -> NDArray[np.float64]:
+    """Average values over the columns of each feature.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (sample, column)
+        Beta values, NaN where missing.
+    columns, rows : ndarray of int64, shape (pair,)
+        As `pair_columns`.
+    features : int
+        Number of features.
+
+    Returns
+    -------
+    ndarray of float64, shape (sample, feature)
+        Mean over the columns that have a value, NaN where none has.
+    """
+    out = np.full((len(values), features), np.nan)
+    for source, target in zip(values, out, strict=True):
+        picked = np.asarray(source[columns], dtype=np.float64)
+        seen = np.isfinite(picked)
+        total = np.bincount(rows[seen], weights=picked[seen], minlength=features)
+        count = np.bincount(rows[seen], minlength=features)
+        np.divide(total, count, out=target, where=count > 0)
+    return out
 
 
 def _text(cell: object) -> str:

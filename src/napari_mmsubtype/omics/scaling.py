@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
-
-from napari_mmsubtype.omics.units import M_OFFSET, Unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
 
 # Blom's plotting positions: nearly unbiased for a normal distribution.
 _BLOM = 0.375
-_ROUNDING = 1e-3  # of tables that write three or four digits
-_M_LIMIT = float(np.log2((1 + M_OFFSET) / M_OFFSET))
 
 
 def rank_normal(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -39,6 +34,9 @@ def rank_normal(values: NDArray[np.floating]) -> NDArray[np.float64]:
         ``Phi^-1((rank - 3/8) / (n + 1/4))`` over the ``n`` values a sample has, equal
         values sharing the mean of their ranks; NaN where missing.
     """
+    # Slow to import, and needed by few.
+    from scipy.stats import rankdata
+
     given = np.asarray(values, dtype=np.float64)
     out = np.full(given.shape, np.nan)
     for source, target in zip(given, out, strict=True):
@@ -127,57 +125,3 @@ def scale_values(
         scaled = impute_neighbors(scaled, spec.reference, spec.neighbors)
     default = np.clip((fill - mean) / std, -spec.clip, spec.clip)
     return np.where(np.isnan(scaled), default, scaled).astype(np.float32), clipped
-
-
-def settle_values(
-    values: NDArray[np.floating], unit: Unit, clip: float
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Bring values that a unit cannot have to the nearest that it can, and say so.
-
-    Parameters
-    ----------
-    values : ndarray of float
-        NaN where missing.
-    unit : Unit
-        Their unit.
-    clip : float
-        Limit of the bundle for z-scores.
-
-    Returns
-    -------
-    values : ndarray of float64
-        Beta within 0 to 1, M-values within ±6.66 (what beta 0 and 1 become), counts,
-        TPM and FPKM at least 0, logarithms at least that of 0, z-scores within ± clip;
-        infinite ones NaN.
-    notes : tuple of str
-        How many were changed, and their range; empty where none.
-    """
-    given = np.array(values, dtype=np.float64)
-    notes = []
-    infinite = np.isinf(given)
-    if infinite.any():
-        given[infinite] = np.nan
-        notes.append(f"{int(infinite.sum())} infinite values count as missing")
-    low, high = _limits(unit, clip)
-    with np.errstate(invalid="ignore"):
-        outside = (given < low - _ROUNDING) | (given > high + _ROUNDING)
-    if outside.any():
-        wrong = given[outside]
-        notes.append(
-            f"{wrong.size} {unit.name} values outside {low:.4g} to {high:.4g} (from "
-            f"{wrong.min():.4g} to {wrong.max():.4g}) were clipped"
-        )
-    return np.clip(given, low, high), tuple(notes)
-
-
-def _limits(unit: Unit, clip: float) -> tuple[float, float]:
-    """Give the least and the greatest value of a unit."""
-    if unit.quantity == "beta":
-        return 0.0, 1.0
-    if unit.quantity == "m-value":
-        return -_M_LIMIT, _M_LIMIT
-    if unit.quantity == "z-score":
-        return -clip, clip
-    if unit.pseudocount is not None:
-        return float(np.log2(unit.pseudocount)), np.inf
-    return 0.0, np.inf

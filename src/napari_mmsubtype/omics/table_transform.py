@@ -13,7 +13,8 @@ from napari_mmsubtype.omics.alignment import aligner, check_modality
 from napari_mmsubtype.omics.clinical import encode_clinical, read_variables
 from napari_mmsubtype.omics.clinical_columns import locate_variables
 from napari_mmsubtype.omics.identifiers import SampleMatch
-from napari_mmsubtype.omics.scaling import scale_values, settle_values
+from napari_mmsubtype.omics.impossible_values import settle_values
+from napari_mmsubtype.omics.scaling import scale_values
 from napari_mmsubtype.omics.units import m_to_beta, parse_unit
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.feature_names import is_probe
 from napari_mmsubtype.omics.feature_selection import (
     expressed_share,
@@ -16,10 +16,19 @@ from napari_mmsubtype.omics.feature_selection import (
     missing_share,
     spread,
 )
-from napari_mmsubtype.omics.methylation_probes import keep_probes, recognize_platform
+from napari_mmsubtype.omics.impossible_values import contradiction, settle_values
+from napari_mmsubtype.omics.methylation_probes import (
+    keep_probes,
+    plain_probe,
+    recognize_platform,
+)
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
-from napari_mmsubtype.omics.probe_annotation import average_probes, probes_of_genes
-from napari_mmsubtype.omics.scaling import rank_normal, settle_values
+from napari_mmsubtype.omics.probe_annotation import (
+    average_columns,
+    pair_columns,
+    probes_of_genes,
+)
+from napari_mmsubtype.omics.scaling import rank_normal
 from napari_mmsubtype.omics.unit_detection import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
     UNITS,
@@ -46,8 +55,8 @@ class TrainingMatrix:
 
     Parameters
     ----------
-    values : ndarray of float64, shape (patient, feature)
-        NaN where missing.
+    values : ndarray of float, shape (patient, feature)
+        NaN where missing; float32 stays float32 until the features are chosen.
     names : list of str
         Of the features, unique.
     kind : Modality
@@ -57,13 +66,18 @@ class TrainingMatrix:
     """
 
     def __init__(
-        self, values: NDArray[np.float64], names: list[str], kind: Modality, clip: float
+        self,
+        values: NDArray[np.floating],
+        names: list[str],
+        kind: Modality,
+        clip: float,
     ) -> None:
         self.values = values
         self.names = names
         self.kind = kind
         self.clip = clip
         self.probes: pd.DataFrame | None = None
+        self.totals: NDArray[np.float64] | None = None
         self.steps = [
             f"fitted on {values.shape[0]} training patients and {len(names)} features"
         ]
@@ -82,8 +96,15 @@ class TrainingMatrix:
             If values are impossible in the unit.
         """
         checked, notes = check_unit(self.values, unit)
+        if reason := contradiction(checked, unit):
+            raise TableReadError(reason)
         self.values, settled = settle_values(checked, unit, self.clip)
         self.steps += [*notes, *settled]
+        if unit.quantity == "fpkm" and len(self.names) >= WHOLE_TRANSCRIPTOME:
+            # Of all genes: what is dropped later counts too.
+            self.totals = np.array(
+                [np.nansum(to_linear(row, unit)) for row in self.values]
+            )
 
     def choose_probes(
         self, source: Unit, options: FitOptions, annotation: pd.DataFrame | None
@@ -118,6 +139,7 @@ class TrainingMatrix:
         )
         self._keep(kept)
         self.steps += notes
+        self._merge_replicates()
         if options.aggregate == "none":
             return source
         if annotation is None or source.quantity == "z-score":
@@ -137,7 +159,8 @@ class TrainingMatrix:
             raise ConfigurationError(msg)
         genes = sorted(set(pairs["feature"]))
         beta = m_to_beta(self.values) if source.name == "m-value" else self.values
-        self.values = average_probes(beta, self.names, pairs, genes)
+        columns = pair_columns(self.names, pairs, genes)
+        self.values = average_columns(beta, *columns, len(genes))
         self.steps.append(
             f"mean beta of {len(set(pairs['probe']))} probes by {options.aggregate}: "
             f"{len(genes)} genes"
@@ -169,8 +192,11 @@ class TrainingMatrix:
                 "out min_expression"
             )
             raise ConfigurationError(msg)
-        linear = to_linear(self.values, unit)
-        share = expressed_share(linear, options.min_expression)
+        # The threshold on the values' own scale: no second copy of a large table.
+        least = options.min_expression
+        if unit.pseudocount is not None:
+            least = float(np.log2(least + unit.pseudocount))
+        share = expressed_share(self.values, least)
         self._keep(
             share >= options.min_expressed,
             f"expressed below {options.min_expression:g} in more than "
@@ -195,8 +221,8 @@ class TrainingMatrix:
         if "z-score" in {source.quantity, target.quantity}:
             msg = f"{source.name} cannot be made {target.name}; give another table"
             raise ConfigurationError(msg)
-        whole = len(self.names) >= WHOLE_TRANSCRIPTOME
-        to_tpm = (source.quantity, target.quantity) == ("fpkm", "tpm") and whole
+        totals = self.totals if target.quantity == "tpm" else None
+        to_tpm = source.quantity == "fpkm" and totals is not None
         methylation = self.kind is Modality.METHYLATION
         # A logarithm of unknown kind is taken for the model's, as for patients later.
         unknown = "expression" in {source.quantity, target.quantity}
@@ -212,7 +238,7 @@ class TrainingMatrix:
         notes: tuple[str, ...] = ()
         converted = np.empty_like(self.values)
         for row, values in enumerate(self.values):
-            total = float(np.nansum(to_linear(values, source))) if to_tpm else None
+            total = None if totals is None else float(totals[row])
             converted[row], notes = to_unit(
                 values, source, target, reference=nothing, total=total
             )
@@ -232,13 +258,7 @@ class TrainingMatrix:
         ConfigurationError
             If nothing varies.
         """
-        seen = np.isfinite(self.values)
-        filled = seen.any(axis=0)
-        deviation = np.zeros(len(self.names))
-        deviation[filled] = np.nanstd(
-            np.where(seen, self.values, np.nan)[:, filled], axis=0
-        )
-        varying = filled & (deviation > options.std_floor)
+        varying = np.sqrt(spread(self.values, "variance")) > options.std_floor
         if not varying.any():
             msg = (
                 f"none of the {len(self.names)} {self.kind.value} features varies "
@@ -279,7 +299,8 @@ class TrainingMatrix:
         ModalitySpec
             What the model knows of the modality.
         """
-        values = np.where(np.isfinite(self.values), self.values, np.nan)
+        values = self.values.astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
         if options.rank_normal:
             values = rank_normal(values)
             self.steps.append("normal quantiles of the ranks within each sample")
@@ -318,6 +339,18 @@ class TrainingMatrix:
             probes=probes,
             steps=tuple(self.steps),
         )
+
+    def _merge_replicates(self) -> None:
+        """Name probes as the older arrays do, and average those of one site."""
+        plain = [plain_probe(name) for name in self.names]
+        if plain == self.names:
+            return
+        sites = list(dict.fromkeys(plain))
+        pairs = pd.DataFrame({"probe": sites, "feature": sites})
+        columns = pair_columns(self.names, pairs, sites)
+        self.values = average_columns(self.values, *columns, len(sites))
+        self.steps.append(f"{len(plain)} probes with a suffix are {len(sites)} sites")
+        self.names = sites
 
     def _drop_missing(self, options: FitOptions) -> None:
         """Drop features that too many patients lack."""

@@ -19,18 +19,16 @@ from napari_mmsubtype.omics.coverage import (
 )
 from napari_mmsubtype.omics.feature_names import (
     describe_features,
-    is_probe,
     match_features,
 )
+from napari_mmsubtype.omics.impossible_values import contradiction, settle_values
 from napari_mmsubtype.omics.methylation_probes import plain_probe, recognize_platform
-from napari_mmsubtype.omics.probe_annotation import average_probes
-from napari_mmsubtype.omics.scaling import scale_values, settle_values
+from napari_mmsubtype.omics.probe_annotation import average_columns, pair_columns
+from napari_mmsubtype.omics.scaling import scale_values
 from napari_mmsubtype.omics.unit_detection import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
-    LOG2_MAXIMUM,
     UNITS,
     Unit,
-    looks_logged,
     m_to_beta,
     parse_unit,
     to_linear,
@@ -73,8 +71,8 @@ class ValuesAligner:
         self.names = [str(name) for name in table.var_names]
         found = match_features(self._identifiers(), spec.features)
         self.columns, self.notes = found.columns, found.notes
-        self.by_probe = self._is_by_probe()
-        if self.by_probe:
+        self.pairs = self._probe_pairs()
+        if self.pairs is not None:
             self.notes = ("mean beta of the probes of each gene",)
         elif not (self.columns >= 0).any():
             msg = describe_mismatch(spec.modality.value, spec.names, self.names)
@@ -168,21 +166,23 @@ class ValuesAligner:
             found = found.assign(symbol=[plain_probe(str(s)) for s in found["symbol"]])
         return found
 
-    def _is_by_probe(self) -> bool:
-        """Tell whether the model's genes are to be averaged from the table's probes."""
+    def _probe_pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Find the probes to average, where the table has them and not the genes."""
         if self.spec.probes is None or (self.columns >= 0).any():
-            return False
-        known = set(self.spec.probes["probe"])
-        return any(is_probe(n) and plain_probe(n) in known for n in self.names)
+            return None
+        pairs = pair_columns(self.names, self.spec.probes, self.spec.names)
+        return pairs if pairs[0].size else None
 
     def _gather(self, row: NDArray[np.float64]) -> tuple[NDArray[np.float64], Unit]:
         """Take the model's features from a row of the table."""
-        if self.by_probe and self.spec.probes is not None:
-            beta = m_to_beta(row) if self.source.name == "m-value" else row
-            pairs, names = self.spec.probes, self.spec.names
-            return average_probes(beta[None], self.names, pairs, names)[0], (
-                UNITS["beta"] if self.source.quantity != "z-score" else self.source
-            )
+        if self.pairs is not None:
+            # The mean of z-scores is none; it is refused further on.
+            unit = self.source if self.source.quantity == "z-score" else UNITS["beta"]
+            if self.source.name == "m-value":
+                row = m_to_beta(row)
+            elif unit.name == "beta":
+                row = np.clip(row, 0.0, 1.0)
+            return average_columns(row[None], *self.pairs, len(self.spec))[0], unit
         here = self.columns >= 0
         values = np.full(len(self.spec), np.nan)
         values[here] = row[self.columns[here]]
@@ -207,17 +207,10 @@ class ValuesAligner:
                 "the model ranks the features of a sample, which z-scores within a "
                 f"cohort do not allow; give a table in {target.name}, TPM or counts"
             )
-        if source.quantity in {"counts", "tpm", "fpkm"} and not source.is_log:
-            if looks_logged(row):
-                return (
-                    f"values up to {np.nanmax(row):.4g} over {row.size} features are "
-                    f"logarithms already, not {source.name}: correct the table's unit"
-                )
-        elif source.is_log and np.nanmax(row, initial=-np.inf) > LOG2_MAXIMUM:
-            return (
-                f"values up to {np.nanmax(row):.4g} cannot be {source.name} (at most "
-                f"{LOG2_MAXIMUM:g}): correct the table's unit"
-            )
+        if reason := contradiction(row, self.source):
+            return reason
+        if self.pairs is not None and source.quantity == "z-score":
+            return "z-scores of probes cannot be averaged by gene; give beta values"
         if not report.matched:
             return (
                 f"sample {report.sample!r} has no value for any of the model's features"
