@@ -21,6 +21,7 @@ def test_coverage_is_counted_and_weighed():
     report, share = report_coverage(RECORD, MATCH, ["A", "B", "C", "D"], seen, weights)
     assert share == pytest.approx(0.75)
     assert report.coverage == pytest.approx(0.5)
+    assert report.weight_coverage == share
     assert (report.matched, report.expected) == (2, 4)
     assert report.missing == ("B", "D")
     assert report.sample == "S1"

@@ -78,6 +78,13 @@ def test_neighbors_agree_with_scikit_learn_and_keep_empty_rows():
     assert np.isnan(found[0]).all()
 
 
+def test_a_gap_that_no_patient_can_fill_stays():
+    reference = pd.DataFrame([[1.0, np.nan], [2.0, np.nan], [np.nan, 5.0]])
+    found = impute_neighbors(np.array([[1.0, np.nan]]), reference, 2)
+    # The only one who has the feature has nothing in common with the row.
+    assert np.isnan(found[0, 1])
+
+
 def test_z_scores_agree_with_scikit_learn():
     spec = fit_modality(TRAINING, modality="rna", unit="log2(tpm+1)", clip=50)
     other = log_frame(9, seed=5)

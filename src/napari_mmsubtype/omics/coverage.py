@@ -89,6 +89,7 @@ def report_coverage(
         coverage=matched / len(expected),
         missing=tuple(n for n, s in zip(expected, seen, strict=True) if not s),
         notes=(*(str(step) for step in record["steps"]), *match.notes, summary),
+        weight_coverage=share,
     )
     return report, share
 

@@ -68,25 +68,35 @@ def impute_neighbors(
     Returns
     -------
     ndarray of float64, shape (sample, feature)
-        Without NaN, but in rows without any value.
+        NaN stays in rows without any value, and where no patient who has the feature
+        shares another one with the row.
 
     References
     ----------
     .. [1] Troyanskaya et al., "Missing value estimation methods for DNA microarrays",
        Bioinformatics 17:520, 2001.
     """
-    # Slow to import, and needed by few.
-    from sklearn.impute import KNNImputer
-
-    given = np.asarray(scaled, dtype=np.float64)
-    gaps = np.isnan(given)
-    rows = gaps.any(axis=1) & ~gaps.all(axis=1)
-    if not rows.any():
-        return given
-    imputer = KNNImputer(n_neighbors=min(neighbors, len(reference)))
-    imputer.fit(reference.to_numpy(dtype=np.float64))
-    out = given.copy()
-    out[rows] = imputer.transform(given[rows])
+    out = np.array(scaled, dtype=np.float64)
+    known = reference.to_numpy(dtype=np.float64)
+    has = np.isfinite(known)
+    known = np.where(has, known, 0.0)
+    for row in out:
+        seen = np.isfinite(row)
+        if seen.all() or not seen.any():
+            continue
+        both = has[:, seen]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # Scaled up to all features, so that few in common do not look near.
+            square = ((known[:, seen] - row[seen]) ** 2 * both).sum(axis=1)
+            distance = square * row.size / both.sum(axis=1)
+        order = np.argsort(distance, kind="stable")
+        order = order[np.isfinite(distance[order])]
+        gaps = np.flatnonzero(~seen)
+        donors = has[np.ix_(order, gaps)]
+        chosen = donors & (np.cumsum(donors, axis=0) <= neighbors)
+        total = (known[np.ix_(order, gaps)] * chosen).sum(axis=0)
+        count = chosen.sum(axis=0)
+        row[gaps[count > 0]] = total[count > 0] / count[count > 0]
     return out
 
 
