@@ -209,6 +209,23 @@ def test_declared_leaks_are_refused_by_name_unless_allowed():
     assert "used on purpose: PAM50 subtype" in fit.steps
 
 
+def test_a_leak_does_not_hide_behind_another_name():
+    frame = FRAME.assign(Subtype=["LumA", "Basal"] * 4)
+    for name, column in (("sort", "Subtype"), ("pam50", "grade")):
+        schema = {name: {"kind": "category", "columns": [column]}}
+        with pytest.raises(ConfigurationError, match="subtype or label"):
+            fit_clinical(frame, schema)
+        for allowed in (name, column):
+            assert fit_clinical(frame, schema, allow=[allowed]).features.size
+
+
+def test_a_declared_variable_without_spread_is_told():
+    fit = fit_clinical(
+        FRAME.assign(race="white"), {"age": "numeric", "race": "category"}
+    )
+    assert "race is the same for every patient and was left out" in fit.steps
+
+
 def test_undeclared_leaks_are_left_out_and_named():
     frame = FRAME.assign(patient_id=[f"p{i}" for i in range(8)], vital_status="alive")
     fit = fit_clinical(frame)

@@ -72,6 +72,12 @@ def test_what_is_no_variable_is_refused_by_name(entry, words):
         parse_schema({"height": entry})
 
 
+def test_a_text_that_is_no_variable_is_refused():
+    for text in ("{", '{"kind": "rank"}', "[1]"):
+        with pytest.raises(ConfigurationError):
+            Variable.from_text(text, "numeric")
+
+
 def test_files_that_are_no_schema_are_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_schema(tmp_path / "absent.yaml")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.omics.clinical_columns import Place, locate_variables
-from napari_mmsubtype.omics.clinical_leakage import find_leaks, refuse_leaks
+from napari_mmsubtype.omics.clinical_leakage import Leak, find_leaks, refuse_leaks
 from napari_mmsubtype.omics.clinical_scales import read_level, read_number
 from napari_mmsubtype.omics.clinical_schema import Kind, Variable, parse_schema
 from napari_mmsubtype.omics.clinical_table import is_unanswered
@@ -100,32 +100,22 @@ def fit_clinical(
     else:
         variables = parse_schema(schema)
         places = locate_variables(frame, variables)
-        for name in variables:
-            if name not in places:
-                listed = ", ".join(map(str, frame.columns[:8]))
-                msg = (
-                    f"clinical variable {name!r} is not among the columns "
-                    f"({listed}); declare its column"
-                )
-                raise ConfigurationError(msg)
-        used = list(dict.fromkeys(place.column for place in places.values()))
-        refuse_leaks(find_leaks(frame[used], labels), allow)
-    if purpose := [place.column for place in places.values() if place.column in allow]:
+        if absent := [name for name in variables if name not in places]:
+            listed = ", ".join(map(str, frame.columns[:8]))
+            msg = (
+                f"clinical variable {absent[0]!r} is not among the columns ({listed}); "
+                "declare its column"
+            )
+            raise ConfigurationError(msg)
+        refuse_leaks(_declared_leaks(frame, places, labels, allow), allow)
+    if purpose := [n for n, p in places.items() if {n, p.column} & set(allow)]:
         steps.append(f"used on purpose: {', '.join(purpose)}")
     rows: list[dict[str, Any]] = []
     for name, variable in variables.items():
-        place = places[name]
-        values = frame[place.column].map(place.read)
-        if place.source != place.target:
-            steps.append(f"{name} read {describe_place(place)}")
-        if variable.kind == "category":
-            found = _fit_category(name, values, strict=schema is not None)
-        else:
-            found = _fit_numeric(name, values, variable)
-        if isinstance(found, str):
-            steps.append(found)
-        else:
-            rows.extend({**row, "schema": variable.to_text()} for row in found)
+        found = _fit_variable(
+            name, frame, places[name], variable, steps, strict=schema is not None
+        )
+        rows.extend({**row, "schema": variable.to_text()} for row in found)
     if not rows:
         msg = "no clinical variable varies among the training patients; name others"
         raise ConfigurationError("; ".join([msg, *steps[1:]]))
@@ -226,6 +216,49 @@ def _screened(
         f"out: {', '.join(map(str, leaks))}"
     ]
     return frame.drop(columns=[leak.column for leak in leaks]), steps
+
+
+def _fit_variable(
+    name: str,
+    frame: pd.DataFrame,
+    place: Place,
+    variable: Variable,
+    steps: list[str],
+    *,
+    strict: bool,
+) -> list[dict[str, Any]]:
+    """Learn one variable, and add to the steps what there is to tell."""
+    values = frame[place.column].map(place.read)
+    if place.source != place.target:
+        steps.append(f"{name} read {describe_place(place)}")
+    if variable.kind == "category":
+        found = _fit_category(name, values, strict=strict)
+    else:
+        found = _fit_numeric(name, values, variable)
+    if isinstance(found, str):
+        steps.append(found)
+        return []
+    if not found:
+        steps.append(f"{name} is the same for every patient and was left out")
+    return found
+
+
+def _declared_leaks(
+    frame: pd.DataFrame,
+    places: Mapping[str, Place],
+    labels: Sequence[object] | None,
+    allow: Collection[str],
+) -> list[Leak]:
+    """Look at the columns of declared variables, under both of their names."""
+    found: dict[str, Leak] = {}
+    for name, place in places.items():
+        if {name, place.column} & set(allow):
+            continue
+        for title in (place.column, name):
+            column = frame[[place.column]].set_axis([title], axis=1)
+            for leak in find_leaks(column, labels):
+                found.setdefault(place.column, Leak(title, leak.reason))
+    return list(found.values())
 
 
 def _kind(values: pd.Series[Any]) -> Kind:

@@ -101,8 +101,20 @@ class Variable:
         -------
         Variable
             Equal to the one written.
+
+        Raises
+        ------
+        ConfigurationError
+            If the text is none of `to_text`.
         """
-        return cls(kind) if not text else _parse("variable", json.loads(text))
+        if not text:
+            return cls(kind)
+        try:
+            entry = json.loads(text)
+        except ValueError as err:
+            msg = f"{text!r} describes no clinical variable ({err}); fit again"
+            raise ConfigurationError(msg) from err
+        return _parse("variable", entry)
 
 
 def parse_schema(

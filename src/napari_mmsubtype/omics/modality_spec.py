@@ -10,6 +10,7 @@ import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.omics.clinical import read_variables
 from napari_mmsubtype.omics.feature_table import check_features
 from napari_mmsubtype.omics.units import parse_unit
 
@@ -76,6 +77,8 @@ class ModalitySpec:
         object.__setattr__(
             self, "features", check_features(self.features, self.modality)
         )
+        if self.modality is Modality.CLINICAL:
+            read_variables(self.features)  # Refused now rather than for a patient.
         object.__setattr__(self, "steps", tuple(map(str, self.steps)))
         if (self.neighbors > 0) != (self.reference is not None):
             msg = (

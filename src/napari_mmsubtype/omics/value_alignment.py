@@ -73,7 +73,11 @@ class ValuesAligner:
         self.columns, self.notes = found.columns, found.notes
         self.pairs = self._probe_pairs()
         if self.pairs is not None:
-            self.notes = ("mean beta of the probes of each gene",)
+            held, known = len(set(self.pairs[0])), len(set(self._model_probes()))
+            self.notes = (
+                f"mean beta of the probes of each gene: {held} of the model's {known} "
+                "are in the table",
+            )
         elif not (self.columns >= 0).any():
             msg = describe_mismatch(spec.modality.value, spec.names, self.names)
             raise UnmatchedFeaturesError(msg)
@@ -172,6 +176,10 @@ class ValuesAligner:
             return None
         pairs = pair_columns(self.names, self.spec.probes, self.spec.names)
         return pairs if pairs[0].size else None
+
+    def _model_probes(self) -> list[str]:
+        """List the probes that the model knows, a probe of two genes twice."""
+        return [] if self.spec.probes is None else list(self.spec.probes["probe"])
 
     def _gather(self, row: NDArray[np.float64]) -> tuple[NDArray[np.float64], Unit]:
         """Take the model's features from a row of the table."""
