@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.impute import KNNImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from builders.omics import (
     GENES,
@@ -100,6 +103,21 @@ def test_fitting_in_steps_agrees_with_numpy():
     kept = logged.var(ddof=0).nlargest(12).index
     assert set(spec.names) == set(kept)
     np.testing.assert_allclose(spec.features["mean"], logged[list(spec.names)].mean())
+
+
+def test_the_whole_way_agrees_with_scikit_learn():
+    frame = holed(tpm_frame(50))
+    training, others = frame.iloc[:35], frame.iloc[35:]
+    options = FitOptions(
+        model_unit="log2(tpm+1)", select="variance", top=15, imputation="knn"
+    )
+    spec = fit_modality(training, modality="rna", unit="tpm", options=options, clip=50)
+    kept = list(spec.names)
+    logged = np.log2(training[kept].to_numpy() + 1)
+    known = make_pipeline(StandardScaler(), KNNImputer(n_neighbors=5)).fit(logged)
+    expected = known.transform(np.log2(others[kept].to_numpy() + 1))
+    found = transform_table(as_table(others, "tpm"), spec)
+    np.testing.assert_allclose(found.X, expected, atol=1e-4)
 
 
 def test_tables_give_identifiers_and_names():
