@@ -16,6 +16,7 @@ from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.omics.preprocessing import ModalitySpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 GENES = ("ESR1", "PGR", "FOXA1", "GATA3", "KRT5", "KRT14", "KRT17", "EGFR", "ERBB2")
@@ -76,13 +77,15 @@ def tiny_bundle(
     patch: PatchSpec | None = None,
     temperature: float = 1.5,
     info: dict[str, object] | None = None,
+    specs: Mapping[Modality, ModalitySpec] | None = None,
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
 
-    ``options`` go to the fusion model. The global random state is left as it was.
+    ``options`` go to the fusion model; ``specs`` stand in for made-up features. The
+    global random state is left as it was.
     """
-    specs = {Modality(m): modality_spec(Modality(m)) for m in modalities}
+    specs = specs or {Modality(m): modality_spec(Modality(m)) for m in modalities}
     patch = patch or PatchSpec(size_px=128, mpp=1.0, stride_px=128, min_tissue=0.3)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -87,3 +87,14 @@ def test_colors_are_told_where_there_is_something_to_tell(result):
     )
     record = json.loads(to_json(result_record(result)))
     assert record["color"] == {"icc": "off", "stain": body["stain"]}
+
+
+def test_features_that_a_table_lacks_are_named(result):
+    entry = {"modality": "rna", "used": True, "matched": 6, "expected": 10}
+    body = result._body["prediction"]
+    body["modalities"] = [
+        {**entry, "missing": ["ESR1", "PGR", "VIM", "B2M"], "notes": ["read"]}
+    ]
+    assert "6 of 10 features, missing ESR1, PGR, VIM and 1 more; read" in result_text(
+        result
+    )

@@ -14,7 +14,9 @@ from napari_mmsubtype.core.records import (
 def test_prediction_survives_json():
     call = Call(("image", "rna"), (1.5, -0.5), (0.88, 0.12))
     alone = Call(("image",), (-1.0, 0.25), (0.22, 0.78))
-    report = ModalityReport("rna", True, sample="P1", missing=("A",), notes=("z",))
+    report = ModalityReport(
+        "rna", True, sample="P1", missing=("A",), notes=("z",), weight_coverage=0.9
+    )
     prediction = Prediction(
         classes=("Luminal", "Basal/HER2"),
         call=call,
@@ -28,6 +30,22 @@ def test_prediction_survives_json():
     read = Prediction.from_dict(json.loads(json.dumps(prediction.to_dict())))
     assert read == prediction
     assert read.label == "Luminal"
+
+
+def test_predictions_of_older_versions_are_read():
+    call = Call(("image",), (1.0, 0.0), (0.7, 0.3))
+    prediction = Prediction(
+        classes=("a", "b"),
+        call=call,
+        subsets={"image": call},
+        shapley={},
+        bias=(0.0, 0.0),
+        patches=PatchCounts(1, 1, 1, 0),
+        modalities=(ModalityReport("rna", True),),
+    )
+    entry = prediction.to_dict()
+    del entry["modalities"][0]["weight_coverage"]
+    assert Prediction.from_dict(entry).modalities[0].weight_coverage is None
 
 
 @pytest.mark.parametrize(

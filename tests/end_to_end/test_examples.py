@@ -47,6 +47,15 @@ def run_example(name, *words, cwd):
     return lines
 
 
+def test_tables_are_prepared(tmp_path):
+    lines = run_example("prepare_tables.py", "--out", tmp_path, cwd=tmp_path)
+    assert "20 test patients, 150 features" in lines
+    assert lines[-1].startswith("tokens: ")
+    assert "rest" in lines[-1]
+    kept = {path.name for path in (tmp_path / "preprocessing").iterdir()}
+    assert kept == {"rna.json", "rna.parquet", "rna.reference.parquet"}
+
+
 def test_one_patient(tmp_path):
     lines = run_example("analyze_one_patient.py", "--out", tmp_path, cwd=tmp_path)
     (store,) = tmp_path.glob("*.mmsubtype.zarr")

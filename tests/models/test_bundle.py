@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from builders.bundles import modality_spec, tiny_bundle
+from builders.omics import beta_frame, log_frame
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
@@ -22,6 +23,10 @@ from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_files import sha256_file
 from napari_mmsubtype.models.fusion import create_fusion, list_fusions
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.omics.feature_groups import FeatureGroups, group_options
+from napari_mmsubtype.omics.preprocessing import FitOptions, fit_modality
+from napari_mmsubtype.omics.probe_annotation import tidy_annotation
+from napari_mmsubtype.omics.spec_files import describe_spec
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +118,48 @@ def test_options_of_the_parts_come_back(tmp_path):
     assert bundle.encoder.input_size == 64
     assert bundle.fusion.encoders["rna"].members.sum() == 5
     assert bundle.fusion.missing_image.shape == (32,)
+
+
+def test_ranks_neighbors_probes_and_groups_come_back(tmp_path):
+    frame = log_frame(20).mask(np.random.default_rng(0).random((20, 30)) < 0.1)
+    rna = fit_modality(
+        frame,
+        modality="rna",
+        unit="log2(tpm+1)",
+        options=FitOptions(imputation="knn", rank_normal=True),
+    )
+    rna = rna.with_groups(FeatureGroups(("one", "two"), ((0, 1, 2), (2, 5)), learned=3))
+    probes = pd.DataFrame(
+        {"probe": [f"cg{i:08d}" for i in range(20)], "gene": ["A", "B"] * 10}
+    )
+    methylation = fit_modality(
+        beta_frame(20),
+        modality="methylation",
+        unit="beta",
+        options=FitOptions(model_unit="m-value", aggregate="gene"),
+        annotation=tidy_annotation(probes),
+    )
+    specs = {Modality.RNA: rna, Modality.METHYLATION: methylation}
+    folder = tiny_bundle(
+        tmp_path / "b",
+        "cross_attention",
+        specs=specs,
+        width=32,
+        groups={**group_options(specs), "methylation": 2},
+    )
+    bundle = load_bundle(folder)
+    for modality, spec in bundle.modalities.items():
+        assert describe_spec(spec) == describe_spec(specs[modality])
+        assert spec.groups == specs[modality].groups
+        pd.testing.assert_frame_equal(spec.features, specs[modality].features)
+    pd.testing.assert_frame_equal(bundle.modalities["rna"].reference, rna.reference)
+    pd.testing.assert_frame_equal(
+        bundle.modalities["methylation"].probes, methylation.probes
+    )
+    assert bundle.fusion.encoders["rna"].tokens == 5
+    (folder / "features" / "rna.reference.parquet").write_bytes(b"other")
+    with pytest.raises(BundleIntegrityError, match=r"rna\.reference\.parquet"):
+        load_bundle(folder)
 
 
 def test_a_zip_gives_the_same_model_as_its_folder(pristine, tmp_path):

@@ -10,10 +10,11 @@ from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.models.bundle_schema import (
     check_info,
     check_parts,
-    features_file,
+    modality_files,
 )
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.omics.feature_groups import FeatureGroups, group_options
 
 
 @pytest.fixture
@@ -59,7 +60,28 @@ def test_every_misfit_is_named_at_once(parts):
 
 
 def test_features_lie_in_their_own_folder():
-    assert features_file(Modality.RNA) == "features/rna.parquet"
+    assert modality_files("rna", {}) == ("features/rna.parquet",)
+    assert modality_files("methylation", {"reference": 5, "probes": 9}) == (
+        "features/methylation.parquet",
+        "features/methylation.reference.parquet",
+        "features/methylation.probes.parquet",
+    )
+
+
+def test_groups_must_be_those_of_the_fusion_model(parts):
+    groups = FeatureGroups(("one", "rest"), ((0, 1, 2), tuple(range(3, 9))))
+    spec = parts["modalities"][Modality.RNA].with_groups(groups)
+    parts["modalities"] = {Modality.RNA: spec}
+    with pytest.raises(BundleError, match="groups of rna features are not those"):
+        check_parts(**parts)
+    parts["fusion"] = create_fusion(
+        "cross_attention",
+        dim=96,
+        classes=2,
+        omics={"rna": 9},
+        groups=group_options(parts["modalities"]),
+    )
+    check_parts(**parts)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from builders.omics import log_frame
+from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.cross_attention import Attention, Exchange
 from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.omics.feature_groups import group_options, match_gene_sets
+from napari_mmsubtype.omics.gene_sets import GeneSet
+from napari_mmsubtype.omics.preprocessing import fit_modality
 
 
 class PublishedCrossAttention(nn.Module):
@@ -119,6 +124,50 @@ def test_groups_are_learned_by_default_and_may_be_given():
     assert given.encoders["rna"].tokens == 2
     assert given.encoders["rna"].members.sum().item() == 5
     assert given.encoders["methylation"].tokens == 4
+
+
+@pytest.mark.parametrize("rest", ["token", "learned"])
+def test_gene_sets_become_tokens_that_move_the_output(rest):
+    spec = fit_modality(log_frame(20), modality="rna", unit="log2(tpm+1)")
+    sets = [
+        GeneSet("luminal", "", ("ESR1", "PGR", "GATA3", "FOXA1")),
+        GeneSet("basal", "", ("KRT5", "KRT14", "CDCA1", "EGFR")),
+    ]
+    match = match_gene_sets(sets, spec.features, min_size=3, rest=rest, learned=2)
+    specs = {Modality.RNA: spec.with_groups(match.groups)}
+    torch.manual_seed(0)
+    model = create_fusion(
+        "cross_attention",
+        dim=8,
+        classes=2,
+        omics={"rna": len(spec)},
+        groups=group_options(specs),
+    ).eval()
+    encoder = model.encoders["rna"]
+    assert encoder.tokens == match.groups.tokens
+    values = torch.randn(3, len(spec), requires_grad=True)
+    tokens = encoder(values)
+    for row, (name, members) in enumerate(
+        zip(match.groups.names, match.groups.members, strict=True)
+    ):
+        (gradient,) = torch.autograd.grad(
+            tokens[:, row].sum(), values, retain_graph=True
+        )
+        reached = gradient.abs().sum(dim=0).nonzero().flatten().tolist()
+        assert reached == list(members)
+        genes = {spec.names[i] for i in members}
+        assert {"luminal": "ESR1", "basal": "NUF2", "rest": "VIM"}[name] in genes
+    bag, mask = torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool)
+    logits = model(
+        bag, mask, {"rna": values}, torch.ones(3, 2, dtype=torch.bool)
+    ).logits
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), values)
+    # Every gene, in a set or not, moves every patient's call.
+    assert (gradient.abs() > 0).all()
+    swapped = model(
+        bag, mask, {"rna": values.flip(0)}, torch.ones(3, 2, dtype=torch.bool)
+    ).logits
+    assert (swapped - logits)[0].abs().max() > 1e-3
 
 
 def test_width_must_suit_the_heads():

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from builders.bundles import modality_spec
@@ -9,13 +13,14 @@ from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.model_card import render_card
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.omics.feature_groups import FeatureGroups
 
 
 @pytest.fixture(scope="module")
 def card():
-    spec = modality_spec(Modality.RNA)
+    plain = modality_spec(Modality.RNA)
 
-    def render(**info):
+    def render(spec=plain, **info):
         return render_card(
             name="demo",
             version="1.2",
@@ -29,6 +34,17 @@ def card():
         )
 
     return render
+
+
+def test_it_says_where_a_bundle_holds_values_of_patients(card):
+    assert "patients" not in card()
+    spec = modality_spec(Modality.RNA)
+    reference = pd.DataFrame(np.zeros((31, 9)), columns=list(spec.names))
+    spec = replace(spec, neighbors=5, reference=reference, rank_normal=True)
+    spec = spec.with_groups(FeatureGroups(("a",), ((0, 1),), learned=2))
+    (line,) = [x for x in card(spec).splitlines() if x.startswith("- Modality rna")]
+    for words in ("ranked within", "3 groups", "31 training patients, without their"):
+        assert words in line
 
 
 def test_it_states_the_model_and_its_purpose(card):

@@ -76,7 +76,50 @@ def test_group_tokens_follow_their_formula():
     np.testing.assert_allclose(net(x)[0].detach().numpy(), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("groups", [0, [], [[0], []], [[0, 6]], [[-1]]])
+def test_features_in_no_group_reach_the_learned_groups_only():
+    torch.manual_seed(0)
+    groups = {"members": [[0, 1], [1, 4]], "learned": 2}
+    net = GroupTokens(7, 4, groups=groups).eval()
+    assert net.tokens == 4
+    share = net.memberships()
+    assert share[:2].nonzero().tolist() == [[0, 0], [0, 1], [1, 1], [1, 4]]
+    torch.testing.assert_close(
+        share[2:].sum(dim=0), torch.tensor([0.0, 0, 1, 1, 0, 1, 1])
+    )
+    values = torch.randn(1, 7, requires_grad=True)
+    tokens = net(values)
+    assert tokens.shape == (1, 4, 4)
+    for row, members in enumerate(([0, 1], [1, 4], [2, 3, 5, 6], [2, 3, 5, 6])):
+        (gradient,) = torch.autograd.grad(
+            tokens[0, row].sum(), values, retain_graph=True
+        )
+        assert gradient[0].nonzero().flatten().tolist() == members
+    (gradient,) = torch.autograd.grad(tokens.sum(), net.membership)
+    assert gradient[:, [2, 3, 5, 6]].any()
+    assert not gradient[:, [0, 1, 4]].any()
+
+
+def test_tokens_of_both_kinds_start_at_one_scale():
+    torch.manual_seed(0)
+    groups = {"members": [list(range(40))], "learned": 1}
+    net = GroupTokens(400, 64, groups=groups).eval()
+    scale = net(torch.randn(200, 400)).std(dim=(0, 2))
+    assert 0.5 < scale[0] / scale[1] < 2
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        0,
+        [],
+        [[0], []],
+        [[0, 6]],
+        [[-1]],
+        {"members": [[0]]},
+        {"members": [list(range(6))], "learned": 2},
+        {"members": [[0]], "learned": -1},
+    ],
+)
 def test_impossible_groups_are_refused(groups):
     with pytest.raises(ValueError, match="group"):
         GroupTokens(6, 4, groups=groups)

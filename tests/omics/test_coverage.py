@@ -21,6 +21,7 @@ def test_coverage_is_counted_and_weighed():
     report, share = report_coverage(RECORD, MATCH, ["A", "B", "C", "D"], seen, weights)
     assert share == pytest.approx(0.75)
     assert report.coverage == pytest.approx(0.5)
+    assert report.weight_coverage == share
     assert (report.matched, report.expected) == (2, 4)
     assert report.missing == ("B", "D")
     assert report.sample == "S1"
@@ -40,6 +41,8 @@ def test_alien_values_are_remarked_and_ordinary_ones_are_not():
     rng = np.random.default_rng(0)
     assert cautions(rng.normal(size=200), 0, 6.0) == ()
     assert "3 values beyond ±6" in cautions(rng.normal(size=200), 3, 6.0)[0]
+    most = cautions(rng.normal(size=200), 1, 6.0, 3.7e4)[0]
+    assert most == "1 values beyond ±6 standard deviations (up to 3.7e+04) were clipped"
     assert "check the unit" in cautions(rng.normal(5, 1, size=200), 0, 6.0)[0]
 
 

@@ -30,6 +30,14 @@ def test_clinical_tables_have_columns_of_their_own():
     assert tuple(check_features(table, Modality.CLINICAL).columns) == CLINICAL_COLUMNS
 
 
+def test_what_the_schema_says_is_kept_only_where_it_says_something():
+    table = TABLE.assign(variable="v", kind="numeric", category="", schema="")
+    assert tuple(check_features(table, Modality.CLINICAL).columns) == CLINICAL_COLUMNS
+    told = check_features(table.assign(schema=["{}", ""]), Modality.CLINICAL)
+    assert tuple(told.columns) == (*CLINICAL_COLUMNS, "schema")
+    assert told["schema"].tolist() == ["{}", ""]
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

@@ -10,7 +10,10 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.units import (
     UNITS,
+    beta_to_m,
     check_unit,
+    looks_logged,
+    m_to_beta,
     parse_unit,
     to_linear,
     to_unit,
@@ -125,6 +128,33 @@ def test_beta_and_m_values_are_inverse(values):
     np.testing.assert_allclose(back, values, atol=1e-9)
     order = np.argsort(values)
     assert (np.diff(m[order]) >= 0).all()
+
+
+@given(beta)
+def test_conversion_of_methylation_follows_its_formula(values):
+    m = beta_to_m(values)
+    np.testing.assert_allclose(m, np.log2((values + 0.01) / (1.01 - values)))
+    np.testing.assert_allclose(m_to_beta(m), values, atol=1e-12)
+    assert np.abs(m).max() <= np.log2(101) + 1e-12
+    # A smaller offset gives M-values that no beta has.
+    assert m_to_beta(np.array([-12.0, 12.0])).tolist() == [0, 1]
+
+
+def test_logarithms_are_told_from_linear_values():
+    assert looks_logged(np.tile(LOG_TPM, (3, 2)))
+    assert not looks_logged(np.tile(TPM, (3, 2)))
+    assert not looks_logged(np.rint(np.tile(LOG_TPM, (3, 2))))
+    assert not looks_logged(LOG_TPM[:50])
+    assert not looks_logged(np.full(300, np.nan))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_checking_keeps_the_precision_and_the_input(dtype):
+    values = np.array([[0.25, 1.001, np.inf] + [0.5] * 200], dtype=dtype)
+    checked, _ = check_unit(values, UNITS["beta"])
+    assert checked.dtype == dtype
+    assert np.isinf(values[0, 2])
+    assert np.isnan(checked[0, 2])
 
 
 def test_missing_values_stay_missing():

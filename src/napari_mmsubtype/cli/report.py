@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.results.store import Result
 
 _SHARED = ("status", "store", "slide", "bundle", "color")
+_NAMED = 3
 _RESEARCH = "Research use only: not for diagnosis."
 _SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
 
@@ -155,6 +156,10 @@ def _table_line(report: ModalityReport) -> str:
         parts.insert(0, f"sample {report.sample}")
     if report.unit:
         parts.append(report.unit)
+    if report.missing:
+        first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
+        listed = ", ".join(first) + (f" and {more} more" if more > 0 else "")
+        parts.append(f"missing {listed}")
     return name + "; ".join([", ".join(parts), *report.notes])
 
 

@@ -52,6 +52,9 @@ class ModalityReport:
         Features the model has and the table lacks.
     notes : tuple of str
         Anything the user should know (steps taken, values clipped, cautions).
+    weight_coverage : float or None
+        Share of the model's weight that has values: a feature that the model leans on
+        counts more. None in results of versions that did not record it.
     """
 
     modality: str
@@ -64,6 +67,7 @@ class ModalityReport:
     coverage: float = 0.0
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    weight_coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

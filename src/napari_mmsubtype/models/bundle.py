@@ -25,6 +25,7 @@ from napari_mmsubtype.models.bundle_files import opened, sha256_file, verify_has
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
     CARD,
+    FEATURES,
     MANIFEST,
     REFERENCE,
     REQUIRED_FILES,
@@ -34,7 +35,7 @@ from napari_mmsubtype.models.bundle_schema import (
     Bundle,
     check_info,
     check_parts,
-    features_file,
+    modality_files,
 )
 from napari_mmsubtype.models.bundle_selftest import (
     LOGITS,
@@ -45,7 +46,7 @@ from napari_mmsubtype.models.bundle_selftest import (
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
-from napari_mmsubtype.omics.preprocessing import ModalitySpec
+from napari_mmsubtype.omics.spec_files import build_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
 
@@ -167,7 +169,9 @@ def _read_manifest(folder: Path, source: Path) -> dict[str, Any]:
         msg = f"{MANIFEST} of bundle {str(source)!r} lists no files with their hashes"
         raise BundleIntegrityError(msg)
     tables = manifest.get("modalities")
-    needed = [*REQUIRED_FILES, *map(features_file, tables or ())]
+    needed = [*REQUIRED_FILES]
+    for name, facts in (tables or {}).items():
+        needed += modality_files(name, facts if isinstance(facts, dict) else {})
     unlisted = [name for name in needed if name not in listed]
     if unlisted:
         msg = (
@@ -209,22 +213,18 @@ def _read_modality(
     folder: Path, modality: Modality, facts: Mapping[str, Any]
 ) -> ModalitySpec:
     """Read the features of one modality."""
-    path = folder / features_file(modality)
-    try:
-        features = pd.read_parquet(path)
-    except (OSError, ValueError, NotImplementedError) as err:
-        msg = (
-            f"{features_file(modality)!r} in bundle {folder.name!r} is not a readable "
-            f"Parquet table ({err}); copy or download the bundle again"
-        )
-        raise BundleIntegrityError(msg) from err
-    return ModalitySpec(
-        modality=modality,
-        unit=str(facts["unit"]),
-        clip=float(facts["clip"]),
-        min_coverage=float(facts["min_coverage"]),
-        features=features,
-    )
+
+    def read_table(name: str) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(folder / FEATURES / name)
+        except (OSError, ValueError, NotImplementedError) as err:
+            msg = (
+                f"'{FEATURES}/{name}' in bundle {folder.name!r} is not a readable "
+                f"Parquet table ({err}); copy or download the bundle again"
+            )
+            raise BundleIntegrityError(msg) from err
+
+    return build_spec(modality, facts, read_table)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.omics.spec_files import table_names
 from napari_mmsubtype.slides.stain import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
-    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 SCHEMA_VERSION = 1
 
@@ -31,25 +33,28 @@ SELFTEST = "selftest.safetensors"
 CALIBRATION = "calibration.json"
 REFERENCE = "reference.npz"
 CARD = "MODEL_CARD.md"
+FEATURES = "features"
 
 REQUIRED_FILES = (WEIGHTS, SELFTEST, CALIBRATION, CARD)
 """Files that every bundle has besides the manifest."""
 
 
-def features_file(modality: str) -> str:
-    """Name the file that holds a modality's features.
+def modality_files(modality: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name every file of a modality.
 
     Parameters
     ----------
     modality : str
         ``rna``, ``methylation`` or ``clinical``.
+    facts : mapping
+        Its entry in the manifest.
 
     Returns
     -------
-    str
-        Path inside the bundle, with forward slashes.
+    tuple of str
+        Paths inside the bundle, with forward slashes.
     """
-    return f"features/{modality}.parquet"
+    return tuple(f"{FEATURES}/{name}" for name in table_names(modality, facts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +151,15 @@ def check_parts(
         )
     if lengths != taken:
         problems.append(f"tables have {lengths} features but fusion takes {taken}")
+    given = fusion.options.get("groups")
+    for modality, spec in modalities.items():
+        if spec.groups is None:
+            continue
+        own = given.get(str(modality)) if isinstance(given, Mapping) else given
+        if own != spec.groups.to_option():
+            problems.append(
+                f"the groups of {modality} features are not those of the fusion model"
+            )
     if not (math.isfinite(temperature) and temperature > 0):
         problems.append(f"the temperature is {temperature} but must be positive")
     if problems:

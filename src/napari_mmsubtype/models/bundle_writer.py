@@ -19,6 +19,7 @@ from napari_mmsubtype.models.bundle_files import sha256_file
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
     CARD,
+    FEATURES,
     MANIFEST,
     REFERENCE,
     SCHEMA_VERSION,
@@ -26,10 +27,10 @@ from napari_mmsubtype.models.bundle_schema import (
     WEIGHTS,
     check_info,
     check_parts,
-    features_file,
 )
 from napari_mmsubtype.models.bundle_selftest import LOGITS, make_selftest
 from napari_mmsubtype.models.model_card import render_card
+from napari_mmsubtype.omics.spec_files import describe_spec, write_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
-    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 
 def save_bundle(
@@ -183,13 +184,7 @@ def _describe(
             "min_tissue": patch.min_tissue,
         },
         "modalities": {
-            modality.value: {
-                "unit": spec.unit,
-                "clip": float(spec.clip),
-                "min_coverage": float(spec.min_coverage),
-                "features": len(spec.features),
-            }
-            for modality, spec in tables.items()
+            modality.value: describe_spec(spec) for modality, spec in tables.items()
         },
     }
 
@@ -213,10 +208,10 @@ def _write_tensors(
 
 def _write_tables(folder: Path, tables: Mapping[Modality, ModalitySpec]) -> None:
     """Write the features of each modality."""
-    for modality, spec in tables.items():
-        path = folder / features_file(modality)
-        path.parent.mkdir(exist_ok=True)
-        spec.features.to_parquet(path, index=False)
+    for spec in tables.values():
+        target = folder / FEATURES
+        target.mkdir(exist_ok=True)
+        write_tables(target, spec)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

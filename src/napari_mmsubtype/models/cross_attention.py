@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.fusion import FusionModel, FusionOutput, register_fusion
 from napari_mmsubtype.models.mil import GatedAttention
-from napari_mmsubtype.models.omics_encoders import ClinicalMLP, GroupTokens
+from napari_mmsubtype.models.omics_encoders import ClinicalMLP, Groups, GroupTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 
 class Attention(nn.Module):
@@ -155,9 +155,10 @@ class CrossAttentionFusion(FusionModel):
         Number of attention heads.
     blocks : int, default: 2
         Number of exchanges.
-    groups : int or mapping of str to int or sequence of sequence of int, default: 16
+    groups : int, or mapping of str to what `GroupTokens` takes, default: 16
         Groups of features of each molecular modality: a number of learned groups, or
-        the feature indices of each group; a mapping gives them by modality.
+        by modality the feature indices of each group, with learned groups for the rest
+        or without; see `feature_groups.group_options`.
     dropout : float, default: 0.1
         Dropout during training.
 
@@ -176,7 +177,7 @@ class CrossAttentionFusion(FusionModel):
         width: int = 128,
         heads: int = 4,
         blocks: int = 2,
-        groups: int | Mapping[str, int | Sequence[Sequence[int]]] = 16,
+        groups: int | Mapping[str, Groups] = 16,
         dropout: float = 0.1,
     ) -> None:
         super().__init__(dim, classes, omics)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
-    from napari_mmsubtype.omics.preprocessing import ModalitySpec
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 _SECTIONS = (
     ("intended_use", "Intended use"),
@@ -80,10 +80,7 @@ def render_card(
         f"- Temperature: {temperature:.4g}",
         "- Modalities: image (any of them may be missing)",
     ]
-    lines += [
-        f"- Modality {modality}: {len(spec.features)} features, unit {spec.unit}"
-        for modality, spec in modalities.items()
-    ]
+    lines += [_modality(str(name), spec) for name, spec in modalities.items()]
     for key, title in _SECTIONS:
         lines += ["", f"## {title}", "", *_fact(info.get(key))]
     placed = {"description", *(key for key, _ in _SECTIONS)}
@@ -91,6 +88,21 @@ def render_card(
     if rest:
         lines += ["", "## Further facts", "", *_fact(rest)]
     return "\n".join(lines) + "\n"
+
+
+def _modality(name: str, spec: ModalitySpec) -> str:
+    """Describe a table that the model takes, on one line."""
+    line = f"- Modality {name}: {len(spec.features)} features, unit {spec.unit}"
+    if spec.rank_normal:
+        line += ", ranked within the sample"
+    if spec.groups is not None:
+        line += f", {spec.groups.tokens} groups of features"
+    if spec.reference is not None:
+        line += (
+            f"; the bundle holds the scaled values of {len(spec.reference)} training "
+            "patients, without their names, to fill gaps"
+        )
+    return line
 
 
 def _fact(value: Any) -> list[str]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.omics.clinical_columns import Place, locate_variables
+from napari_mmsubtype.omics.clinical_leakage import Leak, find_leaks, refuse_leaks
+from napari_mmsubtype.omics.clinical_scales import read_level, read_number
+from napari_mmsubtype.omics.clinical_schema import Kind, Variable, parse_schema
 from napari_mmsubtype.omics.clinical_table import is_unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-Kind = Literal["numeric", "category"]
 
 UNKNOWN = "unknown"
 """Category of a value that is missing, or was not seen in training."""
@@ -26,58 +29,138 @@ _MIN_DISTINCT = 6
 _MAX_CATEGORIES = 30
 _MIN_CATEGORY_COUNT = 2
 _STD_FLOOR = 1e-6
-# Three digits after a comma are as likely thousands: not read as a number.
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClinicalFit:
+    """The encoding of clinical variables, and how it came about.
+
+    Attributes
+    ----------
+    features : DataFrame
+        One row per model column: ``feature``, ``variable``, ``kind`` (``numeric``,
+        ``ordinal``, ``category`` or ``missing``), ``category``, ``mean``, ``std``,
+        ``fill`` and ``schema`` (what the schema says besides the kind, as JSON).
+    steps : tuple of str
+        What was left out, converted or used on purpose.
+    """
+
+    features: pd.DataFrame
+    steps: tuple[str, ...]
 
 
 def fit_clinical(
-    frame: pd.DataFrame, schema: Mapping[str, Kind] | None = None
-) -> pd.DataFrame:
+    frame: pd.DataFrame,
+    schema: Mapping[str, str | Mapping[str, object] | Variable] | None = None,
+    *,
+    labels: Sequence[object] | None = None,
+    allow: Collection[str] = (),
+) -> ClinicalFit:
     """Learn the encoding of clinical variables from training patients.
 
-    A numeric variable becomes its z-score and, where training patients lack it, a
-    missing indicator. A category becomes one column per level that at least two
-    training patients have, and one for `UNKNOWN` where training patients have a rarer
-    level or none. Without that column an unknown answer takes the training shares.
+    A number, or the place of an ordinal in its order, becomes its z-score and, where
+    training patients lack it, a missing indicator. A category becomes one column per
+    level that at least two training patients have, and one for `UNKNOWN` where training
+    patients have a rarer level or none. Without that column an unknown answer takes the
+    training shares.
+
+    Columns that may give the label away or name the patient are refused: declared ones
+    with an error, others by leaving them out, which ``steps`` says.
 
     Parameters
     ----------
     frame : DataFrame
         Training patients only, one column per variable, text or numbers.
-    schema : mapping of str to {"numeric", "category"} or None, default: None
-        Variables to encode and their kinds; None encodes every column, as numbers where
-        nearly all answers are numbers and there are at least six different ones.
+    schema : mapping or None, default: None
+        Variables to encode, as `clinical_schema.parse_schema`; None encodes every
+        column, as numbers where nearly all answers are numbers and there are at least
+        six different ones.
+    labels : sequence or None, default: None
+        Class of each patient: columns that tell it are refused, whatever their name.
+    allow : collection of str, default: ()
+        Columns to use although they may give the label away.
 
     Returns
     -------
-    DataFrame
-        One row per model column: ``feature``, ``variable``, ``kind`` (``numeric``,
-        ``category`` or ``missing``), ``category``, ``mean``, ``std``, ``fill``.
+    ClinicalFit
+        Features and what was done.
 
     Raises
     ------
     ConfigurationError
-        If a variable is absent, has no answers, or cannot be of the kind declared.
+        If a variable is absent, has no answers, cannot be of the kind declared, or may
+        give the label away.
     """
-    chosen: Mapping[str, Kind | None] = (
-        dict.fromkeys(map(str, frame.columns)) if schema is None else dict(schema)
-    )
-    rows: list[dict[str, Any]] = []
-    for variable, declared in chosen.items():
-        if variable not in frame.columns:
+    steps = [f"fitted on {len(frame)} training patients"]
+    if schema is None:
+        frame, left_out = _screened(frame, labels, allow)
+        steps += left_out
+        variables = {c: Variable(_kind(frame[c])) for c in map(str, frame.columns)}
+        places = locate_variables(frame, variables)
+    else:
+        variables = parse_schema(schema)
+        places = locate_variables(frame, variables)
+        if absent := [name for name in variables if name not in places]:
             listed = ", ".join(map(str, frame.columns[:8]))
-            msg = f"clinical variable {variable!r} is not among the columns ({listed})"
+            msg = (
+                f"clinical variable {absent[0]!r} is not among the columns ({listed}); "
+                "declare its column"
+            )
             raise ConfigurationError(msg)
-        values = frame[variable]
-        kind = declared or _kind(values)
-        if kind == "numeric":
-            rows.extend(_fit_numeric(variable, values))
-        else:
-            rows.extend(_fit_category(variable, values))
+        refuse_leaks(_declared_leaks(frame, places, labels, allow), allow)
+    if purpose := [n for n, p in places.items() if {n, p.column} & set(allow)]:
+        steps.append(f"used on purpose: {', '.join(purpose)}")
+    rows: list[dict[str, Any]] = []
+    for name, variable in variables.items():
+        found = _fit_variable(
+            name, frame, places[name], variable, steps, strict=schema is not None
+        )
+        rows.extend({**row, "schema": variable.to_text()} for row in found)
     if not rows:
         msg = "no clinical variable varies among the training patients; name others"
-        raise ConfigurationError(msg)
-    return pd.DataFrame(rows)
+        raise ConfigurationError("; ".join([msg, *steps[1:]]))
+    return ClinicalFit(pd.DataFrame(rows), tuple(steps))
+
+
+def read_variables(features: pd.DataFrame) -> dict[str, Variable]:
+    """Say how each variable of a model is read.
+
+    Parameters
+    ----------
+    features : DataFrame
+        As `ClinicalFit.features`; ``schema`` may be absent.
+
+    Returns
+    -------
+    dict of str to Variable
+        In the model's order.
+    """
+    found = {}
+    for name, group in features.groupby("variable", sort=False):
+        kinds = set(group["kind"]) - {"missing"}
+        kind: Kind = "category" if "category" in kinds else "numeric"
+        text = str(group["schema"].iloc[0]) if "schema" in group else ""
+        found[str(name)] = Variable.from_text(text, kind)
+    return found
+
+
+def describe_place(place: Place) -> str:
+    """Say where a variable was read.
+
+    Parameters
+    ----------
+    place : Place
+        Column and units.
+
+    Returns
+    -------
+    str
+        For example ``"from column 'age_at_diagnosis', days made years"``.
+    """
+    text = f"from column {place.column!r}"
+    if place.source != place.target:
+        text += f", {place.source} made {place.target} ({place.evidence})"
+    return text
 
 
 def encode_clinical(
@@ -88,11 +171,11 @@ def encode_clinical(
     Parameters
     ----------
     row : mapping of str to object
-        Value of each variable of the model; variables may be absent.
+        Value of each variable of the model, in its unit; variables may be absent.
     features : DataFrame
-        As `fit_clinical`.
+        As `ClinicalFit.features`.
     clip : float
-        Numeric z-scores are clipped to ± this.
+        Z-scores are clipped to ± this.
 
     Returns
     -------
@@ -106,39 +189,85 @@ def encode_clinical(
     missing: list[str] = []
     notes: list[str] = []
     encoded = np.empty(len(features), dtype=np.float64)
+    variables = read_variables(features)
     for variable, group in features.groupby("variable", sort=False):
-        value = row.get(str(variable))
+        name = str(variable)
+        value = row.get(name)
         if is_unanswered(value):
-            missing.append(str(variable))
-        numeric = (group["kind"] != "category").any()
-        encode = _encode_numeric if numeric else _encode_category
-        part, note = encode(str(variable), value, group, clip)
+            missing.append(name)
+        if variables[name].kind == "category":
+            part, note = _encode_category(name, value, group)
+        else:
+            part, note = _encode_number(name, value, group, variables[name], clip)
         encoded[features.index.get_indexer(group.index)] = part
         notes.extend(note)
     return encoded.astype(np.float32), tuple(missing), tuple(notes)
 
 
+def _screened(
+    frame: pd.DataFrame, labels: Sequence[object] | None, allow: Collection[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the columns that may give the label away."""
+    leaks = [leak for leak in find_leaks(frame, labels) if leak.column not in allow]
+    if not leaks:
+        return frame, []
+    steps = [
+        f"{len(leaks)} columns that may give the label away or name the patient left "
+        f"out: {', '.join(map(str, leaks))}"
+    ]
+    return frame.drop(columns=[leak.column for leak in leaks]), steps
+
+
+def _fit_variable(
+    name: str,
+    frame: pd.DataFrame,
+    place: Place,
+    variable: Variable,
+    steps: list[str],
+    *,
+    strict: bool,
+) -> list[dict[str, Any]]:
+    """Learn one variable, and add to the steps what there is to tell."""
+    values = frame[place.column].map(place.read)
+    if place.source != place.target:
+        steps.append(f"{name} read {describe_place(place)}")
+    if variable.kind == "category":
+        found = _fit_category(name, values, strict=strict)
+    else:
+        found = _fit_numeric(name, values, variable)
+    if isinstance(found, str):
+        steps.append(found)
+        return []
+    if not found:
+        steps.append(f"{name} is the same for every patient and was left out")
+    return found
+
+
+def _declared_leaks(
+    frame: pd.DataFrame,
+    places: Mapping[str, Place],
+    labels: Sequence[object] | None,
+    allow: Collection[str],
+) -> list[Leak]:
+    """Look at the columns of declared variables, under both of their names."""
+    found: dict[str, Leak] = {}
+    for name, place in places.items():
+        if {name, place.column} & set(allow):
+            continue
+        for title in (place.column, name):
+            column = frame[[place.column]].set_axis([title], axis=1)
+            for leak in find_leaks(column, labels):
+                found.setdefault(place.column, Leak(title, leak.reason))
+    return list(found.values())
+
+
 def _kind(values: pd.Series[Any]) -> Kind:
     """Tell numbers from categories."""
     answers = values[~values.map(is_unanswered)]
-    numbers = answers.map(_number)
+    numbers = answers.map(read_number)
     share = float(numbers.notna().mean()) if len(answers) else 0.0
     enough = numbers.nunique() >= _MIN_DISTINCT
     return "numeric" if share >= _MIN_NUMERIC and enough else "category"
-
-
-def _number(value: object) -> float:
-    """Read one number; NaN where the value is none."""
-    if is_unanswered(value):
-        return float("nan")
-    text = str(value).strip()
-    if _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    try:
-        number = float(text)
-    except ValueError:
-        return float("nan")
-    return number if np.isfinite(number) else float("nan")
 
 
 def _category(value: object) -> str:
@@ -150,20 +279,34 @@ def _category(value: object) -> str:
     return re.sub(r"\s+", " ", str(value).strip()).casefold()
 
 
-def _fit_numeric(variable: str, values: pd.Series[Any]) -> list[dict[str, Any]]:
-    """Learn scale and fill of a numeric variable."""
-    numbers = values.map(_number).to_numpy(dtype=np.float64)
+def _read(value: object, variable: Variable) -> float:
+    """Read a number, or the place of an ordinal."""
+    if variable.kind == "ordinal":
+        return read_level(value, variable.order)
+    return read_number(value)
+
+
+def _fit_numeric(
+    name: str, values: pd.Series[Any], variable: Variable
+) -> list[dict[str, Any]]:
+    """Learn scale and fill of a number or an ordinal."""
+    numbers = values.map(lambda cell: _read(cell, variable)).to_numpy(np.float64)
     known = numbers[np.isfinite(numbers)]
     if known.size == 0:
-        msg = f"clinical variable {variable!r} has no number in training"
+        what = "number" if variable.kind == "numeric" else "answer of its order"
+        shown = ", ".join(repr(str(v)) for v in values.dropna().unique()[:3]) or "none"
+        msg = (
+            f"clinical variable {name!r} has no {what} in training (answers: {shown}); "
+            "declare another kind or column"
+        )
         raise ConfigurationError(msg)
     rows = []
-    entry = {"variable": variable, "category": ""}
+    entry = {"variable": name, "category": ""}
     if (std := float(known.std())) > _STD_FLOOR:
         rows.append(
             {
-                "feature": variable,
-                "kind": "numeric",
+                "feature": name,
+                "kind": variable.kind,
                 "mean": float(known.mean()),
                 "std": std,
                 "fill": float(np.median(known)),
@@ -173,14 +316,14 @@ def _fit_numeric(variable: str, values: pd.Series[Any]) -> list[dict[str, Any]]:
     absent = 1.0 - known.size / numbers.size
     if absent > 0:
         scale = {"mean": 0.0, "std": 1.0, "fill": 1.0}
-        rows.append(
-            {"feature": f"{variable}=missing", "kind": "missing", **scale, **entry}
-        )
+        rows.append({"feature": f"{name}=missing", "kind": "missing", **scale, **entry})
     return rows
 
 
-def _fit_category(variable: str, values: pd.Series[Any]) -> list[dict[str, Any]]:
-    """Learn the levels of a categorical variable and how common they are."""
+def _fit_category(
+    variable: str, values: pd.Series[Any], *, strict: bool
+) -> list[dict[str, Any]] | str:
+    """Learn the levels of a category; give the reason where that is no use."""
     levels = values.map(_category)
     shares = levels.value_counts()
     kept = sorted(
@@ -191,9 +334,11 @@ def _fit_category(variable: str, values: pd.Series[Any]) -> list[dict[str, Any]]
     if len(kept) > _MAX_CATEGORIES:
         msg = (
             f"clinical variable {variable!r} has {len(kept)} levels (at most "
-            f"{_MAX_CATEGORIES}); is it an identifier or a number?"
+            f"{_MAX_CATEGORIES})"
         )
-        raise ConfigurationError(msg)
+        if not strict:
+            return f"{msg} and was left out"
+        raise ConfigurationError(f"{msg}; is it an identifier or a number?")
     others = 1.0 - float(levels.isin(kept).mean())
     names = [*kept, UNKNOWN] if others > 0 else kept
     if len(names) < 2:
@@ -215,26 +360,27 @@ def _fit_category(variable: str, values: pd.Series[Any]) -> list[dict[str, Any]]
     ]
 
 
-def _encode_numeric(
-    variable: str, value: object, group: pd.DataFrame, clip: float
+def _encode_number(
+    name: str, value: object, group: pd.DataFrame, variable: Variable, clip: float
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Encode a number and its missing indicator."""
-    number = _number(value)
+    """Encode a number or an ordinal, and its missing indicator."""
+    number = _read(value, variable)
     notes = []
     if np.isnan(number) and not is_unanswered(value):
-        notes.append(f"{variable} is {value!r}, no number: it counts as missing")
-    numeric = (group["kind"] == "numeric").to_numpy()
+        what = "no number" if variable.kind == "numeric" else "not in its order"
+        notes.append(f"{name} is {value!r}, {what}: it counts as missing")
+    numeric = (group["kind"] != "missing").to_numpy()
     absent = np.isnan(number)
     fill, mean, std = (group[c].to_numpy(np.float64) for c in ("fill", "mean", "std"))
     scaled = ((fill if absent else number) - mean) / std
     limited = np.clip(scaled, -clip, clip)
     if numeric.any() and not np.array_equal(limited[numeric], scaled[numeric]):
-        notes.append(f"{variable} {number:g} is far outside training and was clipped")
+        notes.append(f"{name} {number:g} is far outside training and was clipped")
     return np.where(numeric, limited, float(absent)), notes
 
 
 def _encode_category(
-    variable: str, value: object, group: pd.DataFrame, _: float
+    variable: str, value: object, group: pd.DataFrame
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Encode a category, an unseen or missing one by its fill."""
     level = _category(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 _FAR_OFF = 3.0
 _MIN_JUDGED = 20
 _SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedSample:
+    """One patient's row, ready for the model.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (feature,), or None
+        In the model's order and scale, without NaN; None if and only if
+        ``report.used`` is False.
+    report : ModalityReport
+        What became of the table.
+    unscaled : ndarray of float64, shape (feature,), or None
+        RNA and methylation in the model's unit, NaN where missing, before ranks,
+        scaling and filling; None where the row was refused or is no such table.
+    """
+
+    values: NDArray[np.float32] | None
+    report: ModalityReport
+    unscaled: NDArray[np.float64] | None = None
 
 
 def report_coverage(
@@ -68,6 +89,7 @@ def report_coverage(
         coverage=matched / len(expected),
         missing=tuple(n for n, s in zip(expected, seen, strict=True) if not s),
         notes=(*(str(step) for step in record["steps"]), *match.notes, summary),
+        weight_coverage=share,
     )
     return report, share
 
@@ -91,7 +113,7 @@ def add_notes(report: ModalityReport, notes: Sequence[str]) -> ModalityReport:
 
 
 def cautions(
-    scaled: NDArray[np.floating], clipped: int, clip: float
+    scaled: NDArray[np.floating], clipped: int, clip: float, largest: float = 0.0
 ) -> tuple[str, ...]:
     """Say what was clipped, and whether the values look alien to the model.
 
@@ -103,6 +125,8 @@ def cautions(
         How many of them were clipped.
     clip : float
         To ± what.
+    largest : float, default: 0.0
+        The largest distance from the mean that was clipped, where it is worth telling.
 
     Returns
     -------
@@ -111,8 +135,9 @@ def cautions(
     """
     notes = []
     if clipped:
+        most = f" (up to {largest:.3g})" if largest > clip else ""
         notes.append(
-            f"{clipped} values beyond ±{clip:g} standard deviations were clipped"
+            f"{clipped} values beyond ±{clip:g} standard deviations{most} were clipped"
         )
     if scaled.size >= _MIN_JUDGED and np.median(np.abs(scaled)) > _FAR_OFF:
         notes.append(

@@ -16,7 +16,14 @@ FEATURE_COLUMNS = (
 CLINICAL_COLUMNS = ("feature", "variable", "kind", "category", "mean", "std", "fill")
 """Columns of a clinical feature table."""
 
-_TEXT = {"feature", "ensembl", "entrez", "aliases", "variable", "kind", "category"}
+SCHEMA_COLUMN = "schema"
+"""Further clinical column, there only where a variable has an order, unit or columns of
+its own: `clinical_schema.Variable.to_text`."""
+
+_TEXT = {
+    "feature", "ensembl", "entrez", "aliases", "variable", "kind", "category",
+    SCHEMA_COLUMN,
+}  # fmt: skip
 
 
 def check_features(features: pd.DataFrame, modality: Modality) -> pd.DataFrame:
@@ -32,7 +39,8 @@ def check_features(features: pd.DataFrame, modality: Modality) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `FEATURE_COLUMNS` or `CLINICAL_COLUMNS`: text without gaps, and float64.
+        `FEATURE_COLUMNS`, or `CLINICAL_COLUMNS` and where needed `SCHEMA_COLUMN`: text
+        without gaps, and float64.
 
     Raises
     ------
@@ -40,7 +48,9 @@ def check_features(features: pd.DataFrame, modality: Modality) -> pd.DataFrame:
         If a column or a number is missing, or a spread is not positive.
     """
     clinical = modality is Modality.CLINICAL
-    columns = CLINICAL_COLUMNS if clinical else FEATURE_COLUMNS
+    columns: tuple[str, ...] = CLINICAL_COLUMNS if clinical else FEATURE_COLUMNS
+    if clinical and SCHEMA_COLUMN in features and features[SCHEMA_COLUMN].any():
+        columns += (SCHEMA_COLUMN,)
     optional = {"ensembl": "", "entrez": "", "aliases": "", "weight": 1.0}
     table = pd.DataFrame(index=pd.RangeIndex(len(features)))
     for column in columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from napari_mmsubtype.errors import ConfigurationError, TableReadError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_Float = TypeVar("_Float", bound=np.floating)
 Quantity = Literal["counts", "tpm", "fpkm", "expression", "z-score", "beta", "m-value"]
 
 LOG2_MAXIMUM = 30.0
@@ -24,7 +25,10 @@ TPM_TOTAL = 1e6
 MAX_INVALID_BETA = 0.01
 """Share of values outside 0..1 up to which a table still counts as beta values."""
 
-_M_OFFSET = 0.01  # Keeps M finite at beta 0 and 1; as large as the arrays' noise.
+M_OFFSET = 0.01
+"""Added to both parts of an M-value's ratio: beta 0 and 1 stay finite. About as large
+as the noise of the arrays."""
+
 _MIN_SCALING_GENES = 20
 _MIN_DECLARED_FEATURES = 200
 
@@ -137,8 +141,8 @@ def parse_unit(name: str, modality: Modality) -> Unit:
 
 
 def check_unit(
-    values: NDArray[np.floating], unit: Unit
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    values: NDArray[_Float], unit: Unit
+) -> tuple[NDArray[_Float], tuple[str, ...]]:
     """Refuse values that a unit cannot have, and clip those just outside it.
 
     Parameters
@@ -150,7 +154,7 @@ def check_unit(
 
     Returns
     -------
-    values : ndarray of float32, shape (sample, feature)
+    values : ndarray of the same type, shape (sample, feature)
         Beta values clipped to 0..1; infinite values made NaN.
     notes : tuple of str
         What was changed.
@@ -161,7 +165,7 @@ def check_unit(
         If values are impossible in this unit; in particular logarithms declared as
         counts, TPM or FPKM, which would be logged twice.
     """
-    kept = np.array(values, dtype=np.float32)
+    kept = values.copy()
     notes = []
     infinite = np.isinf(kept)
     if infinite.any():
@@ -225,12 +229,9 @@ def to_unit(
         return found, ()
     step = f"converted from {source.name} to {target.name}"
     if source.quantity == "beta":
-        return np.log2((found + _M_OFFSET) / (1.0 - found + _M_OFFSET)), (step,)
+        return beta_to_m(found), (step,)
     if source.quantity == "m-value":
-        power = np.exp2(found)
-        # The inverse of the line above, offset included.
-        beta = (power * (1.0 + _M_OFFSET) - _M_OFFSET) / (1.0 + power)
-        return np.clip(beta, 0.0, 1.0), (step,)
+        return m_to_beta(found), (step,)
     unknown = "expression" in {source.quantity, target.quantity}
     if unknown and source.is_log and source.pseudocount == target.pseudocount:
         return found, (f"{source.name} was taken to be the model's {target.name}",)
@@ -268,6 +269,65 @@ def to_linear(values: NDArray[np.floating], unit: Unit) -> NDArray[np.float64]:
     return np.maximum(np.exp2(linear) - unit.pseudocount, 0.0)
 
 
+def beta_to_m(beta: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Turn beta values into M-values.
+
+    Parameters
+    ----------
+    beta : ndarray of float
+        Share of methylation, 0 to 1, NaN where missing.
+
+    Returns
+    -------
+    ndarray of float64
+        ``log2((beta + e) / (1 - beta + e))`` with ``e`` = `M_OFFSET`, from -6.66 to
+        6.66.
+    """
+    share = np.asarray(beta, dtype=np.float64)
+    return np.log2((share + M_OFFSET) / (1.0 - share + M_OFFSET))
+
+
+def m_to_beta(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Turn M-values into beta values: the inverse of `beta_to_m`.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        M-values, NaN where missing.
+
+    Returns
+    -------
+    ndarray of float64
+        0 to 1; M-values beyond ±6.66, made with a smaller offset, become 0 and 1.
+    """
+    odds = np.exp2(np.asarray(values, dtype=np.float64))
+    return np.clip((odds * (1.0 + M_OFFSET) - M_OFFSET) / (1.0 + odds), 0.0, 1.0)
+
+
+def looks_logged(values: NDArray[np.floating]) -> bool:
+    """Tell whether values given in a linear unit are logarithms already.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (..., feature)
+        Said to be counts, TPM or FPKM, NaN where missing.
+
+    Returns
+    -------
+    bool
+        True where none of at least 200 features exceeds `LOG2_MAXIMUM` and not all are
+        whole numbers.
+    """
+    found = np.asarray(values)
+    finite = found[np.isfinite(found)]
+    return bool(
+        found.shape[-1] >= _MIN_DECLARED_FEATURES
+        and finite.size
+        and float(finite.max()) <= LOG2_MAXIMUM
+        and not np.all(finite == np.rint(finite))
+    )
+
+
 def _scale(
     linear: NDArray[np.float64],
     expected: NDArray[np.float64],
@@ -297,8 +357,8 @@ def _scale(
 
 
 def _clip_beta(
-    values: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    values: NDArray[_Float],
+) -> tuple[NDArray[_Float], tuple[str, ...]]:
     """Clip a few impossible betas; refuse a table with many."""
     with np.errstate(invalid="ignore"):
         invalid = (values < 0) | (values > 1)
@@ -317,7 +377,7 @@ def _clip_beta(
     return np.clip(values, 0.0, 1.0), (note,)
 
 
-def _refuse_logarithms(values: NDArray[np.float32], unit: Unit) -> None:
+def _refuse_logarithms(values: NDArray[np.floating], unit: Unit) -> None:
     """Refuse values that are logarithms, or negative, in a linear unit."""
     with np.errstate(invalid="ignore"):
         negative = int((values < 0).sum())
@@ -327,15 +387,9 @@ def _refuse_logarithms(values: NDArray[np.float32], unit: Unit) -> None:
             f"{unit.name}; pass unit='z-score' or 'log2(tpm+0.001)', or mend the table"
         )
         raise TableReadError(msg)
-    finite = values[np.isfinite(values)]
-    if (
-        values.shape[1] >= _MIN_DECLARED_FEATURES
-        and finite.size
-        and float(finite.max()) <= LOG2_MAXIMUM
-        and not np.all(finite == np.rint(finite))
-    ):
+    if looks_logged(values):
         msg = (
-            f"values up to {finite.max():.4g} over {values.shape[1]} features are "
+            f"values up to {np.nanmax(values):.4g} over {values.shape[1]} features are "
             f"logarithms already, not {unit.name}; pass unit='log2({unit.name}+1)'"
         )
         raise TableReadError(msg)
