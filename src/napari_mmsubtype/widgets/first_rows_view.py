@@ -7,7 +7,8 @@ from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QW
 
 from napari_mmsubtype.widgets.omics_lookup import FirstRows
 
-_COLUMN_PX = 84
+_COLUMN_PX = 76
+_NAMES_PX = 136
 _CHOSEN = "▸ "
 
 
@@ -31,6 +32,12 @@ class FirstRowsView(QTableWidget):
         self.setAccessibleName("First rows")
         self.horizontalHeader().setDefaultSectionSize(_COLUMN_PX)
         self.verticalHeader().setDefaultSectionSize(22)
+        # A long barcode leaves room for the values; its tooltip has the whole.
+        self.verticalHeader().setMaximumWidth(_NAMES_PX)
+        self.verticalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.verticalHeader().setDefaultAlignment(
+            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        )
 
     def setRows(self, rows: FirstRows) -> None:
         """Show other rows.

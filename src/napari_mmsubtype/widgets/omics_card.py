@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from qtpy.QtCore import Qt, Signal
@@ -17,11 +18,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.widgets.coverage_bar import CoverageBar
 from napari_mmsubtype.widgets.first_rows_view import FirstRowsView
+from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.omics_lookup import Lookup
 from napari_mmsubtype.widgets.omics_table import (
     MODALITY_NAMES,
@@ -32,6 +33,7 @@ from napari_mmsubtype.widgets.omics_table import (
 )
 
 _RECOGNIZE = "Recognize"
+_UNUSED = "Not used. Tick the box to use it in place of the other table."
 
 
 class OmicsCard(QFrame):
@@ -61,6 +63,7 @@ class OmicsCard(QFrame):
         self.use = QCheckBox(self)
         self.use.setToolTip("Use this table; one per modality")
         self.use.clicked.connect(self.usedChanged)
+        self.use.toggled.connect(lambda _: self._show_use())
         self.name = QLabel(request.name, self)
         self.name.setToolTip(request.path)
         self.name.setStyleSheet("font-weight: bold")
@@ -76,17 +79,18 @@ class OmicsCard(QFrame):
         self.unit = self._combo("Unit")
         self.axis = self._combo("Samples in")
         self._evidence = {n: _words(self) for n in ("modality", "unit", "samples_in")}
+        self._fields = {name: QWidget(self) for name in self._evidence}
         self.size, self.names, self.patient = _words(self), _words(self), _words(self)
         self.coverage = CoverageBar(self)
         self.steps, self.rows = _words(self), FirstRowsView(self)
-        self._steps = self._folded("Steps and notes", self.steps)
-        self._rows = self._folded("First rows", self.rows)
+        self.stepsPart = FoldedPart("Steps and notes", self.steps, self)
+        self.rowsPart = FoldedPart("First rows", self.rows, self)
         self._lay_out()
         self.setReading()
 
     def setReading(self) -> None:
         """Show that the table is being read."""
-        self._say("Reading…")
+        self._say("To be read…")
         self._offer()
 
     def setTable(self, table: OmicsTable) -> None:
@@ -104,6 +108,8 @@ class OmicsCard(QFrame):
             _show(label, table.evidence[name])
         self.size.setText(table.size)
         _show(self.names, table.names)
+        self._form.labelForField(self.names).setVisible(bool(table.names))
+        self._show_use()
         self.setLookup(None)
 
     def setUnread(self, unread: UnreadTable) -> None:
@@ -144,10 +150,9 @@ class OmicsCard(QFrame):
             self.coverage.setCoverage(coverage)
         lines = [*self.table.steps, *found.notes]
         self.steps.setText("\n".join(f"• {line}" for line in lines))
-        self._steps.setText(f"Steps and notes ({len(lines)})")
+        self.stepsPart.setTitle(f"Steps and notes ({len(lines)})")
         if lookup is not None:
             self.rows.setRows(lookup.rows)
-            self._refit()
 
     def text(self) -> str:
         """Give the sentence about the table as a whole.
@@ -174,6 +179,10 @@ class OmicsCard(QFrame):
         """
         return str(self._evidence[name].text())
 
+    def _show_use(self) -> None:
+        if self.table is not None:
+            _show(self.state, "" if self.use.isChecked() else _UNUSED)
+
     def _say(self, text: str) -> None:
         """Show a sentence in place of the facts, or the facts."""
         self.state.setText(text)
@@ -181,8 +190,8 @@ class OmicsCard(QFrame):
         has_table = self.table is not None
         self.use.setEnabled(has_table)
         self._facts.setVisible(has_table)
-        self._steps.setVisible(has_table)
-        self._rows.setVisible(has_table)
+        self.stepsPart.setVisible(has_table)
+        self.rowsPart.setVisible(has_table)
         # Where reading failed, another modality or unit may be the remedy.
         self._choices.setVisible(has_table or text.startswith("⚠"))
 
@@ -199,16 +208,23 @@ class OmicsCard(QFrame):
         axes = {"rows": "rows", "columns": "columns"}
         _fill(self.axis, axis, axes, asked.samples_in)
         is_plain = bool(axis) or table is None
-        self._show_row("unit", self.unit, kind is not Modality.CLINICAL)
-        self._show_row("samples_in", self.axis, is_plain)
+        self._show_row("unit", kind is not Modality.CLINICAL)
+        self._show_row("samples_in", is_plain and kind is not Modality.CLINICAL)
         for label in self._evidence.values():
             if table is None:
                 _show(label, "")
 
-    def _show_row(self, name: str, combo: QComboBox, shown: bool) -> None:
-        combo.setVisible(shown)
-        self._choice_form.labelForField(combo).setVisible(shown)
-        self._evidence[name].setVisible(shown and bool(self._evidence[name].text()))
+    def _show_row(self, name: str, shown: bool) -> None:
+        field = self._fields[name]
+        field.setVisible(shown)
+        self._choice_form.labelForField(field).setVisible(shown)
+
+    def _label(self, title: str) -> QLabel:
+        """Make the label of a row; those of both forms are of one width."""
+        label = QLabel(title, self)
+        label.setFixedWidth(label.fontMetrics().horizontalAdvance("Samples in mm"))
+        label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        return label
 
     def _on_choice(self, name: str, combo: QComboBox) -> None:
         value = combo.currentData()
@@ -232,18 +248,6 @@ class OmicsCard(QFrame):
         combo.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         return combo
 
-    def _folded(self, title: str, widget: QWidget) -> QCollapsible:
-        folded = QCollapsible(title, self)
-        folded.setDuration(0)
-        folded.setContentsMargins(0, 0, 0, 0)
-        folded.addWidget(widget)
-        return folded
-
-    def _refit(self) -> None:
-        """Give the open part the height that its new rows need."""
-        if self._rows.isExpanded():
-            self._rows.expand(animate=False)
-
     def _lay_out(self) -> None:
         head = QHBoxLayout()
         head.setSpacing(4)
@@ -257,26 +261,39 @@ class OmicsCard(QFrame):
             ("unit", self.unit, "Unit"),
             ("samples_in", self.axis, "Samples in"),
         ):
-            self._choice_form.addRow(title, combo)
-            self._choice_form.addRow(self._evidence[name])
+            column = QVBoxLayout(self._fields[name])
+            column.setContentsMargins(0, 0, 0, 0)
+            column.setSpacing(1)
+            column.addWidget(combo)
+            column.addWidget(self._evidence[name])
+            self._choice_form.addRow(self._label(title), self._fields[name])
             combo.activated.connect(
                 lambda _, name=name, combo=combo: self._on_choice(name, combo)
             )
         self._form = _form(self._facts)
-        self._form.addRow("Size", self.size)
-        self._form.addRow("Names", self.names)
-        self._form.addRow("Patient", self.patient)
-        self._form.addRow("Coverage", self.coverage)
+        for title, widget in (
+            ("Size", self.size),
+            ("Names", self.names),
+            ("Patient", self.patient),
+            ("Coverage", self.coverage),
+        ):
+            self._form.addRow(self._label(title), widget)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(4)
         layout.addLayout(head)
-        for widget in (self.state, self._choices, self._facts, self._steps, self._rows):
+        for widget in (
+            self.state,
+            self._choices,
+            self._facts,
+            self.stepsPart,
+            self.rowsPart,
+        ):
             layout.addWidget(widget)
 
 
 def _fill(
-    combo: QComboBox, found: str, values: dict[str, str | None], chosen: str | None
+    combo: QComboBox, found: str, values: Mapping[str, str | None], chosen: str | None
 ) -> None:
     """Offer what is recognised and every other value."""
     combo.clear()
@@ -290,7 +307,7 @@ def _fill(
 
 def _form(widget: QWidget) -> QFormLayout:
     form = QFormLayout(widget)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     form.setContentsMargins(0, 0, 0, 0)
     form.setVerticalSpacing(3)
     form.setHorizontalSpacing(8)

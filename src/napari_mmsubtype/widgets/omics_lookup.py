@@ -101,7 +101,7 @@ class ModelFeatures:
 
     def __init__(self) -> None:
         self._source: str | None = None
-        self._specs: dict[Modality, ModalitySpec] = {}
+        self._specs: Mapping[Modality, ModalitySpec] = {}
         self._aligners: dict[int, tuple[OmicsTable, Any]] = {}
         self._name = ""
 
@@ -156,11 +156,11 @@ class ModelFeatures:
             )
             return Coverage(problem=problem)
         try:
-            known_table, matched = self._aligners.get(key, (None, None))
-            if known_table is not table:
-                matched = aligner(table.table, spec)
-                self._aligners[key] = (table, matched)
-            report = matched.align(match).report
+            kept = self._aligners.get(key)
+            if kept is None or kept[0] is not table:
+                kept = (table, aligner(table.table, spec))
+                self._aligners[key] = kept
+            report = kept[1].align(match).report
         except OmicsError as err:
             return Coverage(least=spec.min_coverage, problem=str(err))
         return Coverage(report, spec.min_coverage, _heaviest(spec, report.missing))
@@ -212,9 +212,8 @@ def lookup_job(
     trouble = ""
     features.forget(set(tables))
     for done, (key, table) in enumerate(tables.items()):
-        yield Progress(
-            "look up", done, len(tables), f"looking into {table.request.name}"
-        )
+        name = table.request.name
+        yield Progress("look up", done, len(tables), f"looking into {name}")
         if not patient:
             found[key] = Lookup(rows=first_rows(table))
             continue
@@ -228,7 +227,7 @@ def lookup_job(
                 features.load(bundle)
             except BundleError as err:
                 trouble = str(err)
-        yield Progress("align", done, len(tables), f"aligning {table.request.name}")
+        yield Progress("align", done, len(tables), f"aligning {name}")
         coverage = (
             Coverage(problem=trouble) if trouble else features.cover(key, table, match)
         )

@@ -13,9 +13,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -43,6 +41,7 @@ from napari_mmsubtype.widgets.omics_table import (
     TableRequest,
 )
 from napari_mmsubtype.widgets.patient_picker import PatientPicker
+from napari_mmsubtype.widgets.queue_bar import QueueBar
 from napari_mmsubtype.widgets.table_field import TABLES
 from napari_mmsubtype.widgets.table_queue import TableQueue
 
@@ -84,7 +83,6 @@ class OmicsPanel(QWidget):
         self._build()
         self.queue.done.connect(self._on_read)
         self.queue.dropped.connect(self._on_dropped)
-        self.queue.changed.connect(self._show_queue)
         self.finder.succeeded.connect(self._on_found)
         self.finder.finished.connect(self._look_up_again)
         self.patient.valueChanged.connect(self._on_patient)
@@ -186,12 +184,14 @@ class OmicsPanel(QWidget):
         """
         self.drop.dropEvent(event)
 
+    def _on_paths(self, paths: list[str]) -> None:
+        for path in paths:
+            self.add(TableRequest(path))
+
     def _build(self) -> None:
         self.setAcceptDrops(True)
         self.drop = DropArea(_DROP, TABLES, self)
-        self.drop.pathsAdded.connect(
-            lambda paths: [self.add(TableRequest(path)) for path in paths]
-        )
+        self.drop.pathsAdded.connect(self._on_paths)
         self.slides = QComboBox(self)
         self.slides.setAccessibleName("Slide")
         self.slides.setPlaceholderText("no slide open")
@@ -202,21 +202,6 @@ class OmicsPanel(QWidget):
         self.slides.currentIndexChanged.connect(self._on_slide)
         self.patient, self.bundle = PatientPicker(self), BundleField(self)
         self._model = NotedField(self.bundle, self)
-        self.progress, self.reading = QProgressBar(self), QLabel(self)
-        self.progress.setRange(0, 0)
-        self.reading.setWordWrap(True)
-        self.cancelButton = QPushButton("Cancel", self)
-        self.cancelButton.clicked.connect(self.queue.cancel)
-        self._busy = QWidget(self)
-        bar = QHBoxLayout()
-        bar.addWidget(self.progress, 1)
-        bar.addWidget(self.cancelButton)
-        busy = QVBoxLayout(self._busy)
-        busy.setContentsMargins(0, 0, 0, 0)
-        busy.setSpacing(2)
-        busy.addWidget(self.reading)
-        busy.addLayout(bar)
-        self._busy.hide()
         self.link = QLabel(self)
         self.link.setWordWrap(True)
         self.linkButton = QPushButton("Use in Analyze slide", self)
@@ -225,9 +210,9 @@ class OmicsPanel(QWidget):
         self._column = QVBoxLayout(inner)
         self._column.setContentsMargins(0, 0, 4, 0)
         self._column.addWidget(self.drop)
-        self._column.addWidget(self._busy)
+        self._column.addWidget(QueueBar(self.queue, self))
         form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Slide", self.slides)
         form.addRow("Patient", self.patient)
         form.addRow("Model", self._model)
@@ -360,11 +345,6 @@ class OmicsPanel(QWidget):
             if key in self.cards:
                 self.cards[key].setLookup(lookup)
         self._show_link()
-
-    def _show_queue(self) -> None:
-        self._busy.setVisible(self.queue.is_busy)
-        self.reading.setText(self.queue.text())
-        self.cancelButton.setEnabled(not self.queue.text().startswith("Stopping"))
 
     def _show_link(self) -> None:
         """Say whether Analyze slide has the same, and what it would not get."""

@@ -21,6 +21,7 @@ MODALITY_NAMES = {
 }
 """Modalities as the panels write them."""
 
+_KINDS = {"symbol": "symbols", "ensembl": "Ensembl ids", "entrez": "Entrez ids"}
 _EVIDENCE = r"(?:^|, ){} \(((?:[^()]|\([^()]*\))*)\)"
 
 
@@ -167,9 +168,8 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
 
     facts = table_facts(table)
     steps = tuple(str(step) for step in facts["steps"])
-    axis = next(
-        (a for a in ("rows", "columns") if f"samples in {a} (" in str(steps)), ""
-    )
+    text = "\n".join(steps)
+    axis = next((a for a in ("rows", "columns") if f"samples in {a} (" in text), "")
     evidence = {
         "modality": _evidence(steps, facts["modality"]),
         "unit": _evidence(steps, f"unit {facts['unit']}"),
@@ -260,7 +260,11 @@ def _size(facts: dict[str, Any]) -> str:
 
 
 def _names(facts: dict[str, Any]) -> str:
-    words = [f"{n:,} {kind}" for kind, n in facts["identifiers"].items() if n]
+    words = [
+        f"{n:,} {_KINDS.get(kind, kind)}"
+        for kind, n in facts["identifiers"].items()
+        if n
+    ]
     example = ", ".join(facts["features"]["first"][:2])
     if words and example:
         words[-1] += f" (such as {example})"

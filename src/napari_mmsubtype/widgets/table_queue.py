@@ -38,7 +38,7 @@ class TableQueue(QObject):
         self._current: tuple[int, TableRequest] | None = None
         self._outdated = False
         self._begun = 0
-        self._is_stopping = False
+        self.is_stopping = False
         self.runner.succeeded.connect(self._on_read)
         self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(self._on_cancelled)
@@ -60,7 +60,7 @@ class TableQueue(QObject):
         if self._current is None:
             return ""
         name = self._current[1].name
-        if self._is_stopping:
+        if self.is_stopping:
             return f"Stopping once {name} is read…"
         total = self._begun + len(self._waiting)
         count = f" ({self._begun} of {total})" if total > 1 else ""
@@ -98,7 +98,7 @@ class TableQueue(QObject):
     def cancel(self) -> None:
         """Drop what waits, and what is being read once it can be stopped."""
         waiting, self._waiting = list(self._waiting), {}
-        self._is_stopping = self._current is not None
+        self.is_stopping = self._current is not None
         self.runner.cancel()
         for key in waiting:
             self.dropped.emit(key)
@@ -108,7 +108,7 @@ class TableQueue(QObject):
         if self.runner.is_running:
             self.changed.emit()
             return
-        self._current, self._outdated, self._is_stopping = None, False, False
+        self._current, self._outdated, self.is_stopping = None, False, False
         if self._waiting:
             key = next(iter(self._waiting))
             request = self._waiting.pop(key)
