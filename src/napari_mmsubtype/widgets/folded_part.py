@@ -31,6 +31,7 @@ class FoldedPart(QWidget):
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )
         self.button.setAutoRaise(True)
+        self.button.setStyleSheet("text-align: left")
         self.button.toggled.connect(self.setOpen)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
