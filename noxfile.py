@@ -1,4 +1,4 @@
-"""Every chore as one command: demo, test, lint, demo_bundle, bench.
+"""Every chore as one command: demo, test, lint, demo_bundle, bench, fuzz.
 
 Each does all its own set-up on a machine that has Python and nothing else. All share
 one environment, .nox/env, because torch alone is gigabytes.
@@ -92,6 +92,14 @@ def bench(session: nox.Session) -> None:
     default = ["synthetic:seed=0,size=8192", "--encoder", "resnet50", "--json"]
     arguments = session.posargs or default
     run(session, "python", "benchmarks/throughput.py", *arguments)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Read many damaged copies of slides of every kind."""
+    install(session, "gui", "test")
+    words = ["pytest", "tests/end_to_end/test_fuzz.py", *session.posargs]
+    run(session, *words, env={"MMSUBTYPE_FUZZ": "full"})
 
 
 def run(

@@ -115,7 +115,7 @@ def images(folder: Path | None) -> Iterator[tuple[str, str, Image, NDArray[np.bo
             whole = slide.read_region(0, 0, 0, height, width)
             mask = find_tissue(slide).mask
         image = resize_area(whole, round(height * factor), round(width * factor))
-        yield group, path if mpp is None else Path(path).stem, image, mask
+        yield group, path if group == "synthetic" else Path(path).stem, image, mask
 
 
 def lay(image: Image, mask: NDArray[np.bool_], size: int) -> PatchGrid:

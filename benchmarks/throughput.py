@@ -25,11 +25,13 @@ import numpy as np
 import torch
 
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
+from napari_mmsubtype.core.quality_spec import QualitySpec
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results.store_writer import StoreWriter
 from napari_mmsubtype.slides.patch_source import PatchSource
+from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import find_tissue
 
@@ -133,6 +135,7 @@ def run_engine(
             size_px=size,
             batch_size=batch_size,
             queries=None,
+            meter=PatchMeter(QualitySpec(), size, arguments.target_mpp),
         )
         deque(job, maxlen=0)
         seconds = time.perf_counter() - start

@@ -156,11 +156,12 @@ def parse() -> argparse.Namespace:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything and put it into one report."""
+    if has_napari := find_spec("napari") is not None:
+        empty_napari_cache()  # imports it, before any time is taken
     own = Own(arguments.slide)
     readers, absent = find_peers(own)
     opened, first, decoded = measure_opening(readers)
-    levels = {reader.name: reader.open() for reader in readers}
-    facts = own.slide.info()
+    levels, facts = {each.name: each.open() for each in readers}, own.slide.info()
     generator = np.random.default_rng(arguments.seed)
     viewports: dict[str, Any] = {}
     for level in range(min(2, len(levels[OWN]))):
@@ -175,7 +176,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         viewports[key] = measure_viewports(there, levels, places)
         if level >= own.slide.native_levels:
             viewports[key]["computed"] = True
-        if find_spec("napari"):
+        if has_napari:
             viewports[key]["in_napari"] = measure_viewports(
                 there, levels, places[: max(arguments.count // 4, 1)], as_napari=True
             )

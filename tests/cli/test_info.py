@@ -2,11 +2,13 @@ import json
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from builders.profiles import matrix_profile
 from builders.stores import complete_store
 from napari_mmsubtype.cli.info import facts_text
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
+from napari_mmsubtype.slides.registry import open_slide
 
 SLIDE = "synthetic:seed=1,size=1024"
 
@@ -102,3 +104,32 @@ def test_a_profile_that_cannot_be_used_is_told_and_no_warning(tmp_path, capsys):
     told = capsys.readouterr()
     assert "cannot be used, colors are as stored" in told.out
     assert "Warning" not in told.err
+
+
+def test_associated_images_are_saved_by_name(real_data, tmp_path, capsys):
+    slide = str(real_data / "slides" / "CMU-1-Small-Region.svs")
+    for name in ("macro", "label"):
+        out = tmp_path / f"{name}.png"
+        assert main(["info", slide, "--save-associated", name, str(out)]) == DONE
+        with open_slide(slide) as opened:
+            expected = opened.read_associated(name)
+        np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_images_that_cannot_be_saved_are_one_error(tmp_path, capsys):
+    words = ["info", SLIDE, "--save-associated", "macro", str(tmp_path / "m.png")]
+    assert main(words) == BAD_INPUT
+    assert "no image named 'macro'; it has: none" in capsys.readouterr().err
+    complete_store(tmp_path)
+    words[1] = str(tmp_path / "slide.mmsubtype.zarr")
+    assert main(words) == BAD_INPUT
+    assert "out of a slide" in capsys.readouterr().err
+
+
+def test_places_that_cannot_be_written_are_one_error(real_data, tmp_path, capsys):
+    slide = str(real_data / "slides" / "CMU-1-Small-Region.svs")
+    for path in (tmp_path / "m.xyz", tmp_path / "gone" / "m.png"):
+        words = ["info", slide, "--save-associated", "macro", str(path)]
+        assert main(words) == BAD_INPUT
+        assert "cannot write an image" in capsys.readouterr().err

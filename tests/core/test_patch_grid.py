@@ -141,3 +141,55 @@ def test_refuses_a_stride_that_skips_tissue():
 def test_a_million_patches_take_no_python_loop():
     grid = grid_of((64_000, 64_000), PatchSpec(64, 0.5, 64))
     assert len(grid) == 1_000_000
+
+
+@st.composite
+def slides_and_specs(draw):
+    """A small slide of oblong pixels, and patches that are no whole pixels of it."""
+    pixel = PixelSize(draw(st.floats(0.2, 0.8)), draw(st.floats(0.2, 0.8)))
+    size = draw(st.integers(4, 24))
+    mpp = draw(st.floats(0.3, 1.5))
+    least = [int(size * mpp / side) + 1 for side in (pixel.y, pixel.x)]
+    shape = tuple(draw(st.integers(low, low + 90)) for low in least)
+    seed, share = draw(st.integers(0, 99)), draw(st.floats(0.0, 1.0))
+    mask = np.random.default_rng(seed).random(shape) < share
+    return pixel, PatchSpec(size, mpp, size, min_tissue=0.0), shape, mask
+
+
+@settings(max_examples=150)
+@given(slides_and_specs(), st.sampled_from(["cover", "inside"]))
+def test_each_tissue_pixel_lies_in_exactly_one_patch(drawn, edge):
+    pixel, spec, shape, mask = drawn
+    grid = grid_of(shape, spec, mask, mpp=pixel, edge=edge)
+    count = np.zeros(shape, int)
+    corners = np.rint(grid.cell * grid.step).astype(int)
+    ends = np.rint((grid.cell + 1) * grid.extent).astype(int)
+    assert (grid.origin == corners).all()
+    for (top, left), (bottom, right) in zip(corners, ends, strict=True):
+        count[top:bottom, left:right] += 1
+    reached = [
+        side if edge == "cover" else round(number * extent)
+        for side, number, extent in zip(shape, grid.shape, grid.extent, strict=True)
+    ]
+    inside = np.s_[: reached[0], : reached[1]]
+    assert (count[inside][mask[inside]] == 1).all()
+    assert count.max(initial=0) <= 1
+    if edge == "inside":
+        assert count.sum() == count[inside].sum()
+        # What is left out is less than a patch wide.
+        gaps = np.subtract(shape, reached)
+        assert (gaps < np.add(grid.extent, 1)).all()
+
+
+@settings(max_examples=100)
+@given(slides_and_specs(), st.floats(1.01, 3.9))
+def test_what_is_read_of_a_level_is_the_patch_to_within_a_pixel(drawn, downsample):
+    pixel, spec, shape, mask = drawn
+    grid = grid_of(shape, spec, mask, mpp=pixel, downsamples=(1.0, downsample))
+    start = np.rint(grid.origin / grid.downsample)
+    stop = start + grid.read_shape
+    tolerance = 0.5 * grid.downsample + 0.5 + 1e-9
+    low, high = grid.cell * grid.step, (grid.cell + 1) * grid.extent
+    assert np.abs(start * grid.downsample - low).max(initial=0) <= tolerance
+    more = 0.5 * grid.downsample
+    assert np.abs(stop * grid.downsample - high).max(initial=0) <= tolerance + more

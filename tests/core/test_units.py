@@ -30,3 +30,14 @@ def test_refuses_what_is_no_size(value):
 )
 def test_bogus_resolution_tags_are_not_plausible(mpp, plausible):
     assert PixelSize(0.5, mpp).is_plausible is plausible
+
+
+@given(sizes, sizes, st.floats(1, 64), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_pixels_become_microns_and_the_same_pixels_again(y, x, factor, row, col):
+    size = PixelSize(y, x)
+    level = size.scaled(factor)
+    microns = (row * level.y, col * level.x)
+    assert (microns[0] / level.y, microns[1] / level.x) == pytest.approx((row, col))
+    at_level_0 = (microns[0] / size.y, microns[1] / size.x)
+    assert at_level_0 == pytest.approx((row * factor, col * factor))
+    assert level.scaled(1 / factor).mean == pytest.approx(size.mean)

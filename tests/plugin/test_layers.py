@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari.layers import Image
 
 from builders.results import CLASSES, MPP, make_result
 from napari_mmsubtype.core.units import PixelSize
@@ -270,3 +273,13 @@ def test_layers_need_neither_torch_nor_qt() -> None:
         "assert not {'torch', 'qtpy', 'napari'} & set(sys.modules), 'too much imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(max_examples=50)
+@given(st.floats(0.05, 20), st.floats(0.05, 20), st.floats(0, 1e5), st.floats(0, 1e5))
+def test_pixels_go_to_microns_in_napari_and_back(y, x, row, col):
+    placement = slide_placement(PixelSize(y, x))
+    layer = Image(np.zeros((2, 2)), scale=placement["scale"])
+    world = layer.data_to_world((row, col))
+    assert world == pytest.approx((row * y, col * x))
+    assert layer.world_to_data(world) == pytest.approx((row, col), abs=1e-6)

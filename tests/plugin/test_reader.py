@@ -190,3 +190,44 @@ def test_warning_offers_to_set_the_size_of_that_slide(
     known.clear()
     reader.read_slide(str(tiff))
     assert not notification_manager.records[-1].actions
+
+
+@pytest.mark.gui
+def test_warning_opens_the_dialog_and_the_panel_follows(
+    plugin_viewer: Any, real_data: Path
+) -> None:
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from napari.utils.notifications import notification_manager
+    from qtpy.QtWidgets import QPushButton
+
+    from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
+    from napari_mmsubtype.widgets.pixel_size_dialog import PixelSizeDialog
+
+    plugin_viewer.window._qt_window.show()
+    panel = AnalyzePanel(plugin_viewer)
+    plugin_viewer.window.add_dock_widget(panel)
+    path = str(real_data / "slides" / "TCGA-CR-7395-01A-01-TS1.svs")
+    shown = NapariQtNotification.show_notification
+    notification_manager.notification_ready.connect(shown)
+    try:
+        plugin_viewer.open(path, plugin="napari-mmsubtype")
+    finally:
+        notification_manager.notification_ready.disconnect(shown)
+    (layer,) = plugin_viewer.layers
+    assert layer.name.endswith("(no pixel size)")
+    assert panel.form.slide.problem()
+    (notice,) = NapariQtNotification._instances
+    button = next(
+        b for b in notice.findChildren(QPushButton) if "pixel size" in b.text()
+    )
+    button.click()
+    notice.close()
+    window = plugin_viewer.window._qt_window
+    (dialog,) = window.findChildren(PixelSizeDialog)
+    assert dialog.isVisible()
+    dialog._spin.setValue(0.5)
+    dialog.accept()
+    np.testing.assert_allclose(layer.scale, 0.5)
+    assert layer.name == "TCGA-CR-7395-01A-01-TS1"
+    assert panel.value().mpp == 0.5
+    assert panel.form.slide.problem() == ""

@@ -178,7 +178,7 @@ def test_what_encloses_nothing_is_refused_by_its_name(slide) -> None:
     layer = Shapes([SQUARE], shape_type="polygon", name="mine")
     layer.add_lines([[(0, 0), (9, 9)]])
     layer.add_paths([[(0, 0), (9, 9), (20, 3)]])
-    match = "'mine' holds 2 shapes of the kind line and path, which enclose no area"
+    match = r"'mine': shapes of the kind line and path enclose no area \(2 found\)"
     with pytest.raises(ConfigurationError, match=match):
         regions_of(layer, slide)
 

@@ -23,6 +23,7 @@ from napari_mmsubtype.slides.color import (
     describe_profile,
 )
 from napari_mmsubtype.slides.registry import open_quietly, open_slide
+from napari_mmsubtype.slides.tile_cache import shared_memory
 
 IMAGE = draw_scene(256, 384)
 
@@ -182,3 +183,23 @@ def test_a_real_profile_agrees_with_pillow(real_data):
         intent = ImageCms.Intent(ImageCms.getDefaultIntent(profile))
         expected = ImageCms.profileToProfile(image, profile, srgb, intent)
         assert (shown.read_region(*box) == np.asarray(expected)).all()
+
+
+def test_the_profile_of_srgb_itself_costs_nothing(tmp_path):
+    color = SlideColor(SRGB, wanted=True, name="a")
+    assert color.state == "applied"
+    assert color.apply(IMAGE) is IMAGE
+    assert color.is_stored
+    other = SlideColor(matrix_profile(gamma=1.8), wanted=True, name="a")
+    assert not other.is_stored
+    assert not ColorTransform(matrix_profile(gamma=2.15)).is_identity
+
+
+def test_slides_in_srgb_share_tiles_with_those_as_stored(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, IMAGE, compression="lzw", iccprofile=SRGB)
+    with open_slide(path, icc=True) as shown, open_slide(path) as stored:
+        shown.read_region(0, 0, 0, 64, 64)
+        kept = shared_memory().size_bytes
+        stored.read_region(0, 0, 0, 64, 64)
+        assert shared_memory().size_bytes == kept > 0

@@ -211,3 +211,15 @@ def test_rounded_sizes_of_levels_do_not_bend_their_factor(tmp_path):
         whole = slide.read_region(1, 0, 0, 250, 351).astype(int)
     # It blends neighbours by the part of a pixel that its own factor leaves over.
     assert np.abs(whole - halve(odd)).mean() < 0.1
+
+
+def test_a_czi_tile_of_a_made_up_size_does_not_end_the_process(tmp_path):
+    path = tmp_path / "a.czi"
+    write_czi(path, IMAGE)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"ZISRAWDIRECTORY") + 32 + 128 + 32
+    assert data[place : place + 4] == b"X\0\0\0"
+    data[place + 19] = 0x70
+    path.write_bytes(data)
+    with pytest.raises(SlideOpenError, match="a tile of 128 x 1879048320 px"):
+        open_slide(path)

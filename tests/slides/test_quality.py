@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -5,7 +7,7 @@ from scipy import ndimage
 from builders.slides import break_tile, draw_scene, write_svs
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.core.quality_spec import QualitySpec
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 from napari_mmsubtype.slides.quality import (
     assess_quality,
     choose_excluded,
@@ -219,6 +221,10 @@ def test_a_damaged_tile_is_told_apart_from_an_artefact(tmp_path):
             assert not getattr(quality, name)[quality.unreadable].any()
         slide.close()
         with pytest.raises(SlideReadError, match="closed"):
+            assess_quality(slide, grid)
+    with open_slide(tmp_path / "b.svs") as slide:
+        os.utime(tmp_path / "b.svs", (0, 0))
+        with pytest.raises(SlideChangedError, match="open it again"):
             assess_quality(slide, grid)
 
 

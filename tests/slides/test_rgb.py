@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_mmsubtype.slides.rgb import to_rgb, ycbcr_to_rgb
+from napari_mmsubtype.slides.rgb import require_pixels, to_rgb, ycbcr_to_rgb
 
 
 def test_grey_becomes_three_equal_samples():
@@ -46,3 +46,23 @@ def test_other_numbers_of_samples_are_refused(samples):
 def test_other_types_are_refused():
     with pytest.raises(ValueError, match="float32"):
         to_rgb(np.zeros((1, 1, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    "tile",
+    [
+        np.zeros((9, 20, 3), np.uint8),
+        np.zeros((20, 9, 3), np.uint8),
+        np.zeros((20, 20, 1), np.uint8),
+        np.zeros((20, 20), np.uint8),
+        np.zeros((20, 20, 3), np.uint16),
+    ],
+)
+def test_a_tile_that_lacks_pixels_is_refused(tile):
+    with pytest.raises(ValueError, match="10 x 12 px of RGB are expected"):
+        require_pixels(tile, (10, 12))
+
+
+def test_a_tile_with_more_than_its_share_of_the_level_is_taken():
+    tile = np.zeros((20, 20, 3), np.uint8)
+    assert require_pixels(tile, (10, 12)) is tile

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_mmsubtype.slides.slide_name import file_stem, slide_name
+from napari_mmsubtype.slides.slide_name import LONGEST_BYTES, file_stem, slide_name
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,14 @@ def test_names_lose_folder_and_endings(path, name):
 def test_stems_hold_nothing_that_a_file_system_refuses():
     assert file_stem('a:b/c\\d?"*<>|\x00') == "a_b_c_d_______"
     assert file_stem("TCGA-1.0A8F ä") == "TCGA-1.0A8F ä"
+
+
+@pytest.mark.parametrize("letter", ["s", "é", "切"])
+def test_a_very_long_name_is_cut_and_stays_its_own(tmp_path, letter):
+    stems = [file_stem(letter * 250 + end) for end in "ab"]
+    assert stems[0] != stems[1]
+    for stem in stems:
+        assert stem.startswith(letter * 40)
+        assert len(stem.encode()) <= LONGEST_BYTES
+        (tmp_path / stem).touch()
+    assert file_stem("s" * LONGEST_BYTES) == "s" * LONGEST_BYTES

@@ -215,3 +215,31 @@ def test_strips_are_grouped_into_bands_of_whole_strips(tmp_path):
         reader = TiffLevelReader((tif.pages[0],), threading.Lock())
         assert reader.tile_shape == (252, 400)
         assert reader.read_tile(3, 0).shape == (900 - 3 * 252, 400, 3)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+@pytest.mark.parametrize("rows", [20, 149, 150, 1000])
+def test_a_small_image_of_uneven_strips_is_read_to_its_last_row(
+    tmp_path, compression, rows
+):
+    image = IMAGE[:150]
+    options = {"compression": compression, "rowsperstrip": rows}
+    path = write(tmp_path / "a.tif", image, **options)
+    assert (read_all(path) == image).all()
+
+
+def test_a_tile_that_claims_to_be_far_larger_than_the_image_is_refused(tmp_path):
+    path = write(tmp_path / "a.tif", IMAGE, tile=(64, 64), compression="lzw")
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages[0].tags["TileLength"].overwrite(4_000_000)
+    with (
+        tifffile.TiffFile(path) as tif,
+        pytest.raises(BackendRefusal, match=r"compressed piece of 0\.8 GB"),
+    ):
+        TiffLevelReader((tif.pages[0],), threading.Lock())
+
+
+def test_only_what_lies_on_the_image_counts_for_a_strip(tmp_path):
+    path = write(tmp_path / "a.tif", IMAGE, rowsperstrip=2**31)
+    with tifffile.TiffFile(path) as tif:
+        assert tiff_segments.segment_bytes(tif.pages[0]) == IMAGE.nbytes

@@ -16,7 +16,11 @@ from builders.slides_hamamatsu import write_ndpi
 from builders.slides_leica_philips import write_philips, write_scn
 from builders.slides_ventana_trestle import write_bif, write_trestle
 from napari_mmsubtype.core.units import MppSource, PixelSize
-from napari_mmsubtype.errors import MissingPixelSizeError, SlideOpenError
+from napari_mmsubtype.errors import (
+    MissingPixelSizeError,
+    SlideOpenError,
+    SlideReadError,
+)
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tifffile_backend import TifffileBackend
@@ -218,3 +222,32 @@ def test_the_end_of_a_level_is_missed_though_all_directories_are_there(tmp_path)
         file.write(struct.pack("<I", 10**8))
     with pytest.raises(SlideOpenError, match="truncated"):
         open_slide(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(write_scn, "a.scn"), (write_trestle, "a.tif")]
+)
+def test_a_tile_of_a_made_up_size_does_not_end_the_process(tmp_path, write, name):
+    path = tmp_path / name
+    write(path, IMAGE)
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages[len(tif.pages) - 1].aspage()
+        tag = page.tags["TileWidth"]
+    with path.open("r+b") as file:
+        file.seek(tag.valueoffset)
+        file.write(b"\0\0" if tag.dtype == 3 else b"\x80\0\0\x3b")
+    with pytest.raises(SlideOpenError, match=r"damaged: page|cannot be opened"):
+        open_slide(path)
+
+
+def test_an_associated_image_that_claims_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "a.svs"
+    write_svs(path, IMAGE)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        page = next(p for p in tif.pages if "macro" in (p.description or ""))
+        page.tags["ImageLength"].overwrite(2**31)
+    with (
+        open_slide(path) as slide,
+        pytest.raises(SlideReadError, match=r"2,147,483,648 x 60 px, too large"),
+    ):
+        slide.read_associated("macro")

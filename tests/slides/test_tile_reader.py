@@ -112,11 +112,12 @@ def test_colors_are_part_of_what_is_shared(tmp_path):
     path = str(tmp_path / "a.tif")
 
     class Inverted(SlideColor):
+        is_stored = False
+
         def apply(self, pixels):
             return 255 - pixels
 
     inverted = Inverted(None, wanted=True, name="a")
-    inverted.state = "applied"
     stored = TileReader(TifffileBackend(path), path, PLAIN)
     shown = TileReader(TifffileBackend(path), path, inverted)
     box = (0, 0, 0, 100, 100)

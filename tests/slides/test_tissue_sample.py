@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff, write_svs
-from napari_mmsubtype.errors import MissingPixelSizeError
+from napari_mmsubtype.errors import MissingPixelSizeError, SlideChangedError
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
 from napari_mmsubtype.slides.tissue_sample import SAMPLE_BOXES, SAMPLE_PX, sample_tissue
@@ -60,3 +60,12 @@ def test_the_pixel_size_is_needed(tmp_path):
     write_pyramid_tiff(tmp_path / "a.tif", IMAGE, mpp=None)
     with open_slide(tmp_path / "a.tif") as slide, pytest.raises(MissingPixelSizeError):
         sample_tissue(slide, TissueMask(np.ones((4, 4), bool), None, 0.1))
+
+
+def test_a_slide_that_changed_is_not_sampled_in_part(tmp_path):
+    write_pyramid_tiff(tmp_path / "a.tif", IMAGE, levels=1)
+    with open_slide(tmp_path / "a.tif") as slide:
+        tissue = TissueMask(np.ones((8, 8), np.bool_), slide.pixel_size, 0.1)
+        write_pyramid_tiff(tmp_path / "a.tif", IMAGE[:400], levels=1)
+        with pytest.raises(SlideChangedError, match="open it again"):
+            sample_tissue(slide, tissue)

@@ -137,6 +137,12 @@ def test_regions_are_saved_and_loaded(tools, tmp_path: Path) -> None:
     assert layer.name == "from QuPath"
     assert tools.field.layerKey() == str(layer.unique_id)
     assert layer.mode == "pan_zoom"
+    layer.add_polygons([SQUARE])
+    first, _, drawn = layer.edge_color.tolist()
+    assert drawn == first
+    assert layer.features["class"].iloc[-1] == "Analyze"
+    layer.selected_data = {2}
+    layer.remove_selected()
     saved = tmp_path / "saved.geojson"
     with tools.qtbot.waitSignal(tools.tools.saver.finished, timeout=10_000):
         tools.tools.save(str(saved))

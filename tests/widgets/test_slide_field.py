@@ -90,3 +90,16 @@ def test_size_that_the_user_gave_before_is_known(field) -> None:
     field.setChoices([SlideChoice("a", "/s/a.tif", None, "user", 0.5)])
     assert field.userMpp() == 0.5
     assert field.problem() == ""
+
+
+def test_images_of_the_file_are_offered_with_the_label_last(field, qtbot) -> None:
+    assert not field._more.isEnabled()
+    names = ("label", "macro", "thumbnail")
+    field.setChoices([SlideChoice("a", "/s/a.svs", 0.5, "vendor", associated=names)])
+    shown = {action.text(): action for action in field._images.actions()}
+    assert list(shown) == ["Show macro", "Show thumbnail", "Show label…"]
+    with qtbot.waitSignal(field.associatedRequested, timeout=1000) as told:
+        shown["Show label…"].trigger()
+    assert told.args == ["label"]
+    field.setChoices([UNKNOWN])
+    assert not field._more.isEnabled()

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_mmsubtype.plugin.layers import slide_layers
@@ -15,6 +17,7 @@ from napari_mmsubtype.slides.tissue import find_tissue
 from napari_mmsubtype.slides.tissue_file import read_tissue, write_tissue
 from napari_mmsubtype.widgets import tissue_editor
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
+from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
 from napari_mmsubtype.widgets.slide_field import SlideChoice
 from napari_mmsubtype.widgets.tissue_editor import TissueEditor, mask_places
 
@@ -191,3 +194,34 @@ def test_errors_are_shown_once(editor, notifications, tmp_path: Path) -> None:
     assert "no tissue mask" in notifications[0]
     assert list(editor.viewer.layers) == before
     assert editor.form.tissue.editButton.isEnabled()
+
+
+@pytest.mark.gui
+def test_brush_paints_with_the_mouse_in_a_real_window(
+    make_napari_viewer, qtbot, tmp_path: Path
+) -> None:
+    """Strokes on the canvas go through napari to the file and to the request."""
+    viewer = make_napari_viewer(show=True)
+    panel = AnalyzePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.openSlide(ADDRESS)
+    panel.form.out.setValue(str(tmp_path))
+    with qtbot.waitSignal(panel.tissue.runner.finished, timeout=20_000):
+        panel.form.tissue.editButton.click()
+    layer = viewer.layers[-1]
+    layer.data[...] = 0
+    layer.refresh()
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.waitExposed(canvas)
+    middle, right = QPoint(canvas.width() // 2, canvas.height() // 2), QPoint(30, 0)
+    QTest.mouseMove(canvas, middle)
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    QTest.mouseMove(canvas, middle + right)
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + right)
+    qtbot.waitUntil(lambda: bool(np.asarray(layer.data[...]).any()), timeout=5000)
+    with open_slide(ADDRESS) as slide:
+        mask = read_tissue(panel.value().tissue, slide).mask
+    rows, cols = mask.shape
+    assert mask[rows // 2, cols // 2]
+    assert not mask[0, 0]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from napari_mmsubtype.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.slides.slide import Slide
 
 from napari_mmsubtype.core.color_words import profile_words
 
@@ -20,6 +25,13 @@ def info_command(  # numpydoc ignore=PR01
         float | None,
         typer.Option(help="Microns per pixel, where the slide does not say."),
     ] = None,
+    save_associated: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="NAME FILE",
+            help="Save the macro or thumbnail image; the label may name a patient.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the facts as JSON.")
     ] = False,
@@ -30,6 +42,9 @@ def info_command(  # numpydoc ignore=PR01
     if slide.rstrip("/\\").endswith(".mmsubtype.zarr") and Path(slide).is_dir():
         from napari_mmsubtype.results.store import open_result
 
+        if save_associated is not None:
+            msg = "--save-associated takes images out of a slide; found a result"
+            raise ConfigurationError(msg)
         result = open_result(slide)
         typer.echo(to_json(result_record(result)) if as_json else result_text(result))
         return
@@ -38,7 +53,29 @@ def info_command(  # numpydoc ignore=PR01
     # Its facts tell of a profile that cannot be used.
     with open_quietly(slide, mpp=mpp, icc=True) as opened:
         facts = opened.info()
+        if save_associated is not None:
+            _save_associated(opened, *save_associated)
     typer.echo(to_json(facts) if as_json else facts_text(facts))
+
+
+def _save_associated(slide: Slide, name: str, path: str) -> None:
+    """Write one of the images that a slide's file carries along."""
+    from PIL import Image
+
+    try:
+        image = slide.read_associated(name)
+    except KeyError as err:
+        known = ", ".join(slide.associated) or "none"
+        msg = f"slide {slide.name!r} has no image named {name!r}; it has: {known}"
+        raise ConfigurationError(msg) from err
+    try:
+        Image.fromarray(image).save(Path(path).expanduser())
+    except (ValueError, OSError) as err:
+        msg = (
+            f"cannot write an image to {path!r} ({err}); give a path that can be "
+            "written to and ends in .png or .jpg"
+        )
+        raise ConfigurationError(msg) from err
 
 
 def facts_text(facts: Mapping[str, Any]) -> str:

@@ -82,8 +82,9 @@ class DrawnShapes:
             count = sum(kind in open_ended for kind in self.kinds)
             found = " and ".join(open_ended)
             msg = (
-                f"layer {self.layer!r} holds {count} shapes of the kind {found}, which "
-                "enclose no area: delete them, or draw polygons, rectangles or ellipses"
+                f"layer {self.layer!r}: shapes of the kind {found} enclose no area "
+                f"({count} found); delete them, or draw polygons, rectangles or "
+                "ellipses instead"
             )
             raise ConfigurationError(msg)
         regions = []

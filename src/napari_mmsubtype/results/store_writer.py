@@ -67,7 +67,7 @@ def store_path(folder: Path, slide_name: str, number: int = 1) -> Path:
     -------
     Path
         ``<folder>/<slide>.mmsubtype.zarr``, or ``<slide>-2...`` and so on; characters
-        that some file systems refuse become ``_``.
+        that some file systems refuse become ``_``, and a very long name is cut.
     """
     tail = "" if number == 1 else f"-{number}"
     return folder / f"{file_stem(slide_name)}{tail}{schema.SUFFIX}"

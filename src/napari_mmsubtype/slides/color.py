@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.slides.stain import StainNormalizer
 
+LATTICE = np.linspace(0, 255, 18).astype(np.uint8)
+"""Levels of red, green and blue at which a profile is held against sRGB itself."""
+
 IccState = Literal["applied", "off", "none", "unusable"]
 
 
@@ -49,6 +52,14 @@ class ColorTransform:
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as err:
             msg = f"no ICC profile of RGB colors: {err}"
             raise ValueError(msg) from err
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether no color changes by more than one level of rounding."""
+        colors = np.stack(np.meshgrid(LATTICE, LATTICE, LATTICE), axis=-1)
+        colors = colors.reshape(1, -1, 3)
+        change = self.apply(colors).astype(np.int16) - colors
+        return bool(np.abs(change).max() <= 1)
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Bring pixels to sRGB.
@@ -140,7 +151,9 @@ class SlideColor:
         if not (profile and wanted):
             return
         try:
-            self._transform = ColorTransform(profile)
+            transform = ColorTransform(profile)
+            # Many scanners write the profile of sRGB itself, which changes nothing.
+            self._transform = None if transform.is_identity else transform
             self.state = "applied"
         except ValueError as err:
             self.state = "unusable"
@@ -148,6 +161,11 @@ class SlideColor:
                 f"slide {name!r}: its color profile cannot be used ({err}); colors are "
                 "shown as stored"
             )
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether pixels are given as stored, since nothing is to be done to them."""
+        return self._transform is None and self.stain is None
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Bring a tile to sRGB and to the wanted stain, each where it is in use.

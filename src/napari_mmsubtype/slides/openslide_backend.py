@@ -16,7 +16,12 @@ from napari_mmsubtype.slides.backend import (
     refuse_misfits,
     true_downsample,
 )
+from napari_mmsubtype.slides.czi_layout import FILE as CZI_MAGIC
+from napari_mmsubtype.slides.czi_layout import read_layout
+from napari_mmsubtype.slides.dicom_check import check_dicom
 from napari_mmsubtype.slides.dicom_folder import series_of, whole_slide_files
+from napari_mmsubtype.slides.mirax_sizes import check_mirax
+from napari_mmsubtype.slides.native_limits import check_associated, check_tiff_tiles
 from napari_mmsubtype.slides.pixel_size import measured
 from napari_mmsubtype.slides.rgb import to_rgb
 from napari_mmsubtype.slides.stored_compression import name_compression
@@ -47,7 +52,8 @@ class OpenSlideBackend:
     BackendRefusal
         If OpenSlide does not know the format or finds the file damaged.
     SlideOpenError
-        If a folder holds several DICOM slides.
+        If a folder holds several DICOM slides, or the file tells places or sizes that
+        cannot be true and would end OpenSlide.
     """
 
     name = "openslide"
@@ -129,6 +135,7 @@ class OpenSlideBackend:
         ndarray of uint8, shape (y, x, 3)
             RGB.
         """
+        check_associated(name, self.properties)
         return self._read(lambda s: np.asarray(s.associated_images[name]))
 
     def close(self) -> None:
@@ -192,6 +199,17 @@ class OpenSlideBackend:
         return size, MppSource.RESOLUTION_TAG if by_tags else MppSource.VENDOR
 
 
+def _check_czi(path: Path) -> None:
+    """Refuse a CZI whose directory cannot be true.
+
+    OpenSlide ends the process where there is no memory for a tile of a size that damage
+    made up.
+    """
+    with path.open("rb") as file:
+        if file.read(len(CZI_MAGIC)) == CZI_MAGIC:
+            read_layout(file)
+
+
 def _true_factor(factor: float, base: tuple[int, int], shape: tuple[int, int]) -> float:
     """Take OpenSlide's word where it is whole; else it divided rounded sizes."""
     return factor if factor.is_integer() else true_downsample(base, shape)
@@ -204,6 +222,11 @@ def _open(path: str) -> openslide.OpenSlide:
     except (ImportError, OSError) as err:
         msg = f"the OpenSlide library cannot be loaded ({err})"
         raise BackendRefusal(msg) from err
+    # OpenSlide trusts what these files claim, and ends the process where it is false.
+    check_dicom(Path(path))
+    check_tiff_tiles(Path(path))
+    _check_czi(Path(path))
+    check_mirax(Path(path))
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideError as err:
@@ -217,7 +240,7 @@ def _open_dicom_folder(folder: Path) -> tuple[str, openslide.OpenSlide]:
     for file in files:
         try:
             slide = _open(str(file))
-        except BackendRefusal as err:
+        except (BackendRefusal, SlideOpenError) as err:
             reason = (
                 f"it holds {len(files)} DICOM whole-slide files, none of them "
                 f"readable; {file.name}: {err}"

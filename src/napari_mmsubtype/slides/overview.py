@@ -85,7 +85,7 @@ class OverviewPyramid:
         backend : str
             Name of what reads it.
         is_srgb : bool
-            Whether colors go through the profile of the slide.
+            Whether the profile of the slide changes its colors.
         """
         if self._plan:
             levels = (*self._native, *self.levels)

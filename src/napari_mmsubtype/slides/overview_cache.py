@@ -60,7 +60,7 @@ class OverviewCache:
     levels : sequence of Level
         All levels of the slide, stored and computed.
     is_srgb : bool
-        Whether colors go through the profile of the slide.
+        Whether the profile of the slide changes its colors.
     """
 
     def __init__(

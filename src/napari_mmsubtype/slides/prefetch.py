@@ -63,6 +63,13 @@ class Prefetcher:
 
     @is_enabled.setter
     def is_enabled(self, value: bool) -> None:
+        """Switch it on or off.
+
+        Parameters
+        ----------
+        value : bool
+            Whether anything is read ahead from now on.
+        """
         with self._change:
             self._is_enabled = value
             self._change.notify()

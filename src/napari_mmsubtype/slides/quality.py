@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.quality_spec import FLAGS, QualitySpec, flag_bits
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import INKS, MEASURES, PatchMeter
 
@@ -120,7 +120,7 @@ def assess_quality(
     Raises
     ------
     SlideReadError
-        If the slide is closed.
+        If the slide is closed, or its file was changed.
 
     Notes
     -----
@@ -145,6 +145,8 @@ def assess_quality(
     def _measure(index: int) -> None:
         try:
             measures[index] = meter([source.read(index)])[0]
+        except SlideChangedError:
+            raise
         except SlideReadError as err:
             if slide.is_closed:
                 raise
@@ -182,7 +184,8 @@ def judge_quality(measures: Floats, spec: QualitySpec) -> PatchQuality:
     return PatchQuality(
         spec=spec,
         pen=pen,
-        blurred=sharpness < spec.blur_ratio * usual_sharpness,
+        # Under ink, a patch is smooth and dark for that reason alone.
+        blurred=(sharpness < spec.blur_ratio * usual_sharpness) & ~pen,
         folded=(thickness >= spec.fold_ratio * dense) & (thickness > 0) & ~pen,
         bubble=grey >= spec.bubble_share,
         unreadable=unreadable,

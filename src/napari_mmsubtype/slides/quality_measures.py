@@ -79,11 +79,19 @@ class PatchMeter:
         colors = np.empty((count, self._blocks**2, 3), np.uint8)
         sharpness = np.empty(count, np.float32)
         for number, patch in enumerate(patches):
-            small = resize_area(np.ascontiguousarray(patch), self._side, self._side)
-            image = Image.fromarray(small)
+            image = _shrunk(patch, self._side)
             colors[number] = np.asarray(image.reduce(BLOCK_PX)).reshape(-1, 3)
             sharpness[number] = _sharpness(np.asarray(image.convert("L")))
         return _judge_blocks(colors, sharpness, self.spec)
+
+
+def _shrunk(patch: NDArray[np.uint8], side: int) -> Image.Image:
+    """Average a square patch down to a side in pixels."""
+    factor, rest = divmod(len(patch), side)
+    if rest:
+        return Image.fromarray(resize_area(patch, side, side))
+    image = Image.fromarray(patch)
+    return image if factor == 1 else image.reduce(factor)
 
 
 def _judge_blocks(

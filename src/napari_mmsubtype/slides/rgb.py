@@ -64,6 +64,38 @@ def to_rgb(
     return np.clip(np.rint(front + 255 * (1 - share)), 0, 255).astype(np.uint8)
 
 
+def require_pixels(
+    tile: NDArray[np.uint8], least: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Refuse a decoded tile that lacks pixels, as damaged files give.
+
+    Parameters
+    ----------
+    tile : ndarray
+        What a backend decoded.
+    least : tuple of int
+        Height and width of the part that lies on the slide.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x, 3)
+        The same tile, at least as high and wide.
+
+    Raises
+    ------
+    ValueError
+        If it is smaller, or no RGB.
+    """
+    is_rgb = tile.ndim == 3 and tile.shape[2] == 3 and tile.dtype == np.uint8
+    if not is_rgb or tile.shape[0] < least[0] or tile.shape[1] < least[1]:
+        msg = (
+            f"pixels of shape {tile.shape} and type {tile.dtype} are stored where "
+            f"{least[0]} x {least[1]} px of RGB are expected"
+        )
+        raise ValueError(msg)
+    return tile
+
+
 def ycbcr_to_rgb(ycbcr: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert full-range YCbCr to RGB.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 # Not allowed in names on Windows; addresses of synthetic slides hold colons.
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+LONGEST_BYTES = 160
+"""File systems allow 255 for a name with all that is added while it is written."""
+
 _SYNTHETIC = re.compile(r"synthetic:(?:.*\bseed=(\d+))?")
 
 
@@ -48,6 +52,14 @@ def file_stem(name: str) -> str:
     Returns
     -------
     str
-        The same name; characters that some file systems refuse become ``_``.
+        The same name; characters that some file systems refuse become ``_``, and a
+        very long name is cut.
     """
-    return _UNSAFE.sub("_", name)
+    safe = _UNSAFE.sub("_", name)
+    encoded = safe.encode()
+    if len(encoded) <= LONGEST_BYTES:
+        return safe
+    # Slides whose names differ only in what is cut off must not share a file.
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    kept = encoded[: LONGEST_BYTES - len(digest) - 1]
+    return f"{kept.decode(errors='ignore')}-{digest}"

@@ -58,8 +58,8 @@ def name_compression(path: str, properties: Mapping[str, str]) -> str:
         return "jpeg"
     if properties.get("openslide.vendor") == "zeiss":
         with Path(path).open("rb") as file:
-            tile = min(read_layout(file).tiles, key=lambda tile: tile.factor)
-        return COMPRESSIONS.get(tile.compression, str(tile.compression))
+            code = read_layout(file).tiles[0].compression
+        return COMPRESSIONS.get(code, str(code))
     return _of_tiff(path)
 
 

@@ -23,7 +23,8 @@ JPEG = frozenset({6, 7, 34892, 33007})
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 BAND_ROWS = 256
 BAND_BYTES = 8 * 1024**2
-LARGEST_SEGMENT_BYTES = 1024**3
+LARGEST_SEGMENT_BYTES = 512 * 1024**2
+"""More is not decoded at once; decoding and turning to RGB take several times that."""
 
 
 class TiffLevelReader:
@@ -81,7 +82,8 @@ class TiffLevelReader:
         if self._key.is_tiled:
             across = -(-self.shape[1] // self.tile_shape[1])
             return self._read_segment(row * across + col)
-        per_band = self.tile_shape[0] // self._strip_rows
+        # A band that is cut to the image may end within a strip.
+        per_band = -(-self.tile_shape[0] // self._strip_rows)
         last = -(-self.shape[0] // self._strip_rows)
         strips = range(row * per_band, min((row + 1) * per_band, last))
         return np.concatenate([self._read_segment(index) for index in strips])
@@ -176,6 +178,27 @@ class TiffLevelReader:
         return bool(self._key.photometric == YCBCR and compression not in JPEG)
 
 
+def segment_bytes(page: Any) -> int:
+    """Give the memory that a decoded tile or strip takes.
+
+    Parameters
+    ----------
+    page : TiffPage
+        A page.
+
+    Returns
+    -------
+    int
+        Bytes. A tile is decoded whole even where it is larger than the image, a strip
+        only as far as the image goes.
+    """
+    if page.is_tiled:
+        shape = (page.tilelength, page.tilewidth)
+    else:
+        shape = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+    return int(math.prod(shape) * page.samplesperpixel * page.dtype.itemsize)
+
+
 def _refuse_unsupported(page: Any, pages: int) -> None:
     """Refuse samples or a compression that cannot become RGB."""
     reason = None
@@ -213,9 +236,7 @@ def _refuse_huge_segment(page: Any, *, raw: bool) -> None:
     """Refuse an image whose smallest readable piece would not fit in memory."""
     if raw:
         return
-    shape = page.tile[-2:] if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    size = math.prod(shape) * page.samplesperpixel * page.dtype.itemsize
-    limit = min(size, page.nbytes)
+    limit = segment_bytes(page)
     if limit > LARGEST_SEGMENT_BYTES:
         msg = (
             f"the image is stored in one compressed piece of {limit / 1e9:.1f} GB; "

@@ -27,7 +27,11 @@ from napari_mmsubtype.slides.tiff_metadata import (
     read_pixel_size,
     read_properties,
 )
-from napari_mmsubtype.slides.tiff_segments import TiffLevelReader
+from napari_mmsubtype.slides.tiff_segments import (
+    LARGEST_SEGMENT_BYTES,
+    TiffLevelReader,
+    segment_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,6 +143,10 @@ class TifffileBackend:
             RGB.
         """
         page = self._associated[name]
+        if max(page.nbytes, segment_bytes(page)) > LARGEST_SEGMENT_BYTES:
+            height, width = page.imagelength, page.imagewidth
+            msg = f"it claims to be {height:,} x {width:,} px, too large for memory"
+            raise ValueError(msg)
         # One page is small; the lock also keeps other reads off the shared file.
         with self._lock:
             samples = np.asarray(page.asarray(maxworkers=1))

@@ -10,6 +10,7 @@ from napari_mmsubtype.errors import DamagedTileError, SlideReadError
 from napari_mmsubtype.slides.damaged_tiles import DamagedTiles, blank_tile
 from napari_mmsubtype.slides.file_state import FileState
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
+from napari_mmsubtype.slides.rgb import require_pixels
 from napari_mmsubtype.slides.tile_cache import TileCache
 from napari_mmsubtype.slides.tile_mosaic import assemble
 
@@ -52,8 +53,7 @@ class TileReader:
         self._stored = len(backend.levels)
         self._overviews = OverviewPyramid(backend.levels, self.read_region)
         if color.stain is None:
-            is_srgb = color.state == "applied"
-            self._overviews.keep(path, backend.name, is_srgb=is_srgb)
+            self._overviews.keep(path, backend.name, is_srgb=not color.is_stored)
         self._is_closed = False
         self.levels = (*backend.levels, *self._overviews.levels)
         self.damaged = DamagedTiles(path)
@@ -137,7 +137,7 @@ class TileReader:
             return None
         backend = self._backend
         shapes = tuple(level.shape for level in backend.levels)
-        is_srgb = self._color.state == "applied"
+        is_srgb = not self._color.is_stored
         return (file, backend.name, shapes, tuple(backend.tile_shapes), is_srgb)
 
     def _assemble(
@@ -161,7 +161,8 @@ class TileReader:
         """Decode a stored tile, if the file is still the one that was opened."""
         place = (level, row, col)
         try:
-            tile = self._color.apply(self._backend.read_tile(*place))
+            tile = require_pixels(self._backend.read_tile(*place), self._least(*place))
+            tile = self._color.apply(tile)
         except SlideReadError:
             # The backend knows better than that a tile is damaged.
             raise
@@ -180,6 +181,12 @@ class TileReader:
         self._file.check()
         self.damaged.discard(place)
         return tile
+
+    def _least(self, level: int, row: int, col: int) -> tuple[int, int]:
+        """Give the height and width of a stored tile as far as it lies on its level."""
+        (height, width), tile = self.levels[level].shape, self._backend.tile_shapes
+        tile_h, tile_w = tile[level]
+        return min(tile_h, height - row * tile_h), min(tile_w, width - col * tile_w)
 
     def _visible_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         """Give a tile, blank as far as it cannot be decoded."""

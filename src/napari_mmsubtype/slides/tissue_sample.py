@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +64,8 @@ def sample_tissue(slide: Slide, tissue: TissueMask) -> NDArray[np.uint8]:
         corner = (min(max(y, 0), height - side), min(max(x, 0), width - side))
         try:
             box = slide.read_region(level, *corner, side, side)
+        except SlideChangedError:
+            raise
         except SlideReadError as err:
             logger.warning("left out of the stain fit: %s", err)
             continue

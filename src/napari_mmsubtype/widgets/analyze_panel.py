@@ -31,6 +31,7 @@ from napari_mmsubtype.plugin.slide_pixel_size import (
 )
 from napari_mmsubtype.plugin.tissue_layers import lay_brush_down
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
+from napari_mmsubtype.widgets.associated_images import AssociatedImages
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.job_bar import JobBar
@@ -51,7 +52,7 @@ AnalyzeJob = Callable[[AnalyzeRecipe], "Job[Result]"]
 RESULT_TITLE = "Result"
 _SLIDES = (
     "Slides (*.svs *.tif *.tiff *.btf *.ndpi *.mrxs *.scn *.bif *.svslide *.vms *.vmu "
-    "*.czi *.dcm *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
+    "*.czi *.dcm *.dzi *.qptiff *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
 )
 
 
@@ -93,6 +94,7 @@ class AnalyzePanel(QWidget):
         self.runner = JobRunner("Analyze slide", self)
         self.opener = JobRunner("Open slide", self)
         self.bar = JobBar(self.runner, self)
+        self.images = AssociatedImages(self.form.slide, self)
         self.tissue = TissueEditor(napari_viewer, self.form, self)
         self.regions = RegionTools(napari_viewer, self.form, self)
         self._copier = JobRunner("Copy as command", self)
@@ -271,6 +273,7 @@ def _choice(layer: Any) -> SlideChoice:
         mpp=float(np.sqrt(np.prod(own))) if own else None,
         mpp_source=source,
         user_mpp=float(np.sqrt(np.prod(facts["mpp"]))) if by_user else None,
+        associated=tuple(facts.get("associated", ())),
     )
 
 

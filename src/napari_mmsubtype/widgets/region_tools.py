@@ -177,6 +177,7 @@ class RegionTools(QObject):
         self.refresh()
         self._field.setLayer(str(layer.unique_id))
         if entry[0]:
+            set_drawn_class(layer, self._field.drawnClass())
             self._viewer.layers.selection.active = layer
         else:
             self._take_up(layer, slide)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QToolButton,
     QVBoxLayout,
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mmsubtype.core.units import PLAUSIBLE_MPP
+from napari_mmsubtype.slides.identifiers import is_label
 
 _SOURCES = {
     "vendor": "from the file",
@@ -43,6 +45,8 @@ class SlideChoice:
         Who said so.
     user_mpp : float or None
         Microns per pixel as the user said when the slide was opened.
+    associated : tuple of str
+        Names of the images that the file carries along.
     """
 
     name: str
@@ -50,6 +54,7 @@ class SlideChoice:
     mpp: float | None = None
     mpp_source: str = "none"
     user_mpp: float | None = None
+    associated: tuple[str, ...] = ()
 
 
 class SlideField(QWidget):
@@ -65,6 +70,7 @@ class SlideField(QWidget):
     """
 
     valueChanged = Signal()  # noqa: N815 - as Qt names signals
+    associatedRequested = Signal(str)  # noqa: N815 - as Qt names signals
     openRequested = Signal()  # noqa: N815 - as Qt names signals
     pixelSizeChanged = Signal(str, float)  # noqa: N815 - as Qt names signals
 
@@ -82,6 +88,13 @@ class SlideField(QWidget):
         self.openButton = QPushButton("Open…", self)
         self.openButton.setToolTip("Open a slide without stopping the window")
         self.openButton.clicked.connect(self.openRequested)
+        self._more = QToolButton(self)
+        self._more.setText("⋯")
+        self._more.setToolTip("Macro and thumbnail, as the file carries them along")
+        self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self._images = QMenu(self._more)
+        self._more.setMenu(self._images)
         self._size_text = QLabel(self)
         self._change = QToolButton(self)
         self._change.setText("Change")
@@ -100,6 +113,7 @@ class SlideField(QWidget):
         top.setSpacing(4)
         top.addWidget(self._combo, 1)
         top.addWidget(self.openButton)
+        top.addWidget(self._more)
         bottom = QHBoxLayout()
         bottom.setSpacing(4)
         bottom.addWidget(self._size_text, 1)
@@ -113,6 +127,7 @@ class SlideField(QWidget):
         self._combo.currentIndexChanged.connect(self._on_slide)
         self._spin.valueChanged.connect(self._on_size)
         self._show_size()
+        self._list_images(())
         self.setFocusProxy(self._combo)
 
     def choice(self) -> SlideChoice | None:
@@ -201,8 +216,19 @@ class SlideField(QWidget):
     def _on_slide(self) -> None:
         self._show_size()
         choice = self.choice()
+        self._list_images(() if choice is None else choice.associated)
         self._combo.setToolTip("" if choice is None else choice.path)
         self.valueChanged.emit()
+
+    def _list_images(self, names: tuple[str, ...]) -> None:
+        """Offer the images that come with the slide; the label last, and with care."""
+        self._images.clear()
+        for name in sorted(names, key=lambda name: (is_label(name), name)):
+            text = f"Show {name}" + ("…" if is_label(name) else "")
+            self._images.addAction(
+                text, lambda name=name: self.associatedRequested.emit(name)
+            )
+        self._more.setEnabled(bool(names))
 
     def _show_size(self) -> None:
         choice = self.choice()
