@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,13 +33,13 @@ def make(tmp_path: Path):
 @pytest.fixture
 def features(monkeypatch: pytest.MonkeyPatch) -> ModelFeatures:
     """A model of the genes that the builders write; the weights fall by gene."""
-    from napari_mmsubtype.models import bundle
+    from napari_mmsubtype.models import bundle_manifest
 
     frame = log_frame(20, seed=3)
     rna = fit_modality(frame, modality="rna", unit="log2(tpm+1)")
     spec = rna.with_weights(np.arange(len(rna), 0.0, -1.0))
-    loaded = SimpleNamespace(name="fake", modalities={Modality.RNA: spec})
-    monkeypatch.setattr(bundle, "load_bundle", lambda source: loaded)
+    loaded = ("fake", {Modality.RNA: spec})
+    monkeypatch.setattr(bundle_manifest, "load_features", lambda source: loaded)
     found = ModelFeatures()
     found.load("fake")
     found.spec = spec

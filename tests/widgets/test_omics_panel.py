@@ -27,21 +27,20 @@ PATIENT = "TCGA-E2-A002"
 class Window:
     """What the panel needs of napari's window."""
 
-    def __init__(self) -> None:
+    def __init__(self, qtbot: Any) -> None:
         self.dock_widgets: dict[str, Any] = {}
+        self._qtbot = qtbot
 
     def add_dock_widget(self, widget: Any, name: str, **_: Any) -> None:
         self.dock_widgets[name] = widget
+        self._qtbot.addWidget(widget)
 
 
 @pytest.fixture
 def viewer(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     viewer = ViewerModel()
-    window = Window()
-    monkeypatch.setattr(type(viewer), "window", window, raising=False)
-    yield viewer
-    for widget in window.dock_widgets.values():
-        qtbot.addWidget(widget)
+    monkeypatch.setattr(type(viewer), "window", Window(qtbot), raising=False)
+    return viewer
 
 
 @pytest.fixture
@@ -57,11 +56,10 @@ def idle(qtbot: Any) -> Any:
 
 
 @pytest.fixture
-def panel(qtbot: Any, viewer: Any, idle: Any) -> Any:
+def panel(qtbot: Any, viewer: Any) -> OmicsPanel:
     panel = OmicsPanel(viewer)
     qtbot.addWidget(panel)
-    yield panel
-    idle(panel)
+    return panel
 
 
 @pytest.fixture

@@ -120,11 +120,10 @@ class ModelFeatures:
         """
         if source == self._source:
             return
-        # torch takes seconds to import: not in the GUI thread.
-        from napari_mmsubtype.models.bundle import load_bundle
+        # pandas and Parquet take a while to import: not in the GUI thread.
+        from napari_mmsubtype.models.bundle_manifest import load_features
 
-        bundle = load_bundle(source)
-        self._specs, self._name = bundle.modalities, bundle.name
+        self._name, self._specs = load_features(source)
         self._aligners.clear()
         self._source = source
 
