@@ -229,6 +229,7 @@ def unit_names(modality: Modality | None) -> tuple[str, ...]:
     from napari_mmsubtype.omics.units import UNITS, parse_unit
 
     def is_unit_of(name: str, kind: Modality) -> bool:
+        """Ask the one place that knows."""
         try:
             parse_unit(name, kind)
         except ConfigurationError:
