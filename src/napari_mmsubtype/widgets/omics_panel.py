@@ -75,8 +75,12 @@ class OmicsPanel(QWidget):
         self._keys = count()
         self._features = ModelFeatures()
         self._is_stale = False
+        self._arriving: list[str] = []
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.timeout.connect(self._add_next)
         self.queue = TableQueue(self)
-        self.finder = JobRunner("Look up patient", self)
+        self.finder = JobRunner("Look up patient", self, has_bar=False)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look_up)
@@ -185,8 +189,15 @@ class OmicsPanel(QWidget):
         self.drop.dropEvent(event)
 
     def _on_paths(self, paths: list[str]) -> None:
-        for path in paths:
-            self.add(TableRequest(path))
+        """Add one file per turn of the event loop: making a card takes a while."""
+        self._arriving += paths
+        if len(self._arriving) == len(paths):
+            self._add_next()
+
+    def _add_next(self) -> None:
+        self.add(TableRequest(self._arriving.pop(0)))
+        if self._arriving:
+            self._turn.start(0)
 
     def _build(self) -> None:
         self.setAcceptDrops(True)

@@ -226,21 +226,24 @@ def unit_names(modality: Modality | None) -> tuple[str, ...]:
     tuple of str
         Empty for clinical tables.
     """
-    from napari_mmsubtype.omics.units import UNITS, parse_unit
-
-    def is_unit_of(name: str, kind: Modality) -> bool:
-        """Ask the one place that knows."""
-        try:
-            parse_unit(name, kind)
-        except ConfigurationError:
-            return False
-        return True
+    from napari_mmsubtype.omics.units import UNITS
 
     if modality is None:
         return tuple(UNITS)
     if modality is Modality.CLINICAL:
         return ()
-    return tuple(name for name in UNITS if is_unit_of(name, modality))
+    return tuple(name for name in UNITS if _is_unit_of(name, modality))
+
+
+def _is_unit_of(name: str, modality: Modality) -> bool:
+    """Ask the one place that knows."""
+    from napari_mmsubtype.omics.units import parse_unit
+
+    try:
+        parse_unit(name, modality)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _evidence(steps: tuple[str, ...], finding: str) -> str:

@@ -33,7 +33,7 @@ class TableQueue(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.runner = JobRunner("Read tables", self)
+        self.runner = JobRunner("Read tables", self, has_bar=False)
         self._waiting: dict[int, TableRequest] = {}
         self._current: tuple[int, TableRequest] | None = None
         self._outdated = False
