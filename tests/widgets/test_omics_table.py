@@ -63,6 +63,11 @@ def test_every_modality_is_described(tmp_path, frame, modality, size) -> None:
     assert table.size == size
 
 
+def test_probes_are_no_symbols(tmp_path: Path) -> None:
+    table = read(write(beta_frame(4), tmp_path / "t.csv"))
+    assert table.names.startswith("20 probes (such as cg00000000, cg00000001)")
+
+
 def test_a_table_that_cannot_be_read_gives_its_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     found = read(tmp_path / "empty.csv")

@@ -264,8 +264,13 @@ def _size(facts: dict[str, Any]) -> str:
 
 
 def _names(facts: dict[str, Any]) -> str:
+    from napari_mmsubtype.omics.feature_names import is_probe
+
+    kinds = dict(_KINDS)
+    if all(map(is_probe, facts["features"]["first"])):
+        kinds["symbol"] = "probes"
     words = [
-        f"{n:,} {_KINDS.get(kind, kind)}"
+        f"{n:,} {kinds.get(kind, kind)}"
         for kind, n in facts["identifiers"].items()
         if n
     ]
