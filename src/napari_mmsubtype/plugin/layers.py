@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from napari_mmsubtype.core.color_words import profile_name
 from napari_mmsubtype.core.patch_words import flag_words
@@ -25,6 +24,7 @@ from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.color import describe_profile
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from napari_mmsubtype.results.store import Result
@@ -228,7 +228,7 @@ def _quality_layer(result: Result) -> list[LayerTuple]:
     row, col = grid.cell.T
     fields[row, col] = label[pattern]
     words = [flag_words(int(value)) for value in found]
-    features = pd.DataFrame({"index": label, "quality": words})[label > 0]
+    features = _tabulate({"index": label, "quality": words})[label > 0]
     kwargs = {
         "name": "quality",
         "opacity": 0.6,
@@ -297,7 +297,7 @@ def _patch_features(
     }
     for number, name in enumerate(names):
         columns[f"evidence {name}"] = result.patch_evidence[:, number]
-    return pd.DataFrame(columns)[label > 0].reset_index(drop=True)
+    return _tabulate(columns)[label > 0].reset_index(drop=True)
 
 
 def _evidence_layers(result: Result) -> list[LayerTuple]:
@@ -348,3 +348,11 @@ def symmetric_limit(maps: list[NDArray[np.float32]]) -> float:
         return 1.0
     smallest = float(np.finfo(np.float32).tiny)
     return max(float(np.percentile(values, _PERCENTILE)), smallest)
+
+
+def _tabulate(columns: dict[str, Any]) -> pd.DataFrame:
+    """Make a table of features."""
+    # Imported here: a slide that is dropped on the window does not wait for pandas.
+    import pandas as pd
+
+    return pd.DataFrame(columns)

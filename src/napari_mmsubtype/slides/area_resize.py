@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy import sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
 
 
 def shrink(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
@@ -69,6 +69,9 @@ def resize_area(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> sparse.csr_matrix:
     """Give the share of every old pixel in every new one, rows summing to 1."""
+    # Imported here: opening a slide needs no resizing and does not wait for scipy.
+    from scipy import sparse
+
     if new > old:
         center = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
         low = np.floor(center).astype(np.int64)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.core.environment import read_mebibytes
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +50,7 @@ def cache_limit() -> int:
     ConfigurationError
         If the variable is no whole number of MiB.
     """
-    text = os.environ.get(LIMIT_VARIABLE, "").strip()
-    if not text:
-        return DEFAULT_LIMIT_BYTES
-    if not text.isdecimal():
-        msg = (
-            f"the environment variable {LIMIT_VARIABLE} is {text!r}; expected a whole "
-            "number of MiB such as 2048, or 0 for no cache; correct or unset it"
-        )
-        raise ConfigurationError(msg)
-    return int(text) * 1024**2
+    return read_mebibytes(LIMIT_VARIABLE, DEFAULT_LIMIT_BYTES)
 
 
 @lru_cache(maxsize=8)

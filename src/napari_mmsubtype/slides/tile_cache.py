@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.core.environment import read_mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -286,16 +286,7 @@ def tile_memory_limit() -> int:
     ConfigurationError
         If the variable is no whole number of MiB.
     """
-    text = os.environ.get(LIMIT_VARIABLE, "").strip()
-    if not text:
-        return DEFAULT_LIMIT_BYTES
-    if not text.isdecimal():
-        msg = (
-            f"the environment variable {LIMIT_VARIABLE} is {text!r}; expected a whole "
-            "number of MiB such as 256; correct or unset it"
-        )
-        raise ConfigurationError(msg)
-    return int(text) * 1024**2
+    return read_mebibytes(LIMIT_VARIABLE, DEFAULT_LIMIT_BYTES)
 
 
 def shared_memory() -> TileMemory:
