@@ -19,6 +19,7 @@ from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models import bundle as bundle_module
+from napari_mmsubtype.models import bundle_manifest
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_files import sha256_file
 from napari_mmsubtype.models.fusion import create_fusion, list_fusions
@@ -184,7 +185,7 @@ def test_loading_leaves_the_random_state_alone(pristine):
 
 def test_the_demo_is_that_of_the_package(pristine, tmp_path, monkeypatch):
     place = tmp_path / "bundles" / "demo"
-    monkeypatch.setattr(bundle_module, "files", lambda package: tmp_path)
+    monkeypatch.setattr(bundle_manifest, "files", lambda package: tmp_path)
     with pytest.raises(BundleError, match=r"nox -s demo_bundle"):
         load_bundle("demo")
     shutil.copytree(pristine, place)

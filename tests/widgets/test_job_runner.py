@@ -146,3 +146,24 @@ def test_progress_of_unknown_length_is_fine(runner, run_job) -> None:
     events = listen(runner.progressed)
     run_job(runner, job)
     assert [event.stage for event in events] == ["open", "patches", "maps"]
+
+
+@pytest.mark.parametrize("has_bar", [True, False])
+def test_a_job_may_go_without_a_bar_of_napari(
+    qtbot, run_job, monkeypatch, has_bar
+) -> None:
+    from napari_mmsubtype.widgets import job_runner
+
+    bars: list[str] = []
+    real = job_runner.progress
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        bars.append(kwargs["desc"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(job_runner, "progress", counted)
+    runner = JobRunner("Look up", has_bar=has_bar)
+    results = listen(runner.succeeded)
+    run_job(runner, FakeJob("result", steps=2))
+    assert results == ["result"]
+    assert bars == (["Look up"] if has_bar else [])

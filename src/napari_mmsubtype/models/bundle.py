@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.errors import (
@@ -22,20 +17,23 @@ from napari_mmsubtype.errors import (
     ConfigurationError,
 )
 from napari_mmsubtype.models.bundle_files import opened, sha256_file, verify_hashes
+from napari_mmsubtype.models.bundle_manifest import (
+    find_bundle,
+    read_json,
+    read_manifest,
+    read_modalities,
+)
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
     CARD,
-    FEATURES,
     MANIFEST,
     REFERENCE,
-    REQUIRED_FILES,
     SCHEMA_VERSION,
     SELFTEST,
     WEIGHTS,
     Bundle,
     check_info,
     check_parts,
-    modality_files,
 )
 from napari_mmsubtype.models.bundle_selftest import (
     LOGITS,
@@ -46,21 +44,20 @@ from napari_mmsubtype.models.bundle_selftest import (
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
-from napari_mmsubtype.omics.spec_files import build_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
-
-DEMO = "demo"
 
 
 def load_bundle(source: str | Path) -> Bundle:
@@ -84,7 +81,7 @@ def load_bundle(source: str | Path) -> Bundle:
         If a file was changed, is missing, could run code, cannot be read, or the model
         does not give the logits of its self-test.
     """
-    path = _demo_folder() if source == DEMO else Path(source)
+    path = find_bundle(source)
     try:
         with opened(path) as folder:
             return _load(folder, path)
@@ -95,14 +92,14 @@ def load_bundle(source: str | Path) -> Bundle:
 
 def _load(folder: Path, source: Path) -> Bundle:
     """Load from an unpacked folder without links and pickles."""
-    manifest = _read_manifest(folder, source)
+    manifest = read_manifest(folder, source)
     verify_hashes(folder, manifest["files"])
     try:
         # Random weights are drawn and then replaced: the caller's seed is no concern.
         with torch.random.fork_rng(devices=[]):
             encoder, fusion, patch, modalities = _build(folder, manifest)
         classes = tuple(Subtype(**entry) for entry in manifest["classes"])
-        temperature = float(_read_json(folder / CALIBRATION)["temperature"])
+        temperature = float(read_json(folder / CALIBRATION)["temperature"])
         check_parts(classes, encoder, fusion, patch, modalities, temperature)
         check_info(dict(manifest["info"]))
         bundle = Bundle(
@@ -138,59 +135,11 @@ def _load(folder: Path, source: Path) -> Bundle:
     return bundle
 
 
-def _demo_folder() -> Path:
-    """Find the bundle that comes with the package."""
-    folder = Path(str(files("napari_mmsubtype").joinpath("bundles", DEMO)))
-    if not (folder / MANIFEST).is_file():
-        msg = (
-            f"the demo bundle is not in this installation (no {MANIFEST} in {folder}); "
-            "in a source checkout run `nox -s demo_bundle`, otherwise install "
-            "napari-mmsubtype again"
-        )
-        raise BundleError(msg)
-    return folder
-
-
-def _read_manifest(folder: Path, source: Path) -> dict[str, Any]:
-    """Read the manifest and check that its schema is ours and its files complete."""
-    manifest = _read_json(folder / MANIFEST)
-    schema = manifest.get("schema")
-    if schema != SCHEMA_VERSION:
-        msg = (
-            f"bundle {str(source)!r} has schema {schema!r}, this version reads "
-            f"{SCHEMA_VERSION}; update napari-mmsubtype, or ask for a bundle of schema "
-            f"{SCHEMA_VERSION}"
-        )
-        raise BundleError(msg)
-    listed = manifest.get("files")
-    if not isinstance(listed, dict) or not all(
-        isinstance(digest, str) for digest in listed.values()
-    ):
-        msg = f"{MANIFEST} of bundle {str(source)!r} lists no files with their hashes"
-        raise BundleIntegrityError(msg)
-    tables = manifest.get("modalities")
-    needed = [*REQUIRED_FILES]
-    for name, facts in (tables or {}).items():
-        needed += modality_files(name, facts if isinstance(facts, dict) else {})
-    unlisted = [name for name in needed if name not in listed]
-    if unlisted:
-        msg = (
-            f"{MANIFEST} of bundle {str(source)!r} has no hash for "
-            f"{', '.join(unlisted)}; write the bundle again with save_bundle"
-        )
-        raise BundleIntegrityError(msg)
-    return manifest
-
-
 def _build(
     folder: Path, manifest: Mapping[str, Any]
 ) -> tuple[Encoder, FusionModel, PatchSpec, dict[Modality, ModalitySpec]]:
     """Make the networks, without their weights, and the feature specifications."""
-    modalities = {
-        Modality(name): _read_modality(folder, Modality(name), facts)
-        for name, facts in manifest["modalities"].items()
-    }
-    modalities = {m: modalities[m] for m in OMICS if m in modalities}
+    modalities = read_modalities(folder, manifest)
     about = manifest["encoder"]
     encoder = create_encoder(about["name"], weights=None, **about["options"])
     if (list(encoder.mean), list(encoder.std)) != (about["mean"], about["std"]):
@@ -207,40 +156,6 @@ def _build(
         **manifest["fusion"]["options"],
     )
     return encoder, fusion.eval(), PatchSpec(**manifest["patch"]), modalities
-
-
-def _read_modality(
-    folder: Path, modality: Modality, facts: Mapping[str, Any]
-) -> ModalitySpec:
-    """Read the features of one modality."""
-
-    def read_table(name: str) -> pd.DataFrame:
-        try:
-            return pd.read_parquet(folder / FEATURES / name)
-        except (OSError, ValueError, NotImplementedError) as err:
-            msg = (
-                f"'{FEATURES}/{name}' in bundle {folder.name!r} is not a readable "
-                f"Parquet table ({err}); copy or download the bundle again"
-            )
-            raise BundleIntegrityError(msg) from err
-
-    return build_spec(modality, facts, read_table)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        msg = f"{path.name!r} in bundle {path.parent.name!r} is not JSON ({err})"
-        raise BundleIntegrityError(msg) from err
-    if not isinstance(content, dict):
-        msg = (
-            f"{path.name!r} in bundle {path.parent.name!r} holds a "
-            f"{type(content).__name__}, expected an object"
-        )
-        raise BundleIntegrityError(msg)
-    return content
 
 
 def _read_reference(

@@ -20,9 +20,9 @@ from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.quality_field import QualityField
 from napari_mmsubtype.widgets.region_field import RegionField
 from napari_mmsubtype.widgets.slide_field import SlideField
+from napari_mmsubtype.widgets.table_field import TableField
 from napari_mmsubtype.widgets.tissue_field import TissueField
 
-_TABLES = "Tables (*.csv *.tsv *.txt *.gz *.parquet *.h5ad);;All files (*)"
 _TABLE_TEXTS = {
     Modality.RNA: ("RNA", "Choose a table of gene expression"),
     Modality.METHYLATION: ("Methylation", "Choose a table of methylation"),
@@ -83,7 +83,7 @@ class AnalyzeForm(QWidget):
         self.slide = SlideField(self)
         self.bundle = BundleField(self)
         self.tables = {
-            modality: FileField(title, _TABLES, placeholder="none", parent=self)
+            modality: TableField(title, self)
             for modality, (_, title) in _TABLE_TEXTS.items()
         }
         self.patient = QLineEdit(self)
@@ -122,6 +122,9 @@ class AnalyzeForm(QWidget):
         if choice is None:
             raise ConfigurationError(self.slide.problem())
         tables: dict[str, Any] = {str(m): f.value() for m, f in self.tables.items()}
+        for modality, field in self.tables.items():
+            reading = field.reading() if field.value() else {}
+            tables |= {f"{modality}_{name}": value for name, value in reading.items()}
         return AnalyzeRecipe(
             slide=choice.path,
             bundle=self.bundle.value(),
@@ -150,7 +153,9 @@ class AnalyzeForm(QWidget):
         self.patient.setText(recipe.patient or "")
         for modality, field in self.tables.items():
             path = recipe.tables.get(modality)
-            field.setValue(None if path is None else str(path))
+            field.setTable(
+                None if path is None else str(path), recipe.reading(modality)
+            )
         self.device.setValue(recipe.device)
         self.stride.setValue(recipe.stride_px or 0)
         self.regions.setValue(recipe.regions)

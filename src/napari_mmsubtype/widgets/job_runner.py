@@ -78,6 +78,9 @@ class JobRunner(QObject):
         Shown with napari's own progress bar, for example ``"Analyze slide"``.
     parent : QObject, optional
         Owner; a running job is asked to stop when it goes.
+    has_bar : bool, default: True
+        Show the job among napari's activities; short jobs that a panel shows itself
+        go without, as making that bar takes longer than they do.
     """
 
     started = Signal()
@@ -87,9 +90,12 @@ class JobRunner(QObject):
     cancelled = Signal()
     finished = Signal()
 
-    def __init__(self, title: str, parent: QObject | None = None) -> None:
+    def __init__(
+        self, title: str, parent: QObject | None = None, *, has_bar: bool = True
+    ) -> None:
         super().__init__(parent)
         self._title = title
+        self._has_bar = has_bar
         self._worker: _JobWorker | None = None
         self._outcome: _Outcome | None = None
         self._bar: progress | None = None
@@ -126,7 +132,7 @@ class JobRunner(QObject):
         worker.finished.connect(self._on_finished)
         self._worker = worker
         self._outcome = None
-        self._bar = progress(total=0, desc=self._title)
+        self._bar = progress(total=0, desc=self._title) if self._has_bar else None
         self.started.emit()
         worker.start()
 

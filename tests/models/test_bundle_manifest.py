@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from napari_mmsubtype.errors import BundleError, BundleIntegrityError
+from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.models.bundle_manifest import (
+    find_bundle,
+    load_features,
+    read_json,
+    read_manifest,
+    read_modalities,
+)
+
+
+def copy_demo(folder: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(find_bundle("demo"), folder / "bundle"))
+
+
+def test_features_are_those_of_the_whole_bundle() -> None:
+    bundle = load_bundle("demo")
+    name, modalities = load_features("demo")
+    assert name == bundle.name
+    assert list(modalities) == list(bundle.modalities)
+    for modality, spec in modalities.items():
+        expected = bundle.modalities[modality]
+        pd.testing.assert_frame_equal(spec.features, expected.features)
+        assert (spec.unit, spec.clip) == (expected.unit, expected.clip)
+
+
+def test_features_need_no_torch() -> None:
+    script = (
+        "import sys\n"
+        "from napari_mmsubtype.models.bundle_manifest import load_features\n"
+        "load_features('demo')\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_a_changed_table_is_refused(tmp_path: Path) -> None:
+    folder = copy_demo(tmp_path)
+    with (folder / "features" / "rna.parquet").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleIntegrityError, match=r"rna\.parquet"):
+        load_features(folder)
+
+
+def test_a_table_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    folder = copy_demo(tmp_path)
+    (folder / "features" / "rna.parquet").write_bytes(b"x")
+    manifest = read_json(folder / "bundle.json")
+    with pytest.raises(BundleIntegrityError, match="not a readable Parquet table"):
+        read_modalities(folder, manifest)
+
+
+def test_a_modality_that_is_not_described_is_refused(tmp_path: Path) -> None:
+    folder = copy_demo(tmp_path)
+    manifest = read_json(folder / "bundle.json")
+    manifest["modalities"]["rna"].pop("unit")
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="features"):
+        load_features(folder)
+
+
+def test_another_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text('{"schema": 99}')
+    with pytest.raises(BundleError, match="schema 99"):
+        read_manifest(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(("text", "says"), [("[", "not JSON"), ("[]", "a list")])
+def test_json_that_is_no_object_is_refused(tmp_path, text, says) -> None:
+    (tmp_path / "bundle.json").write_text(text)
+    with pytest.raises(BundleIntegrityError, match=says):
+        read_json(tmp_path / "bundle.json")
+
+
+def test_there_is_no_bundle_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        load_features(tmp_path / "gone")
+    assert find_bundle(tmp_path) == tmp_path
