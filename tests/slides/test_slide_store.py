@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import threading
 from collections import Counter
 
@@ -260,7 +261,8 @@ def test_a_damaged_tile_is_blank_in_every_level_and_all_else_is_there(tmp_path, 
         told = slide.info()["unreadable_tiles"]
         assert told == [{"level": 0, "row": 2, "column": 3}]
         assert [r.message for r in caplog.records if "cannot be decoded" in r.message]
-        assert len(caplog.records) == 1
+        warned = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert len(warned) == 1
         # The engine must not take blank pixels for tissue or glass.
         with pytest.raises(SlideReadError, match="row 2, column 3"):
             slide.read_region(0, 500, 700, 100, 100)

@@ -196,7 +196,8 @@ def _read_modality(
 
     def read_table(name: str) -> pd.DataFrame:
         try:
-            return pd.read_parquet(folder / FEATURES / name)
+            # A process that ends right after could end while threads of pyarrow begin.
+            return pd.read_parquet(folder / FEATURES / name, use_threads=False)
         except (OSError, ValueError, NotImplementedError) as err:
             msg = (
                 f"'{FEATURES}/{name}' in bundle {folder.name!r} is not a readable "

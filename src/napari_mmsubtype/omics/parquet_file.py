@@ -42,7 +42,7 @@ def read_parquet(path: Path, *, numeric: bool = True) -> RawTable:
         If the file is damaged, holds lists, or nothing names its rows.
     """
     try:
-        table = _index_first(parquet.read_table(path))
+        table = _index_first(parquet.read_table(path, use_threads=False))
     except _FAULTS as err:
         raise TableReadError(_damaged(path, err)) from err
     if not table.num_rows:

@@ -58,7 +58,7 @@ def read_probe_annotation(path: str | os.PathLike[str]) -> pd.DataFrame:
     source = Path(path)
     try:
         if source.suffix == ".parquet":
-            given = pd.read_parquet(source)
+            given = pd.read_parquet(source, use_threads=False)
         else:
             sep = "," if ".csv" in source.name.lower() else "\t"
             given = pd.read_csv(source, sep=sep, dtype=str, keep_default_na=False)
