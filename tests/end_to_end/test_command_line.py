@@ -95,7 +95,7 @@ def test_bad_input_is_one_message_and_leaves_nothing(
 
 @pytest.mark.slow
 def test_control_c_cancels_and_the_same_request_resumes(bundle, tmp_path):
-    words = ["analyze", "synthetic:seed=4,size=6144", "--bundle", bundle, "--json"]
+    words = ["analyze", "synthetic:seed=4,size=3072", "--bundle", bundle, "--json"]
     words += ["--batch-size", "4", "--device", "cpu"]
     process = subprocess.Popen(
         [*COMMAND, *words],
