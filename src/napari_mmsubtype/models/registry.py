@@ -22,7 +22,10 @@ _BUILT_IN = {
     "resnet50": "napari_mmsubtype.models.resnet",
     "resnet101": "napari_mmsubtype.models.resnet",
     "resnet152": "napari_mmsubtype.models.resnet",
+    "seresnet50": "napari_mmsubtype.models.seresnet",
     "squeezenet1_1": "napari_mmsubtype.models.squeezenet",
+    "vit_b_16": "napari_mmsubtype.models.vit",
+    "vit_s_16": "napari_mmsubtype.models.vit",
 }
 
 _Factory = TypeVar("_Factory", bound="Callable[..., Encoder]")
