@@ -16,6 +16,15 @@ from napari_mmsubtype.models.registry import create_encoder, list_encoders
 # The smallest that each is meant for.
 OPTIONS: dict[str, dict[str, object]] = {
     "demo-cnn": {"input_size": 32},
+    "resvit": {
+        "input_size": 64,
+        "cnn": "resnet18",
+        "vit_dim": 16,
+        "vit_depth": 4,
+        "vit_heads": 2,
+        "dim": 24,
+        "heads": 2,
+    },
     "squeezenet1_1": {"input_size": 64},
 }
 NAMES = list_encoders()

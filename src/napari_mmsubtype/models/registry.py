@@ -22,6 +22,7 @@ _BUILT_IN = {
     "resnet50": "napari_mmsubtype.models.resnet",
     "resnet101": "napari_mmsubtype.models.resnet",
     "resnet152": "napari_mmsubtype.models.resnet",
+    "resvit": "napari_mmsubtype.models.resvit",
     "seresnet50": "napari_mmsubtype.models.seresnet",
     "squeezenet1_1": "napari_mmsubtype.models.squeezenet",
     "vit_b_16": "napari_mmsubtype.models.vit",
