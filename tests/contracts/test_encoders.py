@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from napari_mmsubtype.models.encoders import Encoder
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
 from napari_mmsubtype.models.registry import create_encoder, list_encoders
 
 # The smallest that each is meant for.
@@ -27,7 +28,8 @@ OPTIONS: dict[str, dict[str, object]] = {
     },
     "squeezenet1_1": {"input_size": 64},
 }
-NAMES = list_encoders()
+# Gigabytes, and some of restricted use: tests/models/test_foundation.py has stand-ins.
+NAMES = [name for name in list_encoders() if name not in FOUNDATION_MODELS]
 
 
 @cache

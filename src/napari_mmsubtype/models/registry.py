@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ _BUILT_IN = {
     "squeezenet1_1": "napari_mmsubtype.models.squeezenet",
     "vit_b_16": "napari_mmsubtype.models.vit",
     "vit_s_16": "napari_mmsubtype.models.vit",
+    **dict.fromkeys(FOUNDATION_MODELS, "napari_mmsubtype.models.foundation"),
 }
 
 # Name before the colon -> module that registers what takes the rest of the name.

@@ -31,6 +31,8 @@ class TimmEncoder(Encoder):
         Side of the patch in pixels; by default the network's own.
     network : torch.nn.Module, optional
         One that timm made, without classifier; None makes it.
+    shape : tuple of int, optional
+        Channels and cells of the map; by default an empty patch is tried.
     mean, std : tuple of float, optional
         Normalization; by default the network's own.
 
@@ -46,6 +48,7 @@ class TimmEncoder(Encoder):
         *,
         input_size: int | None = None,
         network: Any = None,
+        shape: tuple[int, int] | None = None,
         mean: tuple[float, float, float] | None = None,
         std: tuple[float, float, float] | None = None,
     ) -> None:
@@ -53,7 +56,7 @@ class TimmEncoder(Encoder):
         about = network.pretrained_cfg
         size = input_size or int(about["input_size"][-1])
         heads = about.get("classifier") or ()
-        dim, cells = _probe(network, size, architecture)
+        dim, cells = shape or _probe(network, size, architecture)
         super().__init__(
             network,
             dim=dim,
