@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.cli.report_features import features_lines, features_record
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
 
@@ -36,7 +37,8 @@ def result_record(result: Result) -> dict[str, Any]:
         ``mpp_source``, ``bundle`` and ``color`` (state of the color profile, record of
         the stain fit); where complete also ``label`` and ``classes``, lists in the
         order of ``classes`` (``probabilities``, ``logits``, those of every subset, the
-        ``shapley`` shares), ``modalities``, ``patches`` and ``warnings``.
+        ``shapley`` shares), ``attributions`` (what features of the tables add, see
+        `report_features`), ``modalities``, ``patches`` and ``warnings``.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -66,6 +68,7 @@ def result_record(result: Result) -> dict[str, Any]:
         },
         "shapley": {key: list(share) for key, share in prediction.shapley.items()},
         "bias": list(prediction.bias),
+        "attributions": features_record(result),
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
@@ -114,6 +117,7 @@ def result_text(result: Result) -> str:
         "",
         *_calls(prediction),
         "",
+        *features_lines(result),
         *(_table_line(report) for report in prediction.modalities),
         _patch_line(prediction),
         *(f"warning      {text}" for text in prediction.warnings),

@@ -14,6 +14,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
@@ -225,9 +226,16 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 gradients=torch.from_numpy(gradients),
                 **shared,
             )
+        if plan.omics:
+            yield Progress("fuse", message="asking each feature what it adds")
+        attributions = attribute_features(
+            case, embeddings, bundle.modalities, processor.device
+        )
         yield Progress("maps", message="stitching the evidence map")
         exact = case.queries() is not None
-        write_outcome(writer, plan, fused, patches, exact=exact)
+        write_outcome(
+            writer, plan, fused, patches, exact=exact, attributions=attributions
+        )
     return open_result(writer.path)
 
 
