@@ -223,9 +223,27 @@ def test_a_model_whose_evidence_is_not_exact_is_mapped_in_a_second_pass(
         on_progress=events.append,
     )
     assert not result.exact
+    assert result.cam_method == "grad-cam"
     assert result.prediction.patches.done == sum(1 for _ in result.grid.origin)
     assert events[-1].stage == "maps"
     assert np.abs(result.evidence_map(0)).max() > 0
+
+
+def test_the_map_is_drawn_by_the_method_asked_for(tmp_path, bundle):
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    options = {"out": tmp_path / "out", "device": "cpu"}
+    plain = analyze(SLIDE, late, **options)
+    positive = analyze(SLIDE, late, cam_method="layer-cam", **options)
+    assert positive.path != plain.path
+    assert (plain.cam_method, positive.cam_method) == ("grad-cam", "layer-cam")
+    assert positive.prediction.call == plain.prediction.call
+    # What has a negative gradient is left out, so the map is not the same.
+    difference = positive.evidence_map(0) - plain.evidence_map(0)
+    assert np.abs(difference).max() > 1e-6
+    assert positive.recipe.cam_method == "layer-cam"
+    with pytest.raises(ConfigurationError, match="exact without it"):
+        analyze(SLIDE, bundle, cam_method="layer-cam", **options)
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_every_modality_of_a_dense_fusion_is_heard_and_its_map_is_of_gradients(

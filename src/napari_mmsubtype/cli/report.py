@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
-_SHARED = ("status", "store", "slide", "bundle", "color")
+_SHARED = ("status", "store", "slide", "bundle", "cam_method", "color")
 _NAMED = 3
 _RESEARCH = "Research use only: not for diagnosis."
 _SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
@@ -34,11 +34,12 @@ def result_record(result: Result) -> dict[str, Any]:
     -------
     dict
         ``status``, ``store``, ``slide``, ``mpp`` ``[y, x]`` in microns per pixel,
-        ``mpp_source``, ``bundle`` and ``color`` (state of the color profile, record of
-        the stain fit); where complete also ``label`` and ``classes``, lists in the
-        order of ``classes`` (``probabilities``, ``logits``, those of every subset, the
-        ``shapley`` shares), ``attributions`` (what features of the tables add, see
-        `report_features`), ``modalities``, ``patches`` and ``warnings``.
+        ``mpp_source``, ``bundle``, ``cam_method`` and ``color`` (state of the color
+        profile, record of the stain fit); where complete also ``label`` and
+        ``classes``, lists in the order of ``classes`` (``probabilities``, ``logits``,
+        those of every subset, the ``shapley`` shares), ``attributions`` (what features
+        of the tables add, see `report_features`), ``modalities``, ``patches`` and
+        ``warnings``.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -47,6 +48,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "mpp": [result.pixel_size.y, result.pixel_size.x],
         "mpp_source": str(result.mpp_source),
         "bundle": result.bundle_name,
+        "cam_method": result.cam_method,
         "color": {"icc": result.icc, "stain": result.stain},
         "classes": [subtype.name for subtype in result.classes],
     }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BASELINE = "the same patient with every value of the tables missing, so filled"
+BASELINE = "the same patient with every value of the tables missing"
 """What attributions are counted from, in words."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from napari_mmsubtype.core.cam_methods import DEFAULT, EXACT
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.core.records import Prediction
@@ -132,6 +133,12 @@ class Result(StoredSlide):
     def exact(self) -> bool:
         """Whether the evidence adds up to the logits exactly."""
         return bool(self._body["exact"])
+
+    @property
+    def cam_method(self) -> str:
+        """How the map was drawn: ``cam`` where it is exact."""
+        kept = self._body.get("cam_method")
+        return str(kept) if kept else (EXACT if self.exact else DEFAULT)
 
     @property
     def classes(self) -> tuple[Subtype, ...]:
