@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
@@ -78,6 +80,16 @@ def make_attributions(*, gap: float = 1e-4) -> Attributions:
     )
     age = TableAttribution("clinical", ("age",), np.array([[0.03, 0.01]], np.float32))
     return Attributions((rna, age), (0.1, -0.1), gap, 1e-3, 8)
+
+
+def with_answers(prediction: Prediction) -> Prediction:
+    """Add the risk of death: twice the average, other from image or RNA alone."""
+    risks = {
+        key: (1.0,) if key == "rna" else (0.0,) if key == "image" else (math.log(2),)
+        for key in prediction.subsets
+    }
+    risk = RiskAnswer(subsets=risks, event="death", center=0.0)
+    return replace(prediction, answers={"risk": risk})
 
 
 def make_result(
