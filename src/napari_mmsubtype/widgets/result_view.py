@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_mmsubtype.core.answer_words import answer_caution
+from napari_mmsubtype.core.attributions import NamedShare, gap_words
 from napari_mmsubtype.core.records import Prediction, format_probability
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
@@ -16,8 +17,10 @@ from napari_mmsubtype.widgets.result_summary import (
     RESEARCH_ONLY,
     ResultSummary,
     answer_rows,
+    feature_rows,
     patches_text,
     report_text,
+    share_name,
     share_rows,
     subset_rows,
 )
@@ -52,6 +55,7 @@ class ResultView(QWidget):
             self._add_answers(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
+            self._add_features(summary.prediction)
             self._add_inputs(summary.prediction)
         self._add_gap()
         self._add_wide(_text(RESEARCH_ONLY))
@@ -160,6 +164,33 @@ class ResultView(QWidget):
             )
             bar.setAccessibleName(f"{name} {value:+.2f}")
             self._add_bar(name, bar, _number(f"{value:+.2f}"))
+
+    def _add_features(self, prediction: Prediction) -> None:
+        features, groups = feature_rows(self._summary)
+        name = prediction.label
+        self._add_named(f"Gene groups that speak for {name} (logits)", groups, name)
+        self._add_named(f"Features that speak for {name} (logits)", features, name)
+
+    def _add_named(self, title: str, shares: list[NamedShare], label: str) -> None:
+        found = self._summary.attributions
+        if not shares or found is None:
+            return
+        self._add_heading(title)
+        index = [subtype.name for subtype in self._summary.classes].index(label)
+        color = self._summary.classes[index].color
+        limit = max(abs(share.value) for share in shares)
+        for share in shares:
+            bar = SignedBar(self)
+            bar.setValue(share.value, limit, color if share.value >= 0 else _AGAINST)
+            bar.setToolTip(
+                "What it adds to the logit, the class called against the mean of the "
+                f"others; {gap_words(found)}"
+            )
+            text = f"{share.value:+.2f}"
+            bar.setAccessibleName(f"{share_name(share)} {text}")
+            self._add_bar(share_name(share), bar, _number(text))
+        if not found.complete:
+            self._add_wide(_text(f"⚠ {gap_words(found)}"))
 
     def _add_inputs(self, prediction: Prediction) -> None:
         self._add_heading("Data used")
