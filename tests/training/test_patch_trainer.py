@@ -88,12 +88,10 @@ def test_cells_without_a_label_do_not_move_the_loss(cell: tuple[int, int]) -> No
     head = torch.nn.Linear(5, 2)
     losses = [
         patch_trainer._loss(
-            encoder,
             head,
-            torch.from_numpy(images),
+            encoder.feature_map(encoder.normalize(torch.from_numpy(images))),
             torch.from_numpy(targets),
             PLAIN,
-            torch.Generator(),
         ).item()
         for images in (patches, altered)
     ]

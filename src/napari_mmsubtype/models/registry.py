@@ -11,7 +11,7 @@ from napari_mmsubtype.models.encoder_weights import load_weights
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from napari_mmsubtype.models.encoders import Encoder
@@ -83,7 +83,10 @@ def list_encoders() -> list[str]:
 
 
 def create_encoder(
-    name: str, *, weights: str | Path | None = None, **options: Any
+    name: str,
+    *,
+    weights: str | Path | Mapping[str, str | Path] | None = None,
+    **options: Any,
 ) -> Encoder:
     """Make an encoder.
 
@@ -91,10 +94,11 @@ def create_encoder(
     ----------
     name : str
         One of `list_encoders`, or ``"timm:"`` and a name of timm.
-    weights : str or Path, optional
+    weights : str, Path or mapping of str to these, optional
         None draws random weights under the current seed; ``"torchvision"`` takes
         torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file, or
-        a folder with one.
+        a folder with one. A mapping names a source for each branch, where the encoder
+        has several; what it leaves out stays random.
     **options
         What the encoder's factory takes, for example ``input_size=256``.
 
