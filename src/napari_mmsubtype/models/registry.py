@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.option_names import require_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -118,6 +119,24 @@ def create_encoder(
     if weights is not None:
         load_weights(encoder, weights)
     return encoder.eval()
+
+
+def check_encoder_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check that an encoder exists and takes options, without making it.
+
+    Parameters
+    ----------
+    name : str
+        As `create_encoder`.
+    options : mapping
+        What its factory is to be called with.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name or an option is unknown.
+    """
+    require_options(_factory(name), options, f"encoder {name!r}")
 
 
 def _factory(name: str) -> Callable[..., Encoder]:

@@ -15,6 +15,7 @@ from napari_mmsubtype.training.preset_sections import (
     BaselineSettings,
     EncoderSettings,
     FusionSettings,
+    GeneSetSettings,
     ModalitySettings,
     SynthesisSettings,
     ValidationSettings,
@@ -107,11 +108,11 @@ class Preset:
         plain = to_plain(ModalitySettings())
         for modality, settings in self.modalities.items():
             given = to_plain(settings)
-            for path in settings.idle(modality):
+            for path in settings.foreign(modality):
                 if _at(given, path) != _at(plain, path):
                     msg = (
-                        f"modalities.{modality}.{path} has no meaning for this table "
-                        "with its other settings; remove it"
+                        f"modalities.{modality}.{path} has no meaning for a table of "
+                        "this kind; remove it"
                     )
                     raise ConfigurationError(msg)
         for name in self.baselines.fusions:
@@ -152,11 +153,16 @@ class Preset:
         for name in _TRAININGS:
             if content[name] is not None:
                 del content[name]["seed"]
+        plain = to_plain(
+            ModalitySettings(gene_sets=GeneSetSettings(source=""))
+        )
         for modality, settings in self.modalities.items():
+            place = content["modalities"][modality.value]
             for path in settings.idle(modality):
                 section, _, last = path.rpartition(".")
-                place = content["modalities"][modality.value]
-                (place[section] if section else place).pop(last)
+                # A value that is switched off is kept, for when it is switched on.
+                if not section or _at(place, path) == _at(plain, path):
+                    (place[section] if section else place).pop(last)
         return content
 
 
@@ -197,7 +203,7 @@ def read_preset(content: object, where: str) -> Preset:
             section = content.get(name)
             if isinstance(section, Mapping) and "seed" in section:
                 msg = (
-                    f"{where}.{name} has a seed; every seed of a preset stands in "
+                    f"{where}: {name} has a seed; every seed of a preset stands in "
                     "validation.seeds"
                 )
                 raise ConfigurationError(msg)

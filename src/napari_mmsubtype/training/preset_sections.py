@@ -109,8 +109,8 @@ class ModalitySettings:
         if self.schema is not None:
             parse_schema(self.schema)
 
-    def idle(self, modality: Modality) -> list[str]:
-        """List the settings that have no meaning for a table.
+    def foreign(self, modality: Modality) -> list[str]:
+        """List the settings that a table of this kind does not have.
 
         Parameters
         ----------
@@ -120,21 +120,34 @@ class ModalitySettings:
         Returns
         -------
         list of str
-            Paths with points, such as ``options.neighbors``.
+            Paths with points, such as ``options.aggregate``.
         """
         if modality is Modality.CLINICAL:
             return ["options", "gene_sets"]
-        options = self.options
-        unused = {
-            "min_expression": modality is not Modality.RNA,
-            "min_expressed": modality is not Modality.RNA,
-            "aggregate": modality is not Modality.METHYLATION,
-            "keep_sex_chromosomes": modality is not Modality.METHYLATION,
-            "top": options.select == "none",
-            "neighbors": options.imputation != "knn",
-        }
-        idle = ["schema"]
-        idle += [f"options.{name}" for name, holds in unused.items() if holds]
+        if modality is Modality.RNA:
+            return ["schema", "options.aggregate", "options.keep_sex_chromosomes"]
+        return ["schema", "options.min_expression", "options.min_expressed"]
+
+    def idle(self, modality: Modality) -> list[str]:
+        """List the settings that change nothing for a table.
+
+        Parameters
+        ----------
+        modality : Modality
+            Whose table it is.
+
+        Returns
+        -------
+        list of str
+            Those of `foreign`, and those that another setting switches off.
+        """
+        idle = self.foreign(modality)
+        if modality is Modality.CLINICAL:
+            return idle
+        if self.options.select == "none":
+            idle.append("options.top")
+        if self.options.imputation != "knn":
+            idle.append("options.neighbors")
         if self.gene_sets is None:
             idle.append("gene_sets")
         elif self.gene_sets.rest != "learned":
