@@ -28,7 +28,7 @@ def test_the_list_tells_what_each_is_made_of(capsys):
 
 def test_the_list_as_json(capsys):
     assert main(["preset", "list", "--json"]) == DONE
-    records = {r["name"]: r for r in json.loads(capsys.readouterr().out)}
+    records = {r["name"]: r for r in json.loads(capsys.readouterr().out)["presets"]}
     assert set(records) == set(list_presets())
     lung = records["lung-mmlm"]
     assert lung["modalities"] == ["image", "rna", "methylation", "clinical"]

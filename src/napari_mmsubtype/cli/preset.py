@@ -37,7 +37,7 @@ def list_command(*, as_json: _AsJson = False) -> None:  # numpydoc ignore=PR01
     records = [
         preset_record(load_preset(name), list_variants(name)) for name in list_presets()
     ]
-    typer.echo(to_json(records) if as_json else list_text(records))
+    typer.echo(to_json({"presets": records}) if as_json else list_text(records))
 
 
 @preset_app.command("show")

@@ -34,7 +34,8 @@ def option_names(factory: Callable[..., Any]) -> tuple[str, ...]:
         settled, factory = factory.keywords, factory.func
     makers: list[Any] = [factory]
     if inspect.isclass(factory):
-        makers = [c.__init__ for c in factory.__mro__ if "__init__" in vars(c)]
+        own = [vars(parent).get("__init__") for parent in factory.__mro__]
+        makers = [maker for maker in own if maker is not None]
     names: set[str] = set()
     for maker in makers:
         parameters = inspect.signature(maker).parameters.values()

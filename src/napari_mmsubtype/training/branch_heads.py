@@ -95,7 +95,7 @@ class BranchHeads(nn.Module):
         """
         # A branch's pooled features see the whole patch, whatever its cells are.
         whole = targets.mean(dim=(2, 3), keepdim=True)
-        loss = config.alignment_weight * self.alignment(found.tokens)
+        loss: Tensor = config.alignment_weight * self.alignment(found.tokens)
         for head, pooled in (
             (self.cnn, found.cnn_pooled),
             (self.vit, found.class_token),

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from napari_mmsubtype.core.cases import OMICS, Modality
-from napari_mmsubtype.core.patch_grid import PatchSpec
-from napari_mmsubtype.core.subtypes import Subtype
+from napari_mmsubtype.core.patch_grid import PatchSpec  # noqa: TC001
+from napari_mmsubtype.core.subtypes import Subtype  # noqa: TC001
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
+from napari_mmsubtype.training.config import (
+    FusionTrainingConfig,  # noqa: TC001 - annotations are read, here and above
+    PatchTrainingConfig,  # noqa: TC001
+)
 from napari_mmsubtype.training.preset_sections import (
     BaselineSettings,
     EncoderSettings,
@@ -153,9 +156,7 @@ class Preset:
         for name in _TRAININGS:
             if content[name] is not None:
                 del content[name]["seed"]
-        plain = to_plain(
-            ModalitySettings(gene_sets=GeneSetSettings(source=""))
-        )
+        plain = to_plain(ModalitySettings(gene_sets=GeneSetSettings(source="")))
         for modality, settings in self.modalities.items():
             place = content["modalities"][modality.value]
             for path in settings.idle(modality):

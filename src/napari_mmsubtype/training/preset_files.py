@@ -6,12 +6,15 @@ import copy
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.preset import Preset, read_preset, section_names
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 _SUFFIXES = (".yaml", ".yml")
 _VARIANTS = "variants"
@@ -180,7 +183,7 @@ def to_yaml(preset: Preset) -> str:
     )
 
 
-def _built_in() -> dict[str, Any]:
+def _built_in() -> dict[str, Traversable]:
     """Find the files that come with the package, by name."""
     folder = files("napari_mmsubtype") / "presets"
     return {

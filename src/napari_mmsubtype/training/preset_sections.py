@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping  # noqa: TC003 - annotations are read
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -320,18 +320,19 @@ class SynthesisSettings:
             "truncation",
         )
         shares = ("style_mixing", "ada_target", "truncation", "min_confidence")
+        rules: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+            (positive, lambda v: v > 0, "positive"),
+            (("r1_gamma", "path_length_weight"), lambda v: v >= 0, "not negative"),
+            (shares, lambda v: 0 <= v <= 1, "from 0 to 1"),
+            (
+                ("max_distance_percentile",),
+                lambda v: 0 < v <= 100,
+                "a percentile, above 0 to 100",
+            ),
+        )
         problems = [
             f"{name} must be {expected}, found {getattr(self, name)}"
-            for names, holds, expected in (
-                (positive, lambda v: v > 0, "positive"),
-                (("r1_gamma", "path_length_weight"), lambda v: v >= 0, "not negative"),
-                (shares, lambda v: 0 <= v <= 1, "from 0 to 1"),
-                (
-                    ("max_distance_percentile",),
-                    lambda v: 0 < v <= 100,
-                    "a percentile, above 0 to 100",
-                ),
-            )
+            for names, holds, expected in rules
             for name in names
             if not holds(getattr(self, name))
         ]
