@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -64,6 +66,16 @@ def make_prediction(
         patches=patches or PatchCounts(total=24, tissue=20, done=19, unreadable=1),
         modalities=tuple(r for r in reports if r.modality in modalities),
     )
+
+
+def with_answers(prediction: Prediction) -> Prediction:
+    """Add the risk of death: twice the average, other from image or RNA alone."""
+    risks = {
+        key: (1.0,) if key == "rna" else (0.0,) if key == "image" else (math.log(2),)
+        for key in prediction.subsets
+    }
+    risk = RiskAnswer(subsets=risks, event="death", center=0.0)
+    return replace(prediction, answers={"risk": risk})
 
 
 def make_result(

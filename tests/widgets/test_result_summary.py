@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from builders.results import make_prediction, make_result
+from builders.results import make_prediction, make_result, with_answers
 from napari_mmsubtype.core.records import ModalityReport, PatchCounts
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
     RESEARCH_ONLY,
+    answer_rows,
     patches_text,
     report_text,
     share_rows,
@@ -119,3 +120,19 @@ def test_colors_are_in_the_text_where_something_was_asked(tmp_path: Path) -> Non
     assert "colors" not in summary_text(summary)
     told = replace(summary, colors="profile X: applied")
     assert "colors: profile X: applied" in summary_text(told).splitlines()
+
+
+def test_other_heads_answer_from_all_data_and_from_less() -> None:
+    prediction = with_answers(make_prediction(("image", "rna")))
+    (row,) = answer_rows(prediction)
+    words = "times the risk of death of the average training patient"
+    assert (row.name, row.text) == ("risk", f"2 {words}")
+    assert row.less == f"image alone: 1 {words}\nRNA alone: 2.7 {words}"
+    assert answer_rows(make_prediction()) == []
+
+
+def test_the_text_tells_what_else_was_answered(tmp_path: Path) -> None:
+    summary = summarize(make_result(tmp_path))
+    assert "risk:" not in summary_text(summary)
+    told = replace(summary, prediction=with_answers(make_prediction()))
+    assert "\nrisk: 2 times the risk of death of the av" in summary_text(told)

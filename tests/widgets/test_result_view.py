@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qtpy.QtWidgets import QLabel, QWidget
 
-from builders.results import make_prediction, make_result
+from builders.results import make_prediction, make_result, with_answers
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
@@ -63,6 +63,16 @@ def test_bars_can_be_read_without_seeing_them(qtbot, summary) -> None:
     view = show(qtbot, summary)
     bars = view.findChildren(StackedBar)
     assert bars[0].accessibleName() == "Luminal 80.0%"
+
+
+def test_other_answers_are_shown_with_those_from_less_data(qtbot, summary) -> None:
+    assert "What else the model answers" not in texts(show(qtbot, summary))
+    told = replace(summary, prediction=with_answers(summary.prediction))
+    view = show(qtbot, told)
+    (label,) = [x for x in view.findChildren(QLabel) if x.text().startswith("2 times")]
+    assert label.accessibleName().startswith("risk: 2 times the risk of death")
+    assert "image alone: 1 times" in label.toolTip()
+    assert "without RNA: 2 times" in label.toolTip()
 
 
 def test_demo_model_is_cautioned_against_and_others_are_not(qtbot, summary) -> None:

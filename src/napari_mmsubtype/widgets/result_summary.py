@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.answer_words import answer_caution, answer_words
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
@@ -124,6 +125,19 @@ def subset_rows(prediction: Prediction) -> list[SubsetRow]:
         All modalities, then all but one, then one alone; no subset twice (with two
         modalities, "without RNA" is "image alone").
     """
+    rows = []
+    for text, subset in _subsets_by_text(prediction).items():
+        call = prediction.subsets.get(subset_key(subset))
+        if call is not None:
+            best = max(
+                range(len(call.probabilities)), key=call.probabilities.__getitem__
+            )
+            rows.append(SubsetRow(text, call.probabilities, prediction.classes[best]))
+    return rows
+
+
+def _subsets_by_text(prediction: Prediction) -> dict[str, tuple[Modality, ...]]:
+    """Name the subsets of modalities that tell what each does, all of them first."""
     present = ordered(Modality(name) for name in prediction.call.modalities)
     wanted = {"all data": present}
     if len(present) > 2:
@@ -135,15 +149,53 @@ def subset_rows(prediction: Prediction) -> list[SubsetRow]:
             wanted[f"{NAMES[only]} alone"] = (only,)
     if len(present) == 1:
         wanted = {f"{NAMES[present[0]]} alone": present}
-    rows = []
-    for text, subset in wanted.items():
-        call = prediction.subsets.get(subset_key(subset))
-        if call is not None:
-            best = max(
-                range(len(call.probabilities)), key=call.probabilities.__getitem__
-            )
-            rows.append(SubsetRow(text, call.probabilities, prediction.classes[best]))
-    return rows
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """What one further head of the model says.
+
+    Attributes
+    ----------
+    name : str
+        Of the head.
+    text : str
+        From all data, in words.
+    less : str
+        The same from less data, a line for each; empty with one modality.
+    """
+
+    name: str
+    text: str
+    less: str
+
+
+def answer_rows(prediction: Prediction) -> list[AnswerRow]:
+    """Put what the further heads say into words.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With answers for every subset of its modalities.
+
+    Returns
+    -------
+    list of AnswerRow
+        In the order of the heads; none where the model has only classes.
+    """
+    whole, *less = _subsets_by_text(prediction).items()
+    return [
+        AnswerRow(
+            name,
+            answer_words(answer, subset_key(whole[1])),
+            "\n".join(
+                f"{text}: {answer_words(answer, subset_key(subset))}"
+                for text, subset in less
+            ),
+        )
+        for name, answer in prediction.answers.items()
+    ]
 
 
 def share_rows(prediction: Prediction) -> list[tuple[str, float]]:
@@ -247,6 +299,8 @@ def summary_text(summary: ResultSummary) -> str:
             values = zip(prediction.classes, row.probabilities, strict=True)
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
             lines.append(f"{row.text}: {shown}")
+        lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
+        lines += filter(None, [answer_caution(prediction.answers)])
         lines.append(patches_text(prediction))
     if summary.colors:
         lines.append(f"colors: {summary.colors}")

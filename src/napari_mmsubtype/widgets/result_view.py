@@ -7,6 +7,7 @@ from html import escape
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from napari_mmsubtype.core.answer_words import answer_caution
 from napari_mmsubtype.core.records import Prediction, format_probability
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
@@ -14,6 +15,7 @@ from napari_mmsubtype.widgets.result_summary import (
     NAMES,
     RESEARCH_ONLY,
     ResultSummary,
+    answer_rows,
     patches_text,
     report_text,
     share_rows,
@@ -47,6 +49,7 @@ class ResultView(QWidget):
         self._add_header()
         if summary.prediction is not None:
             self._add_probabilities(summary.prediction)
+            self._add_answers(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
             self._add_inputs(summary.prediction)
@@ -99,6 +102,27 @@ class ResultView(QWidget):
             number = _number(format_probability(value))
             self._add_bar(subtype.name, bar, number, subtype.color)
 
+    def _add_answers(self, prediction: Prediction) -> None:
+        rows = answer_rows(prediction)
+        if not rows:
+            return
+        self._add_heading("What else the model answers")
+        for entry in rows:
+            words = self._add_words(entry.name, entry.text)
+            words.setToolTip(entry.less and f"From less data:\n{entry.less}")
+        caution = answer_caution(prediction.answers)
+        if caution:
+            self._add_wide(_text(caution))
+
+    def _add_words(self, name: str, text: str) -> QLabel:
+        row = self._grid.rowCount()
+        self._grid.addWidget(_label(name), row, 0, Qt.AlignmentFlag.AlignTop)
+        words = _text(text)
+        words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        words.setAccessibleName(f"{name}: {text}")
+        self._grid.addWidget(words, row, 1, 1, 2)
+        return words
+
     def _add_subsets(self, prediction: Prediction) -> None:
         rows = subset_rows(prediction)
         if len(rows) < 2:
@@ -145,11 +169,7 @@ class ResultView(QWidget):
             for report in prediction.modalities
         ]
         for name, text in rows:
-            row = self._grid.rowCount()
-            self._grid.addWidget(_label(name), row, 0, Qt.AlignmentFlag.AlignTop)
-            words = _text(text)
-            words.setAlignment(Qt.AlignmentFlag.AlignTop)
-            self._grid.addWidget(words, row, 1, 1, 2)
+            self._add_words(name, text)
 
 
 def _bold(label: QLabel, size: float = 1.0) -> QLabel:

@@ -183,7 +183,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         yield Progress("tissue", message="finding tissue, reading tables")
         plan = make_plan(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
-        case = CaseTensors(bundle.fusion.eval(), plan.omics)
+        case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         writer = _open_store(plan, case.queries() is not None, processor)
         if writer.attributes["status"] == "complete":
             done = len(plan.grid)

@@ -132,5 +132,6 @@ def write_outcome(
         patches=patches.counts,
         modalities=plan.reports,
         warnings=patches.warnings,
+        answers=fused.answers,
     )
     writer.finish(prediction, {})
