@@ -11,7 +11,7 @@ from napari_mmsubtype.omics.coverage import (
 )
 from napari_mmsubtype.omics.identifiers import SampleMatch
 
-RECORD = {"modality": "rna", "unit": "tpm", "steps": ["read"]}
+RECORD = {"modality": "rna", "unit": "tpm", "source": "a.csv", "steps": ["read"]}
 MATCH = SampleMatch("S1", 0, ("another vial",))
 
 

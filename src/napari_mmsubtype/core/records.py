@@ -55,6 +55,10 @@ class ModalityReport:
     weight_coverage : float or None
         Share of the model's weight that has values: a feature that the model leans on
         counts more. None in results of versions that did not record it.
+    source : str
+        The table's file or folder; empty in results of versions that did not record it.
+    identifiers : str
+        Kinds of identifiers that its features have, in words; likewise.
     """
 
     modality: str
@@ -68,6 +72,8 @@ class ModalityReport:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     weight_coverage: float | None = None
+    source: str = ""
+    identifiers: str = ""
 
 
 @dataclass(frozen=True, slots=True)
