@@ -25,6 +25,7 @@ def test_coverage_is_counted_and_weighed():
     assert (report.matched, report.expected) == (2, 4)
     assert report.missing == ("B", "D")
     assert report.sample == "S1"
+    assert (report.source, report.identifiers) == ("a.csv", "")
     assert report.notes[:2] == ("read", "another vial")
     assert "75.0%" in report.notes[2]
     assert add_notes(report, ["more"]).notes == (*report.notes, "more")

@@ -74,7 +74,14 @@ def omics_command(  # numpydoc ignore=PR01
         from napari_mmsubtype.models.bundle import load_bundle
 
         model = load_bundle(bundle)
-    described = [_describe(path, options, patient, model) for path in tables]
+    described = []
+    for path in tables:
+        try:
+            described.append(_describe(path, options, patient, model))
+        except OmicsError as err:
+            if len(tables) > 1:
+                err.add_note(f"in the table {path!r}")
+            raise
     facts = [entry for entry, _ in described]
     if html is not None and patient is not None and model is not None:
         covered = [coverage for _, coverage in described if coverage is not None]
@@ -163,18 +170,14 @@ def _describe(
     from napari_mmsubtype.omics.identifiers import find_sample
     from napari_mmsubtype.omics.table import read_omics
 
-    try:
-        table = read_omics(Path(path).expanduser(), **cast("dict[str, Any]", options))
-        facts = table_facts(table)
-        if patient is None:
-            return facts, None
-        if model is not None:
-            facts["patient"], coverage = _align(table, patient, model)
-            return facts, coverage
-        match = find_sample([str(name) for name in table.obs["sample"]], patient)
-    except OmicsError as err:
-        err.add_note(f"in the table {path!r}")
-        raise
+    table = read_omics(Path(path).expanduser(), **cast("dict[str, Any]", options))
+    facts = table_facts(table)
+    if patient is None:
+        return facts, None
+    if model is not None:
+        facts["patient"], coverage = _align(table, patient, model)
+        return facts, coverage
+    match = find_sample([str(name) for name in table.obs["sample"]], patient)
     notes = list(match.notes)
     facts["patient"] = {"patient": patient, "sample": match.sample, "notes": notes}
     return facts, None

@@ -207,7 +207,7 @@ def report_target(path: str | os.PathLike[str], name: str) -> Path:
     if target.suffix.casefold() not in _SUFFIXES or target.is_dir():
         msg = (
             f"a report is an HTML file: found {str(path)!r}; give a name that ends in "
-            ".html, or a folder for it"
+            ".html, or a folder that exists"
         )
         raise ConfigurationError(msg)
     if not target.parent.is_dir():

@@ -135,6 +135,8 @@ class ReportFacts:
         Logits of the call: shares and bias together.
     patches, evidence : str
         What became of the patches, and what the map is, in words.
+    warnings : tuple of str
+        What the user should know about slide and patches.
     tables : tuple of CoverageFacts
         One per table given.
     slide, origin : tuple of (str, str)
@@ -154,6 +156,7 @@ class ReportFacts:
     totals: tuple[float, ...]
     patches: str
     evidence: str
+    warnings: tuple[str, ...]
     tables: tuple[CoverageFacts, ...]
     slide: tuple[tuple[str, str], ...]
     origin: tuple[tuple[str, str], ...]
@@ -188,6 +191,7 @@ def report_facts(result: Result) -> ReportFacts:
         totals=prediction.call.logits if prediction else (),
         patches=patch_words(prediction.patches) if prediction else _progress(result),
         evidence=map_words(result.exact),
+        warnings=prediction.warnings if prediction else (),
         tables=tuple(coverage_facts(r, paths.get(r.modality, "")) for r in reports),
         slide=_slide_rows(result),
         origin=_origin_rows(result),
