@@ -44,6 +44,25 @@ def test_the_calls_are_named_as_people_write_them(tmp_path):
     assert "from image + RNA + clinical" in figure.get_suptitle()
 
 
+def test_names_with_dollars_are_no_formulas(tmp_path):
+    result = make_result(tmp_path)
+    name = r"$\frac$"
+    result._body["slide"]["name"] = name
+    result._body["classes"][0]["name"] = name
+    result._body["prediction"]["classes"][0] = name
+    figure = draw_result(result, None)
+    figure.canvas.draw()
+    assert r"\$\frac\$: \$\frac\$ (80.0%)" in figure.get_suptitle()
+
+
+def test_a_page_may_title_the_picture_itself(tmp_path):
+    demo = draw_result(make_result(tmp_path, slide="a.svs"), None, is_titled=False)
+    assert demo.get_suptitle().startswith("model of synthetic tissue only")
+    real = make_result(tmp_path, slide="b.svs", synthetic=False)
+    assert draw_result(real, None, is_titled=False).get_suptitle() == ""
+    assert draw_result(real, None).get_suptitle().startswith("b: Luminal (80.0%)")
+
+
 def test_an_interrupted_analysis_is_not_drawn(tmp_path):
     result = open_result(begin_store(tmp_path).path)
     with open_slide(SLIDE) as slide, pytest.raises(StoreError, match="resume"):

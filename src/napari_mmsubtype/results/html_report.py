@@ -223,14 +223,14 @@ def _picture(result: Result) -> tuple[str, str]:
         with open_quietly(result.slide_path, icc=True) as slide:
             shape = slide.levels[0].shape
             if shape == result.slide_shape:
-                return _encoded(draw_result(result, slide)), note
+                return _encoded(draw_result(result, slide, is_titled=False)), note
         note = (
             f"The file {result.slide_path!r} is no longer the slide that was analysed "
             f"({shape[1]} × {shape[0]} px); the picture shows the tissue found."
         )
     except (SlideError, MissingDependencyError) as err:
         note = f"The slide could not be read; the picture shows the tissue found. {err}"
-    return _encoded(draw_result(result, None)), note
+    return _encoded(draw_result(result, None, is_titled=False)), note
 
 
 def _encoded(figure: Any) -> str:

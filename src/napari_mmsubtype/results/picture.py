@@ -54,7 +54,9 @@ def write_picture(result: Result, slide: Slide, path: Path) -> Path:
     return path
 
 
-def draw_result(result: Result, slide: Slide | None) -> Figure:
+def draw_result(
+    result: Result, slide: Slide | None, *, is_titled: bool = True
+) -> Figure:
     """Draw a complete result beside its slide.
 
     Parameters
@@ -63,6 +65,9 @@ def draw_result(result: Result, slide: Slide | None) -> Figure:
         A complete store.
     slide : Slide or None
         The slide it was made from; without it, the maps lie on the tissue mask.
+    is_titled : bool, default: True
+        Head the figure with slide and call, which a page around it may say itself; that
+        a model knows synthetic tissue only is said in any case.
 
     Returns
     -------
@@ -99,18 +104,22 @@ def draw_result(result: Result, slide: Slide | None) -> Figure:
         axis.set_xlim(extent[0], extent[1])
         axis.set_ylim(extent[2], extent[3])
     _draw_calls(axes[3], result, prediction)
-    figure.suptitle(_headline(result, prediction), fontsize=13, fontweight="bold")
+    title = [_headline(result, prediction)] if is_titled else []
+    if result.is_demo:
+        title.append("model of synthetic tissue only: no statement about real tissue")
+    figure.suptitle("\n".join(title), fontsize=13, fontweight="bold")
     return figure
 
 
 def _headline(result: Result, prediction: Prediction) -> str:
     share = format_probability(max(prediction.call.probabilities))
     used = " + ".join(NAMES.get(m, m) for m in prediction.call.modalities)
-    caution = "\nmodel of synthetic tissue only: no statement about real tissue"
-    return (
-        f"{result.slide_name}: {prediction.label} ({share}) from {used}"
-        f"{caution if result.is_demo else ''}"
-    )
+    return _plain(f"{result.slide_name}: {prediction.label} ({share}) from {used}")
+
+
+def _plain(text: str) -> str:
+    """Keep matplotlib from reading what stands between dollars as a formula."""
+    return text.replace("$", r"\$")
 
 
 def _thumbnail(slide: Slide) -> NDArray[np.uint8]:
@@ -162,7 +171,7 @@ def _draw_classes(axis: Any, result: Result) -> None:
         interpolation="nearest",
         extent=(0, classes.shape[1] * pitch, classes.shape[0] * pitch, 0),
     )
-    handles = [Patch(color=s.color, label=s.name) for s in result.classes]
+    handles = [Patch(color=s.color, label=_plain(s.name)) for s in result.classes]
     axis.legend(handles=handles, loc="lower right")
     axis.set_title("Class with most evidence, patch by patch")
 
@@ -184,7 +193,7 @@ def _draw_evidence(
     )
     bar = figure.colorbar(drawn, ax=axis, shrink=0.6)
     bar.set_label("logits per cell; dark speaks against")
-    axis.set_title(f"Evidence for {prediction.label}")
+    axis.set_title(_plain(f"Evidence for {prediction.label}"))
 
 
 def _draw_calls(axis: Any, result: Result, prediction: Prediction) -> None:
