@@ -31,6 +31,14 @@ def test_coverage_is_counted_and_weighed():
     assert add_notes(report, ["more"]).notes == (*report.notes, "more")
 
 
+def test_heaviest_missing_features_come_first():
+    names = ["A", "B", "C", "D", "E"]
+    weights = np.array([0.1, 0.5, 9.0, 0.5, 0.7])
+    seen = np.array([False, False, True, False, False])
+    report, _ = report_coverage(RECORD, MATCH, names, seen, weights)
+    assert report.missing == ("E", "B", "D", "A")
+
+
 def test_weights_of_nothing_count_every_feature_alike():
     _, share = report_coverage(
         RECORD, MATCH, ["A", "B"], np.array([True, False]), np.zeros(2)

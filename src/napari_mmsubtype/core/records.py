@@ -49,7 +49,8 @@ class ModalityReport:
     coverage : float
         ``matched / expected``.
     missing : tuple of str
-        Features the model has and the table lacks.
+        Features the model has and the table lacks, the heaviest in the model first (in
+        results of older versions, in the model's order).
     notes : tuple of str
         Anything the user should know (steps taken, values clipped, cautions).
     weight_coverage : float or None
