@@ -1,6 +1,7 @@
 import base64
 import errno
 import io
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 import napari_mmsubtype
 from builders.pages import Page
-from builders.results import make_result
+from builders.results import make_attributions, make_result, with_answers
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.core.records import ModalityReport, format_probability
 from napari_mmsubtype.core.result_words import (
@@ -20,6 +21,7 @@ from napari_mmsubtype.core.result_words import (
     coverage_words,
 )
 from napari_mmsubtype.errors import ConfigurationError, StoreError
+from napari_mmsubtype.results.coverage_facts import coverage_facts
 from napari_mmsubtype.results.html_report import (
     CoverageModel,
     report_html,
@@ -27,7 +29,6 @@ from napari_mmsubtype.results.html_report import (
     write_coverage,
     write_report,
 )
-from napari_mmsubtype.results.report_facts import coverage_facts
 from napari_mmsubtype.results.store import open_result
 
 SHAPE = (512, 640)
@@ -79,6 +80,39 @@ def test_the_report_says_what_the_record_says(tmp_path):
     assert f"patient {result.recipe.patient}, model demo" in text
     assert "0.5 µm/px, from the file (vendor)" in text
     assert yaml.safe_load(page.inside("pre")[0]) == result.recipe.to_dict()
+
+
+def test_what_else_is_known_has_parts_of_its_own(tmp_path):
+    plain = Page(report_html(make_result(tmp_path / "a"))).text
+    assert "What else the model answers" not in plain
+    assert "Features that speak for" not in plain
+    assert "Map grad-cam" not in plain
+    result = make_result(tmp_path / "b", attributions=make_attributions())
+    answered = with_answers(result.prediction).to_dict()
+    answered["answers"]["stage"] = {
+        "subsets": {key: [0.2, 0.8] for key in answered["subsets"]},
+        "labels": ["I", "<b>II</b>"],
+        "late": None,
+        "kind": "ordinal",
+    }
+    result._body["prediction"] = json.loads(json.dumps(answered))
+    result._body |= {"exact": False, "cam_method": "layer-cam"}
+    page = Page(report_html(result))
+    assert "risk 2 times the risk of death of the average training" in page.text
+    assert "RNA alone: 2.7 times the risk of death" in page.text
+    assert "stage <b>II</b> (80.0%)" in page.text
+    assert "The chances of stage were not calibrated" in page.text
+    cells = [cell.strip() for cell in page.inside("td")]
+    assert cells[cells.index("GENE10") : cells.index("GENE10") + 4] == [
+        "GENE10",
+        "RNA",
+        "",
+        "+2.000",
+    ]
+    assert {"even", "odd", "age"} <= set(cells)
+    assert "they sum to what the tables add" in page.text
+    assert "Map layer-cam" in page.text
+    assert "does not add up to the logit" in page.text
 
 
 def test_bars_are_as_long_as_their_values(tmp_path):

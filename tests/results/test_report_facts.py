@@ -1,11 +1,17 @@
+import json
+
 import numpy as np
 import pytest
 import yaml
 
-from builders.results import make_prediction, make_result
+from builders.results import (
+    make_attributions,
+    make_prediction,
+    make_result,
+    with_answers,
+)
 from builders.stores import attributes, begin_store
-from napari_mmsubtype.core.records import ModalityReport
-from napari_mmsubtype.results.report_facts import coverage_facts, report_facts
+from napari_mmsubtype.results.report_facts import report_facts
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
 
@@ -83,46 +89,30 @@ def test_an_interrupted_analysis_says_how_far_it_came(tmp_path):
     assert facts.patches == (f"{n} tissue patches: 1 read, {n - 2} to go, 1 unreadable")
 
 
-NOTES = (
-    "comma-separated, rna (64 known genes), samples in rows (barcodes)",
-    "unit z-score (68% negative)",
-)
-
-
-def test_findings_come_with_what_spoke_for_them():
-    facts = coverage_facts(
-        ModalityReport(
-            "rna",
-            True,
-            sample="TCGA-E2-A14V-01A",
-            unit="z-score",
-            notes=NOTES,
-            source="/data/rna.csv.gz",
-        ),
-        "elsewhere.csv",
-        least=0.3,
-    )
-    assert facts.evidence == (
-        ("modality", "RNA", "64 known genes"),
-        ("unit", "z-score", "68% negative"),
-        ("samples in", "rows", "barcodes"),
-    )
-    assert facts.sample == "TCGA-E2-A14V-01A, primary solid tumour"
-    assert (facts.file, facts.file_name) == ("/data/rna.csv.gz", "rna.csv.gz")
-    assert (facts.name, facts.title, facts.least) == ("RNA", "RNA", 0.3)
-
-
-def test_records_of_older_versions_take_the_file_from_the_request():
-    facts = coverage_facts(ModalityReport("clinical", True, unit="raw"), "c.tsv")
-    assert facts.file == "c.tsv"
-    assert facts.title == "Clinical"
-    assert facts.sample == ""
-    # Clinical tables have no unit worth telling.
-    assert facts.evidence == (("modality", "clinical", ""),)
-
-
 def test_tables_of_a_result_are_its_reports(facts):
     assert [table.report for table in facts.tables] == list(
         make_prediction().modalities
     )
     assert facts.tables[0].file == "rna.csv"
+
+
+def test_other_heads_and_features_are_told_where_there_are_any(tmp_path):
+    plain = report_facts(make_result(tmp_path / "a"))
+    assert plain.answers == plain.features == ()
+    assert plain.answer_caution == plain.feature_words == ""
+    result = make_result(tmp_path / "b", attributions=make_attributions(gap=0.5))
+    answered = with_answers(result.prediction)
+    result._body["prediction"] = json.loads(json.dumps(answered.to_dict()))
+    facts = report_facts(result)
+    (row,) = facts.answers
+    assert row.name == "risk"
+    assert row.text.startswith("2 times the risk of death")
+    assert len(row.less.splitlines()) == 6
+    titles = dict(facts.features)
+    assert list(titles) == ["Feature", "Gene group"]
+    first, second = titles["Feature"][:2]
+    assert (first.name, first.table, first.width) == ("GENE10", "RNA", 1.0)
+    assert first.value == pytest.approx(2.0)
+    assert second.width == pytest.approx(0.9)
+    assert [group.name for group in titles["Gene group"]] == ["even", "odd"]
+    assert "only within 0.5 logits" in facts.feature_words

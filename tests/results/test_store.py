@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import zarr
 
+from builders.results import make_attributions, make_result
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import StoreError
@@ -149,3 +150,14 @@ def test_model_is_told_with_version_and_digest(tmp_path):
         "digest": "1" * 64,
         "synthetic": True,
     }
+
+
+def test_attributions_are_given_where_the_store_has_them(tmp_path):
+    assert make_result(tmp_path / "a").attributions is None
+    written = make_attributions()
+    found = make_result(tmp_path / "b", attributions=written).attributions
+    assert [table.features for table in found.tables] == [
+        table.features for table in written.tables
+    ]
+    partial = make_result(tmp_path / "c", attributions=written, complete=False)
+    assert partial.attributions is None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import anndata
 
     from napari_mmsubtype.models.bundle import Bundle
-    from napari_mmsubtype.results.report_facts import CoverageFacts
+    from napari_mmsubtype.results.coverage_facts import CoverageFacts
 
 _SHOWN = 5
 _LABEL_WIDTH = 13
@@ -189,7 +189,7 @@ def _align(
     """Align a patient's row to a model."""
     from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.omics.preprocessing import align_sample
-    from napari_mmsubtype.results.report_facts import coverage_facts
+    from napari_mmsubtype.results.coverage_facts import coverage_facts
 
     modality = Modality(table.uns["mmsubtype"]["modality"])
     spec = model.modalities.get(modality)

@@ -64,6 +64,29 @@ def subset_rows(prediction: Prediction) -> list[SubsetRow]:
         All modalities, then all but one, then one alone; no subset twice (with two
         modalities, "without RNA" is "image alone").
     """
+    rows = []
+    for text, subset in subsets_by_text(prediction).items():
+        call = prediction.subsets.get(subset_key(subset))
+        if call is not None:
+            values = call.probabilities
+            label = called(prediction, values)
+            rows.append(SubsetRow(text, values, label, call.modalities))
+    return rows
+
+
+def subsets_by_text(prediction: Prediction) -> dict[str, tuple[Modality, ...]]:
+    """Name the subsets of modalities that tell what each does.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Of one patient.
+
+    Returns
+    -------
+    dict of str to tuple of Modality
+        All of them first.
+    """
     present = ordered(Modality(name) for name in prediction.call.modalities)
     wanted = {"all data": present}
     if len(present) > 2:
@@ -75,14 +98,7 @@ def subset_rows(prediction: Prediction) -> list[SubsetRow]:
             wanted[f"{NAMES[only]} alone"] = (only,)
     if len(present) == 1:
         wanted = {f"{NAMES[present[0]]} alone": present}
-    rows = []
-    for text, subset in wanted.items():
-        call = prediction.subsets.get(subset_key(subset))
-        if call is not None:
-            values = call.probabilities
-            label = called(prediction, values)
-            rows.append(SubsetRow(text, values, label, call.modalities))
-    return rows
+    return wanted
 
 
 def called(prediction: Prediction, probabilities: Sequence[float]) -> str:

@@ -31,12 +31,14 @@ from napari_mmsubtype.errors import (
     StoreError,
 )
 from napari_mmsubtype.results.picture import draw_result
-from napari_mmsubtype.results.report_facts import CoverageFacts, report_facts
+from napari_mmsubtype.results.report_facts import report_facts
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.slides.registry import open_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from napari_mmsubtype.results.coverage_facts import CoverageFacts
 
 COVERAGE_NAME = "coverage.html"
 """Name of a coverage report in a folder."""

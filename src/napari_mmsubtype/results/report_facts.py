@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
-from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.answer_words import AnswerRow, answer_caution, answer_rows
+from napari_mmsubtype.core.attributions import gap_words, top_features, top_groups
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.result_words import (
     NAMES,
@@ -18,51 +18,16 @@ from napari_mmsubtype.core.result_words import (
     share_rows,
     subset_rows,
 )
-from napari_mmsubtype.omics.table_facts import evidence_for, sample_words
+from napari_mmsubtype.results.coverage_facts import CoverageFacts, coverage_facts
 from napari_mmsubtype.results.schema import PatchStatus
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.core.records import ModalityReport, Prediction
+    from napari_mmsubtype.core.attributions import Attributions, NamedShare
+    from napari_mmsubtype.core.records import Prediction
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.results.store import Result
 
-
-@dataclass(frozen=True, slots=True)
-class CoverageFacts:
-    """What became of one table.
-
-    Attributes
-    ----------
-    name : str
-        Modality as people write it.
-    file : str
-        Path of the table; empty where it is not recorded.
-    report : ModalityReport
-        The record itself.
-    sample : str
-        The sample taken and its type; empty without one.
-    evidence : tuple of (str, str, str)
-        Each finding with its value and what spoke for it.
-    least : float or None
-        Share of the model's weight that the model needs, where it is known.
-    """
-
-    name: str
-    file: str
-    report: ModalityReport
-    sample: str
-    evidence: tuple[tuple[str, str, str], ...]
-    least: float | None = None
-
-    @property
-    def title(self) -> str:
-        """Name as a heading."""
-        return self.name[:1].upper() + self.name[1:]
-
-    @property
-    def file_name(self) -> str:
-        """Name of the file or folder."""
-        return Path(self.file).name
+_MOST = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +79,26 @@ class ShareRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """What one feature of a table, or one gene group, adds.
+
+    Attributes
+    ----------
+    name, table : str
+        Of the feature or group; of its table, as people write it.
+    value : float
+        In logits, the class called against the mean of the others.
+    width : float
+        Length of ``value`` against the longest of its list, 0 to 1.
+    """
+
+    name: str
+    table: str
+    value: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFacts:
     """Everything that a report shows but its picture.
 
@@ -133,6 +118,14 @@ class ReportFacts:
         One per modality.
     totals : tuple of float
         Logits of the call: shares and bias together.
+    answers : tuple of AnswerRow
+        What the other heads of the model say.
+    answer_caution : str
+        Which of them must not be read as rates; empty where none is.
+    features : tuple of (str, tuple of FeatureRow)
+        The features, and the gene groups, that matter most, under their titles.
+    feature_words : str
+        What they are counted from, and whether their sum is right.
     patches, evidence : str
         What became of the patches, and what the map is, in words.
     warnings : tuple of str
@@ -154,6 +147,10 @@ class ReportFacts:
     calls: tuple[CallRow, ...]
     shares: tuple[ShareRow, ...]
     totals: tuple[float, ...]
+    answers: tuple[AnswerRow, ...]
+    answer_caution: str
+    features: tuple[tuple[str, tuple[FeatureRow, ...]], ...]
+    feature_words: str
     patches: str
     evidence: str
     warnings: tuple[str, ...]
@@ -179,6 +176,7 @@ def report_facts(result: Result) -> ReportFacts:
     prediction, recipe = result.prediction, result.recipe
     paths = {str(m): str(path) for m, path in recipe.tables.items()}
     reports = prediction.modalities if prediction else ()
+    added = result.attributions
     return ReportFacts(
         title=result.slide_name,
         patient=recipe.patient or "",
@@ -189,6 +187,10 @@ def report_facts(result: Result) -> ReportFacts:
         calls=_calls(prediction) if prediction else (),
         shares=_shares(prediction) if prediction else (),
         totals=prediction.call.logits if prediction else (),
+        answers=tuple(answer_rows(prediction)) if prediction else (),
+        answer_caution=answer_caution(prediction.answers) if prediction else "",
+        features=_features(prediction, added) if prediction and added else (),
+        feature_words=gap_words(added) if added else "",
         patches=patch_words(prediction.patches) if prediction else _progress(result),
         evidence=map_words(result.exact),
         warnings=prediction.warnings if prediction else (),
@@ -197,51 +199,6 @@ def report_facts(result: Result) -> ReportFacts:
         origin=_origin_rows(result),
         recipe=yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True),
     )
-
-
-def coverage_facts(
-    report: ModalityReport, path: str = "", least: float | None = None
-) -> CoverageFacts:
-    """Gather what a report shows of one table.
-
-    Parameters
-    ----------
-    report : ModalityReport
-        What became of it.
-    path : str, default: ""
-        Its file, for records that do not name one.
-    least : float or None, default: None
-        Share of the model's weight that the model needs.
-
-    Returns
-    -------
-    CoverageFacts
-        With the evidence that its notes hold.
-    """
-    notes = report.notes
-    axis = next((a for a in ("rows", "columns") if _says_axis(notes, a)), "")
-    findings = [("modality", NAMES.get(report.modality, report.modality))]
-    spoken = [evidence_for(notes, report.modality)]
-    if report.unit and report.modality != Modality.CLINICAL:
-        findings.append(("unit", report.unit))
-        spoken.append(evidence_for(notes, f"unit {report.unit}"))
-    if axis:
-        findings.append(("samples in", axis))
-        spoken.append(evidence_for(notes, f"samples in {axis}"))
-    return CoverageFacts(
-        name=findings[0][1],
-        file=report.source or path,
-        report=report,
-        sample=sample_words(report.sample) if report.sample else "",
-        evidence=tuple(
-            (*found, why) for found, why in zip(findings, spoken, strict=True)
-        ),
-        least=least,
-    )
-
-
-def _says_axis(notes: tuple[str, ...], axis: str) -> bool:
-    return bool(evidence_for(notes, f"samples in {axis}"))
 
 
 def _calls(prediction: Prediction) -> tuple[CallRow, ...]:
@@ -277,6 +234,26 @@ def _shares(prediction: Prediction) -> tuple[ShareRow, ...]:
     )
 
 
+def _features(
+    prediction: Prediction, added: Attributions
+) -> tuple[tuple[str, tuple[FeatureRow, ...]], ...]:
+    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    lists = (
+        ("Feature", top_features(added, index, classes, _MOST)),
+        ("Gene group", top_groups(added, index, classes, _MOST)),
+    )
+    return tuple(
+        (title, tuple(_feature(s, abs(shares[0].value)) for s in shares))
+        for title, shares in lists
+        if shares
+    )
+
+
+def _feature(share: NamedShare, longest: float) -> FeatureRow:
+    table = NAMES.get(share.modality, share.modality)
+    return FeatureRow(share.name, table, share.value, abs(share.value) / longest)
+
+
 def _progress(result: Result) -> str:
     """Say how far an interrupted analysis came."""
     status = result.patch_status
@@ -296,6 +273,7 @@ def _slide_rows(result: Result) -> tuple[tuple[str, str], ...]:
         ("Size", f"{width:,} × {height:,} px (width × height)"),
         ("Pixel size", result.pixel_size_text),
         ("Colors", result.color_text),
+        ("Map", result.cam_method),
         (
             "Patches",
             f"{spec.size_px} px at {spec.mpp:g} µm/px, every {spec.stride_px} px, at "
