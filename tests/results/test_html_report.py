@@ -85,7 +85,7 @@ def test_the_report_says_what_the_record_says(tmp_path):
 def test_what_else_is_known_has_parts_of_its_own(tmp_path):
     plain = Page(report_html(make_result(tmp_path / "a"))).text
     assert "What else the model answers" not in plain
-    assert "Features that speak for" not in plain
+    assert "What the features of the tables add" not in plain
     assert "Map grad-cam" not in plain
     result = make_result(tmp_path / "b", attributions=make_attributions())
     answered = with_answers(result.prediction).to_dict()
