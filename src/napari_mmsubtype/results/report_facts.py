@@ -237,10 +237,10 @@ def _shares(prediction: Prediction) -> tuple[ShareRow, ...]:
 def _features(
     prediction: Prediction, added: Attributions
 ) -> tuple[tuple[str, tuple[FeatureRow, ...]], ...]:
-    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    index = prediction.classes.index(prediction.label)
     lists = (
-        ("Feature", top_features(added, index, classes, _MOST)),
-        ("Gene group", top_groups(added, index, classes, _MOST)),
+        ("Feature", top_features(added, index, _MOST)),
+        ("Gene group", top_groups(added, index, _MOST)),
     )
     return tuple(
         (title, tuple(_feature(s, abs(shares[0].value)) for s in shares))

@@ -116,10 +116,10 @@ def feature_rows(
     prediction, found = summary.prediction, summary.attributions
     if prediction is None or found is None:
         return [], []
-    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    index = prediction.classes.index(prediction.label)
     return (
-        top_features(found, index, classes, count),
-        top_groups(found, index, classes, count),
+        top_features(found, index, count),
+        top_groups(found, index, count),
     )
 
 
@@ -199,13 +199,13 @@ def summary_text(summary: ResultSummary) -> str:
             values = zip(prediction.classes, row.probabilities, strict=True)
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
             lines.append(f"{row.text}: {shown}")
-        lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
-        lines += filter(None, [answer_caution(prediction.answers)])
         features, groups = feature_rows(summary)
         for title, shares in (("features", features), ("gene groups", groups)):
             if shares:
                 named = ", ".join(f"{share_name(s)} {s.value:+.2f}" for s in shares)
                 lines.append(f"{title} for {prediction.label}, in logits: {named}")
+        lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
+        lines += filter(None, [answer_caution(prediction.answers)])
         lines.append(patches_text(prediction))
     if summary.colors:
         lines.append(f"colors: {summary.colors}")
