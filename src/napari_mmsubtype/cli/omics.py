@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from napari_mmsubtype.core.table_files import IN_WORDS
 from napari_mmsubtype.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ _LINE_WIDTH = 88
 def omics_command(  # numpydoc ignore=PR01
     table: Annotated[
         str,
-        typer.Argument(
-            help="CSV, TSV, GCT, Parquet, h5ad, h5mu, or a folder of GDC files."
-        ),
+        typer.Argument(help=f"{IN_WORDS}."),
     ],
     *,
     modality: Annotated[

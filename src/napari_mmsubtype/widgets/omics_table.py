@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError, MMSubtypeError
 
@@ -156,7 +157,7 @@ def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
         else:
             table = yield from read_apart(request.path, options, here)
     except MMSubtypeError as err:
-        return UnreadTable(request, str(err))
+        return UnreadTable(request, for_door(str(err), Door.OMICS_PANEL))
     yield Progress("describe", message=f"describing {request.name}")
     return describe_table(request, table)
 
@@ -264,7 +265,7 @@ def _evidence(steps: tuple[str, ...], finding: str) -> str:
     for step in steps:
         found = pattern.search(step)
         if found is not None:
-            return found[1].replace("by the caller", "by you")
+            return found[1]
     return ""
 
 
