@@ -77,7 +77,7 @@ def test_what_the_user_overrules_is_asked_for(make, qtbot) -> None:
 def test_what_is_overruled_is_shown_and_can_be_taken_back(make, qtbot) -> None:
     card = make(unit="fpkm")
     assert card.unit.currentText() == "fpkm"
-    assert card.evidence("unit") == "as declared by you"
+    assert card.evidence("unit") == "as declared"
     with qtbot.waitSignal(card.requestChanged, timeout=1000) as asked:
         choose(card.unit, "Recognize")
     assert asked.args[0].unit is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from napari_mmsubtype.core.table_files import IN_WORDS
 from napari_mmsubtype.errors import ConfigurationError, OmicsError
 from napari_mmsubtype.omics.table_facts import table_facts
 
@@ -26,9 +27,7 @@ _LINE_WIDTH = 88
 def omics_command(  # numpydoc ignore=PR01
     tables: Annotated[
         list[str],
-        typer.Argument(
-            help="CSV, TSV, GCT, Parquet, h5ad, h5mu, or folders of GDC files."
-        ),
+        typer.Argument(help=f"{IN_WORDS}."),
     ],
     *,
     modality: Annotated[

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import leave_out
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.anndata_file import (
     Annotated,
@@ -25,7 +27,7 @@ from napari_mmsubtype.omics.clinical_table import gather_patients
 from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
 from napari_mmsubtype.omics.duplicates import merge_features, merge_samples
 from napari_mmsubtype.omics.feature_names import describe_features
-from napari_mmsubtype.omics.file_kind import FileKind, is_hdf5, recognize
+from napari_mmsubtype.omics.file_kind import is_hdf5, recognize
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.matrix import arrange
@@ -193,7 +195,8 @@ def _modality(modality: str | Modality) -> Modality:
 def _refuse_option(name: str, value: object, found: FileKind, where: str) -> None:
     """Refuse an option that would be without effect."""
     if value is not None:
-        msg = f"{name}={value!r} applies to {where}; the file is {found}: leave it out"
+        advice = leave_out(name, str(value))
+        msg = f"{advice}: it applies to {where}, and the file is {found}"
         raise ConfigurationError(msg)
 
 
@@ -316,7 +319,7 @@ def _finished(reading: Reading, asked: _Request) -> anndata.AnnData:
     declared = (
         reading.unit
         if asked.unit is None
-        else UnitFinding(parse_unit(asked.unit, kind), "as declared by the caller")
+        else UnitFinding(parse_unit(asked.unit, kind), "as declared")
     )
     try:
         finding = declared or detect_unit(
