@@ -239,3 +239,32 @@ def test_public_clinical_tables_have_one_row_per_patient(real_data, name, patien
     table = read_omics(real_data / name, modality="clinical")
     assert table.obs["sample"].is_unique
     assert len(table.obs) == patients
+
+
+@pytest.mark.parametrize(("unit", "expected"), [(None, "tpm"), ("counts", "counts")])
+def test_counts_beside_gene_lengths_become_tpm(tmp_path, unit, expected):
+    rng = np.random.default_rng(0)
+    genes = [f"ENSG{i:011d}" for i in range(10_200)]
+    counts = rng.integers(1, 5000, (10_200, 2))
+    frame = pd.DataFrame({"Geneid": genes, "Chr": "chr1;chr1"})
+    frame = frame.assign(Start=100, Length=rng.integers(200, 9000, 10_200))
+    frame[["P1.bam", "P2.bam"]] = counts
+    path = tmp_path / "counts.tsv"
+    frame.to_csv(path, sep="\t", index=False)
+    table = read_omics(path, modality="rna", unit=unit)
+    assert table.uns["mmsubtype"]["unit"] == expected
+    rate = counts / frame["Length"].to_numpy()[:, None]
+    tpm = rate / rate.sum(axis=0) * 1e6
+    np.testing.assert_allclose(table.X, (tpm if unit is None else counts).T, rtol=1e-5)
+    said = "made TPM by the table's own gene lengths" in table.uns["mmsubtype"]["steps"]
+    assert said is (unit is None)
+
+
+def test_lengths_of_a_few_genes_make_no_tpm(tmp_path):
+    frame = pd.DataFrame({"Geneid": GENES, "Start": 1, "Length": 900})
+    frame = frame.assign(P1=range(30), P2=range(30, 60))
+    path = tmp_path / "counts.tsv"
+    frame.to_csv(path, sep="\t", index=False)
+    table = read_omics(path, modality="rna")
+    assert table.uns["mmsubtype"]["unit"] == "counts"
+    assert any("counts stay counts" in s for s in table.uns["mmsubtype"]["steps"])

@@ -7,7 +7,8 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.fit_options import FitOptions
 from napari_mmsubtype.omics.training_matrix import TrainingMatrix
-from napari_mmsubtype.omics.units import UNITS, beta_to_m
+from napari_mmsubtype.omics.unit_conversion import beta_to_m
+from napari_mmsubtype.omics.units import UNITS
 
 TPM = np.random.default_rng(0).lognormal(2, 1.5, (20, 6))
 NAMES = ["ESR1", "PGR", "KRT5", "EGFR", "ERBB2", "MKI67"]

@@ -102,6 +102,13 @@ def fit_modality(
     work = TrainingMatrix(values, names, kind, clip)
     source = parse_unit(unit, kind)
     target = parse_unit(chosen.model_unit or source.name, kind)
+    if target.quantity == "counts" and not chosen.rank_normal:
+        msg = (
+            "counts grow with the depth of sequencing, and a model of counts would "
+            "learn it; pass options with model_unit='log2(cpm+1)' (a table of all "
+            "genes) or rank_normal=True, or give training patients in TPM"
+        )
+        raise ConfigurationError(msg)
     work.check(source)
     if kind is Modality.METHYLATION:
         source = work.choose_probes(source, chosen, annotation)

@@ -27,6 +27,7 @@ from napari_mmsubtype.omics.feature_names import describe_features
 from napari_mmsubtype.omics.file_kind import FileKind, recognize
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
+from napari_mmsubtype.omics.library_size import tpm_from_counts
 from napari_mmsubtype.omics.matrix import arrange
 from napari_mmsubtype.omics.modality_detection import detect_by_names, detect_modality
 from napari_mmsubtype.omics.omics_file import (
@@ -38,7 +39,7 @@ from napari_mmsubtype.omics.omics_file import (
 from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
 from napari_mmsubtype.omics.quantifier import read_quantifier
 from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
-from napari_mmsubtype.omics.units import check_unit, parse_unit
+from napari_mmsubtype.omics.units import UNITS, check_unit, parse_unit
 from napari_mmsubtype.omics.units_by_sample import check_samples
 
 if TYPE_CHECKING:
@@ -290,6 +291,8 @@ def _finished(reading: Reading, asked: _Request) -> anndata.AnnData:
         raise TableReadError(msg) from err
     steps = (*reading.steps, f"unit {finding.unit.name} ({finding.evidence})", *notes)
     reading = replace(reading, values=values, steps=steps)
+    if reading.lengths is not None and asked.unit is None:
+        reading, finding = _by_length(reading, reading.lengths, finding)
     reading = merge_features(reading, summed=finding.unit.name == "counts")
     reading = merge_samples(reading)
     var = describe_features(list(reading.features), reading.identifiers)
@@ -299,6 +302,19 @@ def _finished(reading: Reading, asked: _Request) -> anndata.AnnData:
         var=var,
         uns={RECORD: _record(asked, finding.unit.name, list(reading.steps))},
     )
+
+
+def _by_length(
+    reading: Reading, lengths: np.ndarray[Any, Any], finding: UnitFinding
+) -> tuple[Reading, UnitFinding]:
+    """Make TPM of counts where the table says how long its genes are."""
+    if finding.unit.name != "counts":
+        return reading, finding
+    values, note = tpm_from_counts(reading.values, lengths)
+    reading = _noted(reading, note)
+    if values is None:
+        return reading, finding
+    return replace(reading, values=values), UnitFinding(UNITS["tpm"], note)
 
 
 def _some_rows(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

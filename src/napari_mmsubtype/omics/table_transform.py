@@ -15,7 +15,8 @@ from napari_mmsubtype.omics.clinical_columns import locate_variables
 from napari_mmsubtype.omics.identifiers import SampleMatch
 from napari_mmsubtype.omics.impossible_values import settle_values
 from napari_mmsubtype.omics.scaling import scale_values
-from napari_mmsubtype.omics.units import m_to_beta, parse_unit
+from napari_mmsubtype.omics.unit_conversion import m_to_beta
+from napari_mmsubtype.omics.units import parse_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

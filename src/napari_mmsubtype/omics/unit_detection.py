@@ -9,19 +9,22 @@ import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import TableReadError
+from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
     LOG2_MAXIMUM,
     MAX_INVALID_BETA,
     TPM_TOTAL,
     UNITS,
     Unit,
+    to_linear,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WHOLE_TRANSCRIPTOME = 10_000
-"""A table with at least this many features is taken for all genes of a sample."""
+# Tables are rounded, and leave out a few genes such as those on Y.
+_NEAR_MILLION = 0.02
+_SUMMED_SAMPLES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +120,35 @@ def _detect_expression(
         )
         raise TableReadError(msg)
     if high <= LOG2_MAXIMUM:
-        for name in ("tpm", "fpkm", "counts"):
-            if name in hint:
-                unit = UNITS[f"log2({name}+1)"]
-                return UnitFinding(unit, f"{span}, file name says {name}")
-        return UnitFinding(
-            UNITS["log2(x+1)"], f"{span}: too small for anything but logarithms"
-        )
+        return _detect_logarithm(values, span, hint)
     return _detect_linear(values, span, hint)
+
+
+def _detect_logarithm(
+    values: NDArray[np.floating], span: str, hint: str
+) -> UnitFinding:
+    """Tell logarithms of TPM, FPKM and counts apart."""
+    whole_genome = values.shape[1] >= WHOLE_TRANSCRIPTOME
+    total = 0.0
+    if whole_genome:
+        some = values[:_SUMMED_SAMPLES]
+        linear = [np.nansum(to_linear(row, UNITS["log2(x+1)"])) for row in some]
+        total = float(np.median(linear))
+        span = f"{span}, 2**x - 1 sums to {total:.4g} over {values.shape[1]} features"
+    if whole_genome and abs(total / TPM_TOTAL - 1) < _NEAR_MILLION:
+        name = "cpm" if "cpm" in hint else "tpm"
+        return UnitFinding(UNITS[f"log2({name}+1)"], span)
+    for name in ("tpm", "fpkm", "cpm", "counts"):
+        if name in hint:
+            unit = UNITS[f"log2({name}+1)"]
+            return UnitFinding(unit, f"{span}, file name says {name}")
+    if total > (1 + _NEAR_MILLION) * TPM_TOTAL:
+        return UnitFinding(
+            UNITS["log2(counts+1)"], f"{span}: more than TPM or FPKM can be"
+        )
+    return UnitFinding(
+        UNITS["log2(x+1)"], f"{span}: too small for anything but logarithms"
+    )
 
 
 def _detect_negative(
@@ -161,16 +185,17 @@ def _detect_linear(values: NDArray[np.floating], span: str, hint: str) -> UnitFi
     total = float(np.median(np.nansum(values, axis=1)))
     whole_genome = values.shape[1] >= WHOLE_TRANSCRIPTOME
     sums = f"{span}, samples sum to {total:.4g} over {values.shape[1]} features"
-    if whole_genome and abs(total / TPM_TOTAL - 1) < 0.02:
-        return UnitFinding(UNITS["tpm"], sums)
+    if whole_genome and abs(total / TPM_TOTAL - 1) < _NEAR_MILLION:
+        return UnitFinding(UNITS["cpm" if "cpm" in hint else "tpm"], sums)
     for name, words in (
+        ("cpm", ("cpm",)),
         ("fpkm", ("fpkm", "rpkm")),
         ("counts", ("counts", "rsem", "norm_count")),
         ("tpm", ("tpm",)),
     ):
         if any(word in hint for word in words):
             return UnitFinding(UNITS[name], f"{sums}, file name says {name}")
-    if total > 1.02 * TPM_TOTAL:
+    if total > (1 + _NEAR_MILLION) * TPM_TOTAL:
         return UnitFinding(UNITS["counts"], f"{sums}: more than TPM or FPKM can be")
     if whole_genome:
         return UnitFinding(UNITS["fpkm"], f"{sums}: not the million of TPM")

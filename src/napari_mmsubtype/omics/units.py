@@ -1,4 +1,4 @@
-"""Units of omics values: names, what they allow, how they are converted."""
+"""Units of omics values: their names, and the values that they allow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Float = TypeVar("_Float", bound=np.floating)
-Quantity = Literal["counts", "tpm", "fpkm", "expression", "z-score", "beta", "m-value"]
+Quantity = Literal[
+    "counts", "cpm", "tpm", "fpkm", "expression", "z-score", "beta", "m-value"
+]
+
+EXPRESSION = frozenset({"counts", "cpm", "tpm", "fpkm"})
+"""Quantities of expression that differ by sequencing depth and gene length only."""
 
 LOG2_MAXIMUM = 30.0
 """No log2 expression exceeds this: it would mean more than 2**30 reads of one gene."""
 
 TPM_TOTAL = 1e6
-"""Sum of a sample in TPM over all its genes."""
+"""Sum of a sample in TPM, or in counts per million, over all its genes."""
 
 MAX_INVALID_BETA = 0.01
 """Share of values outside 0..1 up to which a table still counts as beta values."""
@@ -29,7 +34,6 @@ M_OFFSET = 0.01
 """Added to both parts of an M-value's ratio: beta 0 and 1 stay finite. About as large
 as the noise of the arrays."""
 
-_MIN_SCALING_GENES = 20
 _MIN_DECLARED_FEATURES = 200
 
 
@@ -62,9 +66,11 @@ UNITS = {
     unit.name: unit
     for unit in (
         Unit("counts", "counts"),
+        Unit("cpm", "cpm"),
         Unit("tpm", "tpm"),
         Unit("fpkm", "fpkm"),
         Unit("log2(counts+1)", "counts", 1.0),
+        Unit("log2(cpm+1)", "cpm", 1.0),
         Unit("log2(tpm+1)", "tpm", 1.0),
         Unit("log2(fpkm+1)", "fpkm", 1.0),
         Unit("log2(x+1)", "expression", 1.0),
@@ -80,12 +86,12 @@ _ALIASES = {
     "count": "counts",
     "raw counts": "counts",
     "rsem": "counts",
-    "cpm": "counts",
     "rpkm": "fpkm",
     "fpkm-uq": "fpkm",
     "log2": "log2(x+1)",
     "log": "log2(x+1)",
     "log2 counts": "log2(counts+1)",
+    "log2 cpm": "log2(cpm+1)",
     "log2 tpm": "log2(tpm+1)",
     "log2 fpkm": "log2(fpkm+1)",
     "log2(count+1)": "log2(counts+1)",
@@ -174,7 +180,7 @@ def check_unit(
     if unit.quantity == "beta":
         kept, clipped = _clip_beta(kept)
         notes.extend(clipped)
-    elif unit.quantity in {"counts", "tpm", "fpkm"} and not unit.is_log:
+    elif unit.quantity in EXPRESSION and not unit.is_log:
         _refuse_logarithms(kept, unit)
     elif unit.is_log and np.nanmax(kept, initial=-np.inf) > LOG2_MAXIMUM:
         msg = (
@@ -183,68 +189,6 @@ def check_unit(
         )
         raise TableReadError(msg)
     return kept, tuple(notes)
-
-
-def to_unit(
-    values: NDArray[np.floating],
-    source: Unit,
-    target: Unit,
-    *,
-    reference: NDArray[np.floating],
-    total: float | None = None,
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Bring one sample's values into a model's unit.
-
-    A logarithm is taken only of a unit that is none: values that are logarithms already
-    are first raised again, so nothing is logged twice. Quantities that differ by
-    sequencing depth or gene length (counts, FPKM, TPM) are brought to one scale by the
-    factor of DESeq [1]_: the median ratio to the training means, over expressed genes.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (feature,)
-        One sample, NaN where missing.
-    source, target : Unit
-        Unit of the table and of the model; neither is a z-score.
-    reference : ndarray of float, shape (feature,)
-        Training means in the model's unit.
-    total : float or None, default: None
-        Sum of the sample over all its genes in linear units, where the table holds a
-        whole transcriptome; makes FPKM to TPM exact.
-
-    Returns
-    -------
-    values : ndarray of float64, shape (feature,)
-        In the model's unit.
-    notes : tuple of str
-        Steps taken and assumptions made.
-
-    References
-    ----------
-    .. [1] Anders and Huber, "Differential expression analysis for sequence count
-       data", Genome Biology 11:R106, 2010.
-    """
-    found = np.asarray(values, dtype=np.float64)
-    if source == target:
-        return found, ()
-    step = f"converted from {source.name} to {target.name}"
-    if source.quantity == "beta":
-        return beta_to_m(found), (step,)
-    if source.quantity == "m-value":
-        return m_to_beta(found), (step,)
-    unknown = "expression" in {source.quantity, target.quantity}
-    if unknown and source.is_log and source.pseudocount == target.pseudocount:
-        return found, (f"{source.name} was taken to be the model's {target.name}",)
-    linear = to_linear(found, source)
-    notes = [step]
-    if source.quantity != target.quantity and not unknown:
-        expected = to_linear(np.asarray(reference, dtype=np.float64), target)
-        factor, note = _scale(linear, expected, source, target, total)
-        linear = linear * factor
-        notes.append(note)
-    if target.pseudocount is None:
-        return linear, tuple(notes)
-    return np.log2(np.maximum(linear, 0.0) + target.pseudocount), tuple(notes)
 
 
 def to_linear(values: NDArray[np.floating], unit: Unit) -> NDArray[np.float64]:
@@ -269,41 +213,6 @@ def to_linear(values: NDArray[np.floating], unit: Unit) -> NDArray[np.float64]:
     return np.maximum(np.exp2(linear) - unit.pseudocount, 0.0)
 
 
-def beta_to_m(beta: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn beta values into M-values.
-
-    Parameters
-    ----------
-    beta : ndarray of float
-        Share of methylation, 0 to 1, NaN where missing.
-
-    Returns
-    -------
-    ndarray of float64
-        ``log2((beta + e) / (1 - beta + e))`` with ``e`` = `M_OFFSET`, from -6.66 to
-        6.66.
-    """
-    share = np.asarray(beta, dtype=np.float64)
-    return np.log2((share + M_OFFSET) / (1.0 - share + M_OFFSET))
-
-
-def m_to_beta(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn M-values into beta values: the inverse of `beta_to_m`.
-
-    Parameters
-    ----------
-    values : ndarray of float
-        M-values, NaN where missing.
-
-    Returns
-    -------
-    ndarray of float64
-        0 to 1; M-values beyond ±6.66, made with a smaller offset, become 0 and 1.
-    """
-    odds = np.exp2(np.asarray(values, dtype=np.float64))
-    return np.clip((odds * (1.0 + M_OFFSET) - M_OFFSET) / (1.0 + odds), 0.0, 1.0)
-
-
 def looks_logged(values: NDArray[np.floating]) -> bool:
     """Tell whether values given in a linear unit are logarithms already.
 
@@ -326,34 +235,6 @@ def looks_logged(values: NDArray[np.floating]) -> bool:
         and float(finite.max()) <= LOG2_MAXIMUM
         and not np.all(finite == np.rint(finite))
     )
-
-
-def _scale(
-    linear: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    source: Unit,
-    target: Unit,
-    total: float | None,
-) -> tuple[float, str]:
-    """Find the factor between two quantities of expression."""
-    if (source.quantity, target.quantity) == ("fpkm", "tpm") and total:
-        return TPM_TOTAL / total, "FPKM scaled to a million per sample"
-    usable = np.isfinite(linear) & (linear > 0) & (expected >= 1.0)
-    genes = int(usable.sum())
-    if genes < _MIN_SCALING_GENES:
-        return 1.0, (
-            f"{source.quantity} were not scaled to {target.quantity}: only {genes} "
-            f"expressed genes are shared ({_MIN_SCALING_GENES} needed); "
-            "expect a shift, and prefer a table in the model's unit"
-        )
-    ratio = float(np.exp2(np.median(np.log2(expected[usable] / linear[usable]))))
-    note = (
-        f"{source.quantity} were scaled by {ratio:.3g} to the model's "
-        f"{target.quantity} (median ratio to the training means over {genes} genes)"
-    )
-    if source.quantity == "counts":
-        note += "; gene lengths are not corrected"
-    return ratio, note
 
 
 def _clip_beta(
