@@ -145,9 +145,9 @@ def _patient_facts(
 ) -> dict[str, Any]:
     """Look a patient up and, with a model, align the row."""
     if bundle is None:
-        from napari_mmsubtype.omics.identifiers import find_sample
+        from napari_mmsubtype.omics.sample_choice import find_row
 
-        match = find_sample([str(name) for name in table.obs["sample"]], patient)
+        match = find_row(table, patient)
         return {"patient": patient, "sample": match.sample, "notes": list(match.notes)}
     # torch takes seconds to import: a table alone does not wait for it.
     from napari_mmsubtype.core.cases import Modality

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.omics.feature_names import is_par_y, mangled_by_spreadsheet
+from napari_mmsubtype.omics.gdc_replicates import REPLICATE
 from napari_mmsubtype.omics.reading import UNNAMED
 
 if TYPE_CHECKING:
@@ -99,17 +100,22 @@ def merge_samples(reading: Reading) -> Reading:
     codes, unique = pd.factorize(np.array(samples, dtype=object))
     keep = np.ones(len(samples), dtype=bool)
     differing = []
+    passed_over = np.zeros(len(samples), dtype=bool)
+    if reading.obs is not None and REPLICATE in reading.obs:
+        passed_over = reading.obs[REPLICATE].to_numpy(dtype=bool)
     for code in np.flatnonzero(np.bincount(codes) > 1):
         rows = np.flatnonzero(codes == code)
+        rows = rows[np.argsort(passed_over[rows], kind="stable")]
         block = reading.values[rows]
         alike = [np.array_equal(block[0], row, equal_nan=True) for row in block[1:]]
         keep[rows[1:]] = ~np.array(alike)
-        if not all(alike):
+        if (keep[rows] & ~passed_over[rows]).sum() > 1:
             differing.append(str(unique[code]))
     notes = []
     if not keep.all():
         notes.append(f"{int((~keep).sum())} samples repeated with equal values dropped")
-    if differing:
+    # Of files, the reader has said what can be done.
+    if differing and (reading.obs is None or "file" not in reading.obs):
         notes.append(
             f"{len(differing)} samples stand more than once with different values "
             f"({_listed(differing)}); none of them can be chosen: keep one row of each"

@@ -205,7 +205,7 @@ def lookup_job(
     dict of int to Lookup
         By the keys of `tables`.
     """
-    from napari_mmsubtype.omics.identifiers import find_sample
+    from napari_mmsubtype.omics.sample_choice import find_row
 
     found: dict[int, Lookup] = {}
     trouble = ""
@@ -217,7 +217,7 @@ def lookup_job(
             found[key] = Lookup(rows=first_rows(table))
             continue
         try:
-            match = find_sample(table.samples, patient)
+            match = find_row(table.table, patient)
         except MMSubtypeError as err:
             found[key] = Lookup(problem=str(err), rows=first_rows(table))
             continue
