@@ -29,7 +29,11 @@ from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.library_size import tpm_from_counts
 from napari_mmsubtype.omics.matrix import arrange
-from napari_mmsubtype.omics.modality_detection import detect_by_names, detect_modality
+from napari_mmsubtype.omics.modality_detection import (
+    ModalityFinding,
+    detect_by_names,
+    detect_modality,
+)
 from napari_mmsubtype.omics.omics_file import (
     CLINICAL_UNIT,
     RECORD,
@@ -43,6 +47,8 @@ from napari_mmsubtype.omics.units import UNITS, check_unit, parse_unit
 from napari_mmsubtype.omics.units_by_sample import check_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_mmsubtype.omics.reading import Reading
 
 _DETECTED_VALUES = 4_000_000
@@ -177,11 +183,14 @@ def _from_annotated(found: Annotated, asked: _Request) -> anndata.AnnData:
     if asked.modality is Modality.CLINICAL:
         return _clinical(clinical_columns(found), asked, found.steps)
     reading = read_annotated(found, asked.name, asked.layer)
-    if asked.modality is None:
-        finding = detect_modality(reading.features, reading.samples, reading.values)
-        recorded = found.data.uns.get(RECORD, {}).get("modality", finding.modality)
+    recorded = found.data.uns.get(RECORD, {}).get("modality")
+    if asked.modality is None and recorded is not None:
         asked = replace(asked, modality=_modality(recorded))
-        reading = _noted(reading, f"{asked.modality} ({finding.evidence})")
+        reading = _noted(reading, f"{asked.modality} (uns[{RECORD!r}] says so)")
+    elif asked.modality is None:
+        finding = _detected(asked, reading.features, reading.samples, reading.values)
+        asked = replace(asked, modality=finding.modality)
+        reading = _noted(reading, f"{finding.modality} ({finding.evidence})")
     return _finished(reading, asked)
 
 
@@ -221,7 +230,7 @@ def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData
     raw = _read_raw(path, found, numeric=True)
     if asked.modality is None:
         rows = [str(label) for label in raw.text.iloc[:, 0]]
-        finding = detect_modality(raw.columns, rows, raw.values)
+        finding = _detected(asked, raw.columns, rows, raw.values)
         asked = replace(asked, modality=finding.modality)
         raw = replace(
             raw, notes=(*raw.notes, f"{finding.modality} ({finding.evidence})")
@@ -236,6 +245,20 @@ def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData
         )
         raise TableReadError(msg)
     return _finished(arrange(raw, asked.name, kind, asked.samples_in), asked)
+
+
+def _detected(
+    asked: _Request,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    values: np.ndarray[Any, Any],
+) -> ModalityFinding:
+    """Recognise the modality; where that fails, say of which file."""
+    try:
+        return detect_modality(columns, rows, values)
+    except TableReadError as err:
+        msg = f"{asked.name!r}: {err}"
+        raise TableReadError(msg) from err
 
 
 def _column_names(path: Path, found: FileKind) -> list[str]:
