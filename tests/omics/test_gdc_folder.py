@@ -190,6 +190,16 @@ def test_folder_without_such_files_says_what_it_holds(tmp_path, content):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["gdc_sample_sheet.tsv", "gdc_manifest.x.txt"])
+def test_lists_without_their_files_are_not_the_download(tmp_path, name):
+    path = write_sheet(tmp_path / name, [])
+    with pytest.raises(TableReadError, match=f"holds '{name}' but none of the files"):
+        read(tmp_path)
+    if "sheet" in name:
+        with pytest.raises(TableReadError, match="download the cart itself"):
+            read(path)
+
+
 def test_sheets_that_cannot_serve_are_refused(tmp_path):
     files = gdc_folder(tmp_path, FRAME)
     rows = sheet_rows(files)

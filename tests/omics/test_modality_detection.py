@@ -54,10 +54,10 @@ def test_names_alone_may_not_tell():
     ("columns", "rows", "values", "words"),
     [
         # A gene that a spreadsheet made a date, and one value.
-        (["gene", "1-Sep"], ["x"], ONE, "1 different values from 0.4 to 0.4, no known"),
+        (["gene", "1-Sep"], ["x"], ONE, "1 different value from 0.4 to 0.4, no known"),
         (["id", "locus-1"], PATIENTS, LINEAR, "2 different values from 0.5 to 400, no"),
         (["id", "x"], PATIENTS, np.array([[np.nan]]), "0 different values, no known"),
-        (["id", *GENES], PATIENTS, ONE, r"1 different values .* of 30 known genes"),
+        (["id", *GENES], PATIENTS, ONE, r"1 different value .* of 30 known genes"),
         (["id", "a", "b"], PATIENTS, np.eye(40), "2 different values from 0 to 1"),
         # Genotypes carry names of the kind that arrays have beside their sites.
         (["id", "rs1234", "rs2345"], PATIENTS, np.array([[0.0, 2.0]]), "2 different"),
@@ -66,7 +66,7 @@ def test_names_alone_may_not_tell():
 def test_tables_that_cannot_tell_say_so(columns, rows, values, words):
     with pytest.raises(TableReadError, match=words) as caught:
         detect_modality(columns, rows, values)
-    assert "say which it is, modality='rna' or 'methylation'" in str(caught.value)
+    assert "modality='rna', 'methylation' or 'clinical'" in str(caught.value)
 
 
 def test_a_sample_called_like_a_date_makes_no_methylation(tmp_path):

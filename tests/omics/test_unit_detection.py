@@ -77,6 +77,9 @@ def test_missing_values_do_not_disturb(fill):
     ("values", "modality", "words"),
     [
         (np.full((2, 3), np.nan), Modality.RNA, "every value"),
+        (np.zeros((2, 3)), Modality.RNA, "every value of the rna table is 0"),
+        (np.zeros((2, 3)), Modality.METHYLATION, "methylation table is 0"),
+        (np.array([[-2.0, 0, 2], [1, -1, 0]]), Modality.RNA, "copy-number calls"),
         (np.array([[5.0, -1.0, 200.0]]), Modality.RNA, "1 negative counts"),
         (RNG.normal(8, 3, (9, 30)), Modality.RNA, "neither z-scores"),
         (BETA * 100, Modality.METHYLATION, "percentages"),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.reading import Reading
 
 _SHOWN = 3
+# Rows that STAR and HTSeq write beside the genes, and spreadsheets below them.
+_SUMMARIES = ("__", "N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")
+_SUMS = frozenset({"total", "totals", "sum", "grand total", "library size"})
 
 
 def merge_features(reading: Reading, *, summed: bool) -> Reading:
@@ -43,8 +46,9 @@ def merge_features(reading: Reading, *, summed: bool) -> Reading:
     kept = [i for i, name in enumerate(reading.features) if _is_feature(name)]
     if len(kept) < len(reading.features):
         notes.append(
-            f"{len(reading.features) - len(kept)} features without a name or on the "
-            "pseudo-autosomal part of Y dropped"
+            f"{len(reading.features) - len(kept)} features without a name, on the "
+            "pseudo-autosomal part of Y, or that sum up reads (N_unmapped, total) "
+            "dropped"
         )
     names = [reading.features[i].strip() for i in kept]
     if dates := mangled_by_spreadsheet(names):
@@ -155,8 +159,12 @@ def _named(reading: Reading) -> Reading:
 
 
 def _is_feature(label: str) -> bool:
-    """Tell a feature's label from none, and from a second copy on Y."""
-    return bool(label.strip()) and not is_par_y(label) and not label.startswith(UNNAMED)
+    """Tell a feature's label from none, from a second copy on Y, and from a sum."""
+    name = label.strip()
+    if not name or is_par_y(label) or label.startswith(UNNAMED):
+        return False
+    # They would count as reads of genes where counts are brought to a million.
+    return not name.startswith(_SUMMARIES) and name.casefold() not in _SUMS
 
 
 def _merged(block: NDArray[np.float32], *, summed: bool) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip")
 _NOT_DATA = ("manifest", "annotations", "gdc_sample_sheet", "gdc_manifest")
+_LISTS = ("gdc_sample_sheet", "gdc_manifest", "manifest")
 # A project's folder, the download in it, one folder per file.
 _DEPTHS = ("*", "*/*", "*/*/*")
 _SHOWN = 3
@@ -189,6 +190,13 @@ def _nothing(
     there = [file.name for file in candidates] or [p.name for p in folder.iterdir()]
     listed = _listed([repr(name) for name in there]) or "nothing"
     what = f"{modality} " if modality else ""
+    lists = [p.name for p in folder.iterdir() if p.name.casefold().startswith(_LISTS)]
+    if lists and not candidates:
+        return (
+            f"{str(folder)!r} holds {_listed([repr(n) for n in lists])} but none of "
+            "the files listed there; download the cart itself (or run gdc-client with "
+            "the manifest) into this folder"
+        )
     return (
         f"{str(folder)!r} is a folder without {what}files of the GDC (STAR gene counts "
         f"*.augmented_star_gene_counts.tsv, *.sesame.level3betas.txt); it holds "

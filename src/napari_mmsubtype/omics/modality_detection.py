@@ -134,12 +134,13 @@ def detect_modality(
     if high > 1 and (known or different >= _MIN_DIFFERENT):
         return ModalityFinding(Modality.RNA, f"{genes}{span}")
     examples = ", ".join(repr(label) for label in columns[:_SHOWN])
+    count = f"only {different} different value" + "s" * (different != 1)
     msg = (
-        f"cannot tell RNA from methylation: {different} different values"
+        f"cannot tell RNA from methylation: {count}"
         + (f" from {low:.4g} to {high:.4g}" if different else "")
         + (f" of {known} known genes" if known else ", no known gene or probe")
-        + f" (columns such as {examples}); say which it is, modality='rna' or "
-        "'methylation' (--modality)"
+        + f" (columns such as {examples}); say which it is, modality='rna', "
+        "'methylation' or 'clinical' (--modality)"
     )
     raise TableReadError(msg)
 

@@ -25,6 +25,7 @@ from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_head
 from napari_mmsubtype.omics.duplicates import merge_features, merge_samples
 from napari_mmsubtype.omics.feature_names import describe_features
 from napari_mmsubtype.omics.file_kind import FileKind, recognize
+from napari_mmsubtype.omics.foreign_table import check_foreign
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.library_size import tpm_from_counts
@@ -218,8 +219,10 @@ def _from_quantifier(path: Path, found: FileKind, asked: _Request) -> anndata.An
 def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
     """Read delimited text or Parquet."""
     notes: tuple[str, ...] = ()
+    columns = _column_names(path, found)
+    check_foreign(asked.name, columns)
     if asked.modality is None:
-        named = detect_by_names(_column_names(path, found))
+        named = detect_by_names(columns)
         if named is not None and named.modality is Modality.CLINICAL:
             # Its columns may mix numbers and words, which a table of numbers may not.
             asked = replace(asked, modality=named.modality)

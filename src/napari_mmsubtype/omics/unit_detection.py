@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Tables are rounded, and leave out a few genes such as those on Y.
 _NEAR_MILLION = 0.02
 _SUMMED_SAMPLES = 50
+_MOST_COPIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ def detect_unit(
     found = np.asarray(values)[np.isfinite(values)]
     if found.size == 0:
         msg = f"every value of the {modality.value} table is missing; export it again"
+        raise TableReadError(msg)
+    if not found.any():
+        msg = f"every value of the {modality.value} table is 0; export it again"
         raise TableReadError(msg)
     if modality is Modality.METHYLATION:
         return _detect_methylation(found)
@@ -155,6 +159,12 @@ def _detect_negative(
     found: NDArray[np.floating], span: str, *, whole: bool
 ) -> UnitFinding:
     """Tell z-scores from logarithms with a small pseudocount."""
+    if whole and found.min() >= -_MOST_COPIES and found.max() <= _MOST_COPIES:
+        msg = (
+            f"{span}, all whole numbers: these may be copy-number calls (-2 to 2), not "
+            "expression; give RNA expression, or pass unit="
+        )
+        raise TableReadError(msg)
     if whole:
         count = int((found < 0).sum())
         msg = f"{span}: {count} negative counts; counts start at 0, check the table"
