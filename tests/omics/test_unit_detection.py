@@ -24,6 +24,8 @@ def whole_transcriptome(total: float) -> np.ndarray:
     ("values", "hint", "expected"),
     [
         (np.rint(TPM), "", "counts"),
+        (np.where(TPM.max() == TPM, -4, np.rint(TPM)), "", "counts"),
+        (np.where(TPM.max() == TPM, -0.5, TPM), "", "tpm"),
         (TPM, "", "tpm"),
         (TPM, "BRCA_fpkm.tsv", "fpkm"),
         (TPM, "data_mrna_seq_v2_rsem.txt", "counts"),

@@ -82,6 +82,7 @@ def test_few_impossible_betas_are_clipped_and_counted():
     [
         (np.full((2, 5), 1.5), "beta", "cannot be beta"),
         (np.array([[3.0, -2.0]]), "counts", "1 negative values"),
+        (np.where(TPM.max() == TPM, -999.0, TPM)[None], "tpm", "may stand for a miss"),
         (np.tile(LOG_TPM, (3, 2)), "tpm", "logarithms already"),
         (np.tile(LOG_TPM, (3, 2)), "counts", "logarithms already"),
         (np.tile(TPM, (3, 1)), "log2(tpm+1)", "cannot be log2"),
@@ -96,3 +97,13 @@ def test_infinite_values_become_missing():
     checked, notes = check_unit(np.array([[1.5, np.inf]]), UNITS["z-score"])
     assert np.isnan(checked[0, 1])
     assert "1 infinite" in notes[0]
+
+
+@pytest.mark.parametrize("name", ["counts", "cpm", "tpm", "fpkm"])
+def test_a_few_negative_values_become_zero_and_are_counted(name):
+    values = np.tile(TPM, (2, 1))
+    values[0, 3:5] = [-0.25, -4.0]
+    checked, notes = check_unit(values, UNITS[name])
+    assert checked[0, 3:5].tolist() == [0, 0]
+    np.testing.assert_array_equal(checked[1], TPM)
+    assert notes == (f"2 negative {name} values (down to -4) set to 0",)

@@ -12,7 +12,7 @@ from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
     LOG2_MAXIMUM,
-    MAX_INVALID_BETA,
+    MAX_INVALID,
     TPM_TOTAL,
     UNITS,
     Unit,
@@ -85,7 +85,7 @@ def _detect_methylation(found: NDArray[np.floating]) -> UnitFinding:
     low, high = float(found.min()), float(found.max())
     span = f"values from {low:.4g} to {high:.4g}"
     outside = float(np.mean((found < 0) | (found > 1)))
-    if outside <= MAX_INVALID_BETA:
+    if outside <= MAX_INVALID:
         return UnitFinding(UNITS["beta"], f"{span}, {1 - outside:.1%} within 0 to 1")
     if low >= 0 and high <= 100:
         msg = f"{span}: these may be percentages of methylation; divide them by 100"
@@ -113,7 +113,11 @@ def _detect_expression(
     low, high = float(found.min()), float(found.max())
     span = f"values from {low:.4g} to {high:.4g}"
     whole = bool(np.all(found == np.rint(found)))
-    if low < 0:
+    negative = int((found < 0).sum())
+    few = negative <= MAX_INVALID * found.size and high > LOG2_MAXIMUM
+    if negative and few:
+        span = f"{span}, {negative} negative"
+    elif negative:
         return _detect_negative(found, span, whole=whole)
     if whole and high > 1:
         return UnitFinding(UNITS["counts"], f"{span}, all whole numbers")

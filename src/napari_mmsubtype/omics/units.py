@@ -27,14 +27,16 @@ LOG2_MAXIMUM = 30.0
 TPM_TOTAL = 1e6
 """Sum of a sample in TPM, or in counts per million, over all its genes."""
 
-MAX_INVALID_BETA = 0.01
-"""Share of values outside 0..1 up to which a table still counts as beta values."""
+MAX_INVALID = 0.01
+"""Share of values outside 0..1 up to which a table still counts as beta values, and of
+negative ones up to which it counts as expression that starts at 0."""
 
 M_OFFSET = 0.01
 """Added to both parts of an M-value's ratio: beta 0 and 1 stay finite. About as large
 as the noise of the arrays."""
 
 _MIN_DECLARED_FEATURES = 200
+_MISSING_CODES = frozenset({-1.0, -9.0, -99.0, -999.0, -9999.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ def check_unit(
     Returns
     -------
     values : ndarray of the same type, shape (sample, feature)
-        Beta values clipped to 0..1; infinite values made NaN.
+        Beta values clipped to 0..1, a few negative counts, TPM or FPKM to 0; infinite
+        values made NaN.
     notes : tuple of str
         What was changed.
 
@@ -181,6 +184,8 @@ def check_unit(
         kept, clipped = _clip_beta(kept)
         notes.extend(clipped)
     elif unit.quantity in EXPRESSION and not unit.is_log:
+        kept, clipped = _clip_negative(kept, unit)
+        notes.extend(clipped)
         _refuse_logarithms(kept, unit)
     elif unit.is_log and np.nanmax(kept, initial=-np.inf) > LOG2_MAXIMUM:
         msg = (
@@ -248,7 +253,7 @@ def _clip_beta(
         return values, ()
     share = count / int(np.isfinite(values).sum())
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if share > MAX_INVALID_BETA:
+    if share > MAX_INVALID:
         msg = (
             f"{count} values ({share:.1%}, from {low:.4g} to {high:.4g}) lie outside "
             "0 to 1 and cannot be beta values; pass unit='m-value' or mend the table"
@@ -258,16 +263,34 @@ def _clip_beta(
     return np.clip(values, 0.0, 1.0), (note,)
 
 
-def _refuse_logarithms(values: NDArray[np.floating], unit: Unit) -> None:
-    """Refuse values that are logarithms, or negative, in a linear unit."""
+def _clip_negative(
+    values: NDArray[_Float], unit: Unit
+) -> tuple[NDArray[_Float], tuple[str, ...]]:
+    """Raise a few negative values to 0; refuse many, and codes for missing ones."""
     with np.errstate(invalid="ignore"):
-        negative = int((values < 0).sum())
-    if negative:
+        below = values < 0
+    count = int(below.sum())
+    if not count:
+        return values, ()
+    found, least = np.unique(values[below]), float(np.nanmin(values))
+    if len(found) == 1 and least in _MISSING_CODES:
         msg = (
-            f"{negative} negative values (down to {np.nanmin(values):.4g}) cannot be "
+            f"{count} values are {least:g}, which {unit.name} cannot be and which may "
+            "stand for a missing value; write NA instead"
+        )
+        raise TableReadError(msg)
+    if count > MAX_INVALID * int(np.isfinite(values).sum()):
+        msg = (
+            f"{count} negative values (down to {least:.4g}) cannot be "
             f"{unit.name}; pass unit='z-score' or 'log2(tpm+0.001)', or mend the table"
         )
         raise TableReadError(msg)
+    note = f"{count} negative {unit.name} values (down to {least:.4g}) set to 0"
+    return np.maximum(values, np.zeros((), values.dtype)), (note,)
+
+
+def _refuse_logarithms(values: NDArray[np.floating], unit: Unit) -> None:
+    """Refuse values that are logarithms in a linear unit."""
     if looks_logged(values):
         msg = (
             f"values up to {np.nanmax(values):.4g} over {values.shape[1]} features are "
