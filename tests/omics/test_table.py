@@ -136,10 +136,13 @@ def test_equal_repeats_of_a_sample_merge_and_others_stay_apart(tmp_path):
     assert second in steps
 
 
-def test_negative_counts_are_refused(tmp_path):
+def test_negative_counts_are_refused_where_many(tmp_path):
     counts = np.rint(tpm_frame())
     counts.iloc[2, 3] = -4
-    with pytest.raises(TableReadError, match=r"'t.csv'.*1 negative counts"):
+    table = read_omics(write(counts, tmp_path / "t.csv"))
+    assert table.X.min() == 0
+    counts.iloc[:, 3] = -counts.iloc[:, 3].abs()
+    with pytest.raises(TableReadError, match=r"'t.csv'.*12 negative counts"):
         read_omics(write(counts, tmp_path / "t.csv"))
 
 

@@ -23,13 +23,11 @@ from napari_mmsubtype.omics.anndata_file import (
 )
 from napari_mmsubtype.omics.clinical_table import gather_patients
 from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
-from napari_mmsubtype.omics.duplicates import merge_features, merge_samples
-from napari_mmsubtype.omics.feature_names import describe_features
 from napari_mmsubtype.omics.file_kind import FileKind, is_hdf5, recognize
+from napari_mmsubtype.omics.finished_table import finish_table
 from napari_mmsubtype.omics.foreign_table import check_foreign
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
-from napari_mmsubtype.omics.library_size import tpm_from_counts
 from napari_mmsubtype.omics.matrix import arrange
 from napari_mmsubtype.omics.modality_detection import (
     ModalityFinding,
@@ -45,16 +43,12 @@ from napari_mmsubtype.omics.omics_file import (
 from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
 from napari_mmsubtype.omics.quantifier import read_quantifier
 from napari_mmsubtype.omics.reader_process import read_apart, run_to_end
-from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
-from napari_mmsubtype.omics.units import UNITS, check_unit, parse_unit
-from napari_mmsubtype.omics.units_by_sample import check_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_mmsubtype.omics.reading import Reading
 
-_DETECTED_VALUES = 4_000_000
 _GDC = {FileKind.FOLDER, FileKind.STAR, FileKind.PAIRS, FileKind.SAMPLE_SHEET}
 _AXES = ("rows", "columns")
 _MEMORY = "memory"
@@ -331,85 +325,23 @@ def _clinical(
     obs.index = pd.Index([str(name) for name in frame.index], dtype=object)
     obs.insert(0, "sample", obs.index.to_numpy(), allow_duplicates=True)
     obs = obs.loc[:, ~obs.columns.duplicated()]
-    record = _record(asked, CLINICAL_UNIT, [*steps, *gathered])
+    record = {
+        "modality": str(asked.modality),
+        "unit": CLINICAL_UNIT,
+        "source": asked.source,
+        "steps": [*steps, *gathered],
+    }
     return anndata.AnnData(
         X=np.zeros((len(obs), 0), dtype=np.float32), obs=obs, uns={RECORD: record}
     )
 
 
 def _finished(reading: Reading, asked: _Request) -> anndata.AnnData:
-    """Check the unit, merge repeats, and put the parts together."""
-    kind = asked.modality or Modality.RNA
-    declared = (
-        reading.unit
-        if asked.unit is None
-        else UnitFinding(parse_unit(asked.unit, kind), "as declared by the caller")
+    """Check the unit and put the parts together."""
+    return finish_table(
+        reading,
+        modality=asked.modality or Modality.RNA,
+        unit=asked.unit,
+        source=asked.source,
+        name=asked.name,
     )
-    try:
-        finding = declared or detect_unit(
-            _some_rows(reading.values), kind, hint=reading.hint
-        )
-        check_samples(reading.values, reading.samples, finding.unit)
-        values, notes = check_unit(reading.values, finding.unit)
-    except TableReadError as err:
-        msg = f"{asked.name!r}: {err}"
-        raise TableReadError(msg) from err
-    steps = (*reading.steps, f"unit {finding.unit.name} ({finding.evidence})", *notes)
-    reading = replace(reading, values=values, steps=steps)
-    if reading.lengths is not None and asked.unit is None:
-        reading, finding = _by_length(reading, reading.lengths, finding)
-    reading = merge_features(reading, summed=finding.unit.name == "counts")
-    reading = merge_samples(reading)
-    var = describe_features(list(reading.features), reading.identifiers)
-    return anndata.AnnData(
-        X=np.ascontiguousarray(reading.values, dtype=np.float32),
-        obs=_obs(reading),
-        var=var,
-        uns={RECORD: _record(asked, finding.unit.name, list(reading.steps))},
-    )
-
-
-def _by_length(
-    reading: Reading, lengths: np.ndarray[Any, Any], finding: UnitFinding
-) -> tuple[Reading, UnitFinding]:
-    """Make TPM of counts where the table says how long its genes are."""
-    if finding.unit.name != "counts":
-        return reading, finding
-    values, note = tpm_from_counts(reading.values, lengths)
-    reading = _noted(reading, note)
-    if values is None:
-        return reading, finding
-    return replace(reading, values=values), UnitFinding(UNITS["tpm"], note)
-
-
-def _some_rows(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Thin out samples, evenly, until detection is quick."""
-    step = max(1, -(-values.size // _DETECTED_VALUES))
-    return values[::step]
-
-
-def _obs(reading: Reading) -> pd.DataFrame:
-    """Describe the samples under unique row names."""
-    samples = list(reading.samples)
-    times = pd.Series(samples, dtype=object).groupby(samples, sort=False).cumcount()
-    index = [
-        name if n == 0 else f"{name} #{n + 1}"
-        for name, n in zip(samples, times, strict=True)
-    ]
-    obs = pd.DataFrame(
-        {"sample": np.array(samples, dtype=object)}, index=pd.Index(index, dtype=object)
-    )
-    if reading.obs is not None:
-        for column in reading.obs:
-            obs[column] = reading.obs[column].to_numpy()
-    return obs
-
-
-def _record(asked: _Request, unit: str, steps: list[str]) -> dict[str, Any]:
-    """Say what was read, and what was done to it."""
-    return {
-        "modality": str(asked.modality),
-        "unit": unit,
-        "source": asked.source,
-        "steps": steps,
-    }
