@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_mmsubtype.core.cases import Modality, subsets
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.fusion import (
     FusionModel,
     FusionOutput,
     create_fusion,
     list_fusions,
 )
+from napari_mmsubtype.models.mil_pooling import list_poolings
 
 DIM, CLASSES, PATCHES, PATIENTS = 24, 3, 11, 4
 OMICS = {"rna": 13, "methylation": 9, "clinical": 5}
@@ -41,9 +43,10 @@ class Batch:
         )
 
 
-def make_model(name: str, seed: int = 0) -> FusionModel:
+def make_model(name: str, seed: int = 0, **options: object) -> FusionModel:
     torch.manual_seed(seed)
-    model = create_fusion(name, dim=DIM, classes=CLASSES, omics=OMICS).eval()
+    sizes = {"dim": DIM, "classes": CLASSES, "omics": OMICS}
+    model = create_fusion(name, **sizes, **options).eval()
     # As after training: embeddings are far from the origin and unequal in scale.
     model.set_reference(torch.linspace(0.2, 2.0, DIM), torch.linspace(0.1, 1.0, DIM))
     return model
@@ -71,9 +74,16 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(params=list_fusions())
+VARIANTS = {name: (name, {}) for name in list_fusions()} | {
+    f"feature_concat-{name}": ("feature_concat", {"pooling": name})
+    for name in list_poolings()
+}
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS)
 def model(request: pytest.FixtureRequest) -> FusionModel:
-    return make_model(request.param)
+    name, options = request.param
+    return make_model(name, **options)
 
 
 @pytest.fixture
@@ -91,8 +101,12 @@ def assert_same(left: FusionOutput, right: FusionOutput, tolerance: float = 1e-5
         torch.testing.assert_close(value, right.modality_logits[name], **close)
 
 
-def test_the_suite_knows_both_families():
-    assert {"evidence", "cross_attention"} <= set(list_fusions())
+def test_the_suite_knows_all_families():
+    joint = {"evidence", "cross_attention", "feature_concat", "gated", "bilinear"}
+    assert joint | {"late", *(f"{m}_only" for m in MODALITIES)} <= set(list_fusions())
+    for name in list_fusions():
+        own = MODALITIES if "_only" not in name else (name.removesuffix("_only"),)
+        assert make_model(name).uses == own
 
 
 def test_shapes_and_order_of_modalities(model, batch):
@@ -114,13 +128,17 @@ def test_every_modality_moves_the_logits(model, batch, modality):
     else:
         batch.omics[modality] = other.omics[modality]
     moved = (batch.run(model).logits - before).abs().amax(dim=1)
-    assert (moved > 1e-4).all()
+    if modality in model.uses:
+        assert (moved > 1e-4).all()
+    else:
+        assert not moved.any()
 
 
 @pytest.mark.parametrize("train", [False, True])
 def test_every_modality_has_a_gradient_to_every_class(model, batch, train):
     model.train(train)
-    inputs = [batch.bag, *batch.omics.values()]
+    given = {"image": batch.bag, **batch.omics}
+    inputs = [given[m] for m in model.uses]
     for tensor in inputs:
         tensor.requires_grad_()
     logits = batch.run(model).logits
@@ -131,7 +149,8 @@ def test_every_modality_has_a_gradient_to_every_class(model, batch, train):
         for gradient in gradients:
             assert torch.isfinite(gradient).all()
             assert (gradient.flatten(1).abs().amax(dim=1) > 1e-7).all()
-        assert (gradients[0][~batch.mask] == 0).all()
+        if "image" in model.uses:
+            assert (gradients[0][~batch.mask] == 0).all()
 
 
 def test_every_parameter_is_trained(model, batch):
@@ -194,12 +213,12 @@ def test_any_subset_gives_an_answer_of_its_own(model, batch, subset):
     batch.present = torch.tensor([[m in subset for m in MODALITIES]] * PATIENTS)
     output = batch.run(model)
     assert torch.isfinite(output.logits).all()
-    assert torch.allclose(output.logits, whole) == (len(subset) == len(MODALITIES))
+    assert torch.allclose(output.logits, whole) == (set(model.uses) <= set(subset))
     for modality in MODALITIES:
         if modality not in subset:
             assert not output.modality_logits[modality].any()
     sums = output.weights.sum(dim=1)
-    expected = 1.0 if Modality.IMAGE in subset else 0.0
+    expected = 1.0 if Modality.IMAGE in set(subset) & set(model.uses) else 0.0
     torch.testing.assert_close(sums, torch.full_like(sums, expected))
     if Modality.IMAGE not in subset:
         assert not output.evidence.any()
@@ -255,7 +274,7 @@ def test_a_saved_model_gives_identical_bits(model, batch, tmp_path):
     save_file(
         {k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "w.st"
     )
-    again = make_model(model.name, seed=7)
+    again = make_model(model.name, seed=7, **model.options)
     again.load_state_dict(load_file(tmp_path / "w.st"))
     assert_same(batch.run(model), batch.run(again), tolerance=0.0)
 
@@ -314,10 +333,15 @@ def test_a_bag_of_20000_patches_adds_up_in_float32(model):
     torch.testing.assert_close(
         output.modality_logits["image"].double(), exact, rtol=1e-4, atol=1e-4
     )
-    assert output.weights.double().sum().item() == pytest.approx(1.0, abs=1e-4)
+    total = float("image" in model.uses)
+    assert output.weights.double().sum().item() == pytest.approx(total, abs=1e-4)
 
 
-def test_the_image_alone_is_enough_to_build_a_model(model):
+def test_the_image_alone_is_enough_to_build_a_model_that_uses_it(model):
+    if "image" not in model.uses:
+        with pytest.raises(ConfigurationError, match="looks at"):
+            create_fusion(model.name, dim=DIM, classes=CLASSES, omics={})
+        return
     alone = create_fusion(model.name, dim=DIM, classes=CLASSES, omics={}).eval()
     batch = make_batch()
     output = alone(batch.bag, batch.mask, {}, batch.present[:, :1])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from napari_mmsubtype.core.cases import Modality, subset_key, subsets
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.inference.fuse import (
     CaseTensors,
     fuse,
@@ -16,7 +17,7 @@ from napari_mmsubtype.models.fusion import create_fusion
 OMICS = {"rna": 9, "methylation": 5, "clinical": 4}
 
 
-@pytest.fixture(params=["evidence", "cross_attention"])
+@pytest.fixture(params=["evidence", "cross_attention", "late"])
 def model(request):
     torch.manual_seed(3)
     return create_fusion(request.param, dim=6, classes=3, omics=OMICS).eval()
@@ -119,3 +120,11 @@ def test_gradients_are_those_of_finite_differences(case, embeddings):
 
 def test_only_exact_models_have_queries(case):
     assert (case.queries() is None) == (not case.model.exact_cam)
+
+
+def test_a_model_that_looks_at_nothing_at_hand_is_refused():
+    model = create_fusion("rna_only", dim=6, classes=3, omics=OMICS).eval()
+    with pytest.raises(ConfigurationError, match=r"looks at rna alone.*image.*--rna"):
+        CaseTensors(model, {Modality.CLINICAL: np.ones(4)})
+    case = CaseTensors(model, {Modality.RNA: np.ones(9)})
+    assert not case.queries().any()

@@ -140,3 +140,22 @@ def test_a_failed_download_says_to_give_a_file(monkeypatch):
 def test_an_encoder_that_torchvision_lacks_has_no_download():
     with pytest.raises(ConfigurationError, match="no weights for encoder 'demo-cnn'"):
         create_encoder("demo-cnn", weights="torchvision")
+
+
+def test_a_folder_of_a_hub_holds_its_weights(network, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    torch.save(network.state_dict(), tmp_path / "pytorch_model.bin")
+    assert_loaded(create_encoder("resnet18", weights=tmp_path), network)
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors are not those"):
+        create_encoder("resnet18", weights=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [((), r"0 files .*none"), (("a.pth", "b.pth"), "2 files")]
+)
+def test_a_folder_without_one_file_of_weights_is_refused(tmp_path, names, message):
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ConfigurationError, match=f"{message}.*give the file itself"):
+        create_encoder("demo-cnn", weights=tmp_path)

@@ -46,6 +46,32 @@ def test_fusion_solves_what_neither_modality_can(fit: FusionFit) -> None:
     assert 0.6 < score["rna"] < score["both"] - 0.1
 
 
+@pytest.mark.parametrize("name", ["feature_concat", "gated", "bilinear", "late"])
+def test_every_joint_family_learns_from_both(name: str) -> None:
+    train, validation = make_bags(160, seed=1), make_bags(60, seed=2, prefix="v")
+    fit = run_job(fit_fusion(make_fusion(name), train, validation, CONFIG))
+    test = make_bags(200, seed=3, prefix="t")
+    views = [test, *(test.restricted([m]) for m in test.modalities)]
+    both, *alone = (
+        balanced_accuracy(v.labels, predict_logits(fit.model, v)) for v in views
+    )
+    assert both > 0.83
+    assert both > max(alone) + 0.06
+    assert min(alone) > 0.6
+
+
+@pytest.mark.parametrize("name", ["image_only", "rna_only"])
+def test_baselines_learn_from_their_own_and_ignore_the_rest(name: str) -> None:
+    train, validation = make_bags(80, seed=1), make_bags(30, seed=2, prefix="v")
+    config = FusionTrainingConfig(epochs=15, learning_rate=5e-3, drop={})
+    fit = run_job(fit_fusion(make_fusion(name), train, validation, config))
+    test = make_bags(100, seed=3, prefix="t")
+    logits = predict_logits(fit.model, test)
+    assert 0.6 < balanced_accuracy(test.labels, logits) < 0.9
+    own = test.restricted(fit.model.uses)
+    np.testing.assert_allclose(predict_logits(fit.model, own), logits, atol=1e-5)
+
+
 def test_marked_patches_carry_the_evidence(fit: FusionFit) -> None:
     test = make_bags(30, seed=4, prefix="t")
     marked, evidence = [], []

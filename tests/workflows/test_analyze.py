@@ -210,6 +210,34 @@ def test_a_model_whose_evidence_is_not_exact_is_mapped_in_a_second_pass(
     assert np.abs(result.evidence_map(0)).max() > 0
 
 
+def test_every_modality_of_a_dense_fusion_is_heard_and_its_map_is_of_gradients(
+    tmp_path, rna
+):
+    dense = tiny_bundle(tmp_path / "dense", fusion="feature_concat", width=32)
+    options = {"rna": rna, "out": tmp_path, "device": "cpu"}
+    result, other = (analyze(SLIDE, dense, patient=p, **options) for p in ("P2", "P3"))
+    assert not result.exact
+    calls = {
+        key: np.array(call.logits) for key, call in result.prediction.subsets.items()
+    }
+    assert list(calls) == ["image+rna", "image", "rna"]
+    assert np.abs(calls["image+rna"] - calls["image"]).max() > 1e-4
+    assert np.abs(calls["image+rna"] - calls["rna"]).max() > 1e-4
+    moved = np.subtract(other.prediction.call.logits, calls["image+rna"])
+    assert np.abs(moved).max() > 1e-4
+    assert np.abs(result.evidence_map(0)).max() > 0
+    assert result.patch_weights.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_baseline_of_one_table_runs_with_an_empty_map_or_asks_for_it(tmp_path, rna):
+    alone = tiny_bundle(tmp_path / "alone", fusion="rna_only", modalities=("rna",))
+    with pytest.raises(ConfigurationError, match="looks at rna alone"):
+        analyze(SLIDE, alone, out=tmp_path, device="cpu")
+    result = analyze(SLIDE, alone, rna=rna, patient="P2", out=tmp_path, device="cpu")
+    assert result.prediction.shapley["image"] == (0.0, 0.0)
+    assert not result.evidence_map(0).any()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [

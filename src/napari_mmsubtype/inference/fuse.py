@@ -11,6 +11,7 @@ import torch
 
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.core.records import Call
+from napari_mmsubtype.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,11 @@ class CaseTensors:
         The fused model, in evaluation mode, on the CPU.
     omics : mapping of Modality to ndarray of float32, shape (g,)
         Model-ready values of the tables at hand.
+
+    Raises
+    ------
+    ConfigurationError
+        If the model looks at nothing that is at hand.
     """
 
     def __init__(
@@ -68,6 +74,13 @@ class CaseTensors:
             for m, values in omics.items()
         }
         self.available = ordered((Modality.IMAGE, *omics))
+        if not set(self.available) & set(model.uses):
+            msg = (
+                f"the model looks at {', '.join(model.uses)} alone, found "
+                f"{', '.join(self.available)}: give that table (for example "
+                f"--{model.uses[0]} table.csv), or choose another model"
+            )
+            raise ConfigurationError(msg)
 
     def present(self, subset: Sequence[Modality]) -> torch.Tensor:
         """Mark which of the model's modalities a subset holds.

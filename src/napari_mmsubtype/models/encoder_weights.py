@@ -18,7 +18,8 @@ from napari_mmsubtype.errors import ConfigurationError
 if TYPE_CHECKING:
     from napari_mmsubtype.models.encoders import Encoder
 
-_PICKLED = (".pth", ".pt")
+_PICKLED = (".pth", ".pt", ".bin")
+_SUFFIXES = (".safetensors", *_PICKLED)
 
 
 def load_weights(encoder: Encoder, weights: str | Path) -> None:
@@ -29,7 +30,8 @@ def load_weights(encoder: Encoder, weights: str | Path) -> None:
     encoder : Encoder
         Changed in place.
     weights : str or Path
-        ``"torchvision"``, or a ``.safetensors``, ``.pth`` or ``.pt`` file. Names may be
+        ``"torchvision"``, a ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file, or a
+        folder that holds one of them, of which safetensors are taken. Names may be
         those of the network's origin, of ``encoder.state_dict()`` or carry the
         ``module.`` of a parallel wrapper; a classifier at the end is left out.
 
@@ -41,7 +43,7 @@ def load_weights(encoder: Encoder, weights: str | Path) -> None:
     if weights == "torchvision":
         state, source = _download(encoder.name), f"torchvision's {encoder.name}"
     else:
-        path = Path(weights)
+        path = _file_in(Path(weights))
         state, source = _read(path), f"file {path}"
     state = _without_prefix(_without_prefix(state, "module."), "body.")
     state = {
@@ -49,6 +51,7 @@ def load_weights(encoder: Encoder, weights: str | Path) -> None:
         for name, value in state.items()
         if not name.startswith(encoder.head_prefixes or ("\0",))
     }
+    state = encoder.translate_weights(state)
     _check(encoder, state, source)
     encoder.body.load_state_dict(state, strict=False)
 
@@ -86,6 +89,24 @@ def _check(encoder: Encoder, state: Mapping[str, Tensor], source: str) -> None:
         raise ConfigurationError(msg)
 
 
+def _file_in(path: Path) -> Path:
+    """Find the file of weights in a folder, as downloaded from a model hub."""
+    if not path.is_dir():
+        return path
+    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    plain = [file for file in found if file.suffix == ".safetensors"]
+    chosen = plain or found
+    if len(chosen) != 1:
+        names = ", ".join(file.name for file in chosen) or "none"
+        msg = (
+            f"folder {str(path)!r} holds {len(chosen)} files of weights ({names}); "
+            "expected one .safetensors file or one .pth, .pt or .bin file: give the "
+            "file itself"
+        )
+        raise ConfigurationError(msg)
+    return chosen[0]
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     """Read tensors by name from a file."""
     if not path.is_file():
@@ -121,8 +142,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             "a .safetensors file or a .pth state dict that loads with weights_only=True"
         )
         raise ConfigurationError(msg) from err
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
+    for wrapper in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
     if not isinstance(found, Mapping) or not all(
         isinstance(value, Tensor) for value in found.values()
     ):

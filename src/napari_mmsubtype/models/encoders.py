@@ -112,6 +112,21 @@ class Encoder(nn.Module):
         """
         return self.feature_map(images).mean(dim=(2, 3))
 
+    def translate_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Give the tensors of a weight file the names they have in ``body``.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            As read, without the classifier.
+
+        Returns
+        -------
+        dict of str to Tensor
+            The same here; encoders with weights of foreign layouts override this.
+        """
+        return state
+
     def normalize(self, patches: Tensor) -> Tensor:
         """Turn pixels into what the network takes.
 

@@ -104,8 +104,8 @@ class EvidenceFusion(FusionModel):
             "bias": self.bias.expand(len(bag), -1),
             Modality.IMAGE.value: evidence.sum(dim=1),
         }
-        for column, modality in enumerate(self.omics, start=1):
-            own: Tensor = self.heads[modality](tokens[modality])
+        for column, (modality, token) in enumerate(tokens.items(), start=1):
+            own: Tensor = self.heads[modality](token)
             parts[modality.value] = own.masked_fill(~present[:, column, None], 0.0)
         logits = torch.stack(list(parts.values())).sum(dim=0)
         return FusionOutput(logits, evidence, weights, parts)

@@ -16,6 +16,14 @@ from napari_mmsubtype.errors import ConfigurationError
 _BUILT_IN = {
     "evidence": "napari_mmsubtype.models.evidence",
     "cross_attention": "napari_mmsubtype.models.cross_attention",
+    "feature_concat": "napari_mmsubtype.models.joint_fusion",
+    "gated": "napari_mmsubtype.models.joint_fusion",
+    "bilinear": "napari_mmsubtype.models.joint_fusion",
+    "late": "napari_mmsubtype.models.late_fusion",
+    "image_only": "napari_mmsubtype.models.unimodal",
+    "rna_only": "napari_mmsubtype.models.unimodal",
+    "methylation_only": "napari_mmsubtype.models.unimodal",
+    "clinical_only": "napari_mmsubtype.models.unimodal",
 }
 
 
@@ -68,6 +76,8 @@ class FusionModel(nn.Module):
         What `create_fusion` was given besides the sizes.
     modalities : tuple of Modality
         The image, then the omics in the order used everywhere.
+    uses : tuple of Modality
+        Those that can move the logits: all of them but in unimodal baselines.
     exact_cam : bool
         Whether evidence is linear in the feature map, so that `pixel_queries` applies.
     embedding_mean, embedding_scale : Tensor of float, shape (dim,)
@@ -80,8 +90,7 @@ class FusionModel(nn.Module):
 
     def __init__(self, dim: int, classes: int, omics: Mapping[str, int]) -> None:
         super().__init__()
-        unknown = sorted(set(omics) - set(OMICS))
-        if unknown or dim < 1 or classes < 1 or any(n < 1 for n in omics.values()):
+        if dim < 1 or classes < 1:
             msg = (
                 f"a fusion model needs positive sizes and omics among {list(OMICS)}, "
                 f"found dim={dim}, classes={classes}, omics={dict(omics)}"
@@ -91,8 +100,8 @@ class FusionModel(nn.Module):
         self.options: dict[str, Any] = {}
         self.dim = dim
         self.classes = classes
-        self.omics = {m: int(omics[m]) for m in OMICS if m in omics}
-        self.modalities: tuple[Modality, ...] = (Modality.IMAGE, *self.omics)
+        self._name_modalities(omics)
+        self.uses = self.modalities
         self.register_buffer("embedding_mean", torch.zeros(dim))
         self.register_buffer("embedding_scale", torch.ones(dim))
 
@@ -192,6 +201,18 @@ class FusionModel(nn.Module):
         """Give the queries for checked input."""
         msg = f"fusion model {self.name!r} is not linear in the feature map"
         raise TypeError(msg)
+
+    def _name_modalities(self, omics: Mapping[str, int]) -> None:
+        """Bring the omics into the order used everywhere, the image before them."""
+        unknown = sorted(set(omics) - set(OMICS))
+        if unknown or any(n < 1 for n in omics.values()):
+            msg = (
+                f"a fusion model needs positive sizes and omics among {list(OMICS)}, "
+                f"found omics={dict(omics)}"
+            )
+            raise ValueError(msg)
+        self.omics = {m: int(omics[m]) for m in OMICS if m in omics}
+        self.modalities: tuple[Modality, ...] = (Modality.IMAGE, *self.omics)
 
     def _check_omics(
         self, omics: Mapping[str, Tensor], present: Tensor

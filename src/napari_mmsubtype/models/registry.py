@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +24,16 @@ _BUILT_IN = {
     "resnet50": "napari_mmsubtype.models.resnet",
     "resnet101": "napari_mmsubtype.models.resnet",
     "resnet152": "napari_mmsubtype.models.resnet",
+    "resvit": "napari_mmsubtype.models.resvit",
+    "seresnet50": "napari_mmsubtype.models.seresnet",
     "squeezenet1_1": "napari_mmsubtype.models.squeezenet",
+    "vit_b_16": "napari_mmsubtype.models.vit",
+    "vit_s_16": "napari_mmsubtype.models.vit",
+    **dict.fromkeys(FOUNDATION_MODELS, "napari_mmsubtype.models.foundation"),
 }
+
+# Name before the colon -> module that registers what takes the rest of the name.
+_FAMILIES = {"timm": "napari_mmsubtype.models.timm_encoder"}
 
 _Factory = TypeVar("_Factory", bound="Callable[..., Encoder]")
 _FACTORIES: dict[str, Callable[..., Encoder]] = {}
@@ -35,7 +45,8 @@ def register_encoder(name: str) -> Callable[[_Factory], _Factory]:
     Parameters
     ----------
     name : str
-        What `create_encoder` is called with.
+        What `create_encoder` is called with; one that ends in a colon is a family,
+        whose factory is given the rest of the name first.
 
     Returns
     -------
@@ -65,9 +76,10 @@ def list_encoders() -> list[str]:
     Returns
     -------
     list of str
-        Sorted; built-in and registered ones.
+        Sorted; built-in and registered ones. Families such as ``timm:<name>`` are not
+        among them.
     """
-    return sorted({*_BUILT_IN, *_FACTORIES})
+    return sorted({*_BUILT_IN, *(n for n in _FACTORIES if not n.endswith(":"))})
 
 
 def create_encoder(
@@ -78,10 +90,11 @@ def create_encoder(
     Parameters
     ----------
     name : str
-        One of `list_encoders`.
+        One of `list_encoders`, or ``"timm:"`` and a name of timm.
     weights : str or Path, optional
         None draws random weights under the current seed; ``"torchvision"`` takes
-        torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file.
+        torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file, or
+        a folder with one.
     **options
         What the encoder's factory takes, for example ``input_size=256``.
 
@@ -95,14 +108,26 @@ def create_encoder(
     ConfigurationError
         If the name is unknown, an option is impossible or the weights do not fit.
     """
-    if name not in _FACTORIES and name in _BUILT_IN:
-        import_module(_BUILT_IN[name])
-    if name not in _FACTORIES:
-        msg = f"unknown encoder {name!r}; known are {', '.join(list_encoders())}"
-        raise ConfigurationError(msg)
-    encoder = _FACTORIES[name](**options)
+    encoder = _factory(name)(**options)
     encoder.name = name
     encoder.options = dict(options)
     if weights is not None:
         load_weights(encoder, weights)
     return encoder.eval()
+
+
+def _factory(name: str) -> Callable[..., Encoder]:
+    """Find who makes an encoder."""
+    family, colon, rest = name.partition(":")
+    key = family + colon
+    module = _FAMILIES.get(family) if colon else _BUILT_IN.get(name)
+    if key not in _FACTORIES and module:
+        import_module(module)
+    if key not in _FACTORIES:
+        families = "".join(f", {known}:<name>" for known in _FAMILIES)
+        msg = (
+            f"unknown encoder {name!r}; known are {', '.join(list_encoders())}"
+            f"{families}"
+        )
+        raise ConfigurationError(msg)
+    return partial(_FACTORIES[key], rest) if colon else _FACTORIES[key]

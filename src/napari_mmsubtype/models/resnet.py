@@ -15,12 +15,14 @@ NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
 class ResNetEncoder(Encoder):
-    """A torchvision ResNet without its classifier.
+    """A torchvision ResNet, or a network built like one, without its classifier.
 
     Parameters
     ----------
     architecture : str
-        One of ``NAMES``.
+        One of ``NAMES``, or the name of the network given.
+    network : torch.nn.Module, optional
+        Built as torchvision builds a ResNet; None takes torchvision's own.
     input_size : int, default: 224
         Side of the patch in pixels, a multiple of 32.
     small_stem : bool, default: False
@@ -30,9 +32,15 @@ class ResNetEncoder(Encoder):
     """
 
     def __init__(
-        self, architecture: str, *, input_size: int = 224, small_stem: bool = False
+        self,
+        architecture: str,
+        *,
+        network: Any = None,
+        input_size: int = 224,
+        small_stem: bool = False,
     ) -> None:
-        network = getattr(torchvision.models, architecture)(weights=None)
+        if network is None:
+            network = getattr(torchvision.models, architecture)(weights=None)
         dim: int = network.fc.in_features
         network.fc = nn.Identity()
         if small_stem:

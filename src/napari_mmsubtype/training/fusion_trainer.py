@@ -283,9 +283,10 @@ def _loss(
         alone = [
             entropy(output.modality_logits[m][rows], batch.labels[rows])
             for m, rows in zip(model.modalities, kept.T, strict=True)
-            if bool(rows.any())
+            if m in model.uses and bool(rows.any())
         ]
-        loss = loss + config.alone_weight * torch.stack(alone).mean()
+        if alone:
+            loss = loss + config.alone_weight * torch.stack(alone).mean()
     if config.consistency:
         with torch.no_grad():
             whole = _forward(model, batch).logits.softmax(dim=1)
@@ -322,9 +323,10 @@ def _validation_loss(model: FusionModel, cases: BagSet, weights: Tensor) -> floa
     alone = []
     for column, modality in enumerate(cases.modalities):
         rows = np.flatnonzero(cases.present[:, column])
-        if len(rows):
+        if modality in model.uses and len(rows):
             alone.append(loss(cases.take(rows).restricted([modality])))
-    return (loss(cases) + float(np.mean(alone))) / 2
+    whole = loss(cases)
+    return (whole + float(np.mean(alone))) / 2 if alone else whole
 
 
 def _forward(

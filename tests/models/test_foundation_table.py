@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+
+OPEN = {"ctranspath", "h-optimus-0", "hibou-b", "hibou-l", "midnight-12k"}
+MODELS = sorted(FOUNDATION_MODELS.items())
+
+
+def test_gated_and_noncommercial_models_need_a_word_of_the_user():
+    for name, model in MODELS:
+        model.require_permission(True)
+        if name in OPEN:
+            model.require_permission(False)
+            continue
+        with pytest.raises(ConfigurationError) as caught:
+            model.require_permission(False)
+        for part in (repr(name), model.licence, model.url, "allow_noncommercial=True"):
+            assert part in str(caught.value)
+
+
+def test_terms_are_said_as_they_are():
+    with pytest.raises(ConfigurationError, match="is gated and not for commercial"):
+        FOUNDATION_MODELS["uni2-h"].require_permission(False)
+    with pytest.raises(ConfigurationError, match="is not for commercial use"):
+        FOUNDATION_MODELS["phikon-v2"].require_permission(False)
+    with pytest.raises(ConfigurationError, match=r"is gated \(licence: Apache"):
+        FOUNDATION_MODELS["gigapath"].require_permission(False)
+
+
+def test_models_that_saw_tcga_are_marked():
+    saw = {name for name, model in MODELS if model.saw_tcga}
+    assert saw == {"ctranspath", "midnight-12k", "phikon-v2"}
+    for _name, model in MODELS:
+        assert model.saw_tcga == ("TCGA" in model.pretraining)
+
+
+def test_facts_are_possible():
+    for name, model in MODELS:
+        assert name == model.name
+        assert model.input_size % model.patch_px == 0
+        assert all(0 < value < 1 for value in (*model.mean, *model.std))
+        assert 0.2 < model.mpp < 2
+        assert model.layout in {"timm", "dinov2", "ctranspath"}
+        assert model.noncommercial == (
+            "NC" in model.licence or "non-commercial" in model.licence
+        )
+        assert model.url.endswith(model.hub_id)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_mmsubtype.models.ordinal import corn_loss, corn_probabilities
+
+
+def test_probabilities_are_products_of_conditional_answers():
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    yes = 1 / (1 + np.exp(-logits.numpy()))
+    reached = np.concatenate([np.ones((5, 1)), np.cumprod(yes, axis=1)], axis=1)
+    expected = reached - np.concatenate([reached[:, 1:], np.zeros((5, 1))], axis=1)
+    found = corn_probabilities(logits)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(5))
+
+
+def test_losses_of_one_case_are_minus_the_log_of_its_probability():
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(4)
+    # Level 0 is asked one question, 1 two, 2 and 3 all three.
+    asked = 1 + 2 + 3 + 3
+    expected = -corn_probabilities(logits)[labels, labels].log().sum() / asked
+    torch.testing.assert_close(corn_loss(logits, labels), expected)
+
+
+def test_shared_logits_fit_the_conditional_shares():
+    labels = torch.tensor([0, 0, 0, 1, 2, 2, 2, 2])
+    logits = torch.logit(torch.tensor([5 / 8, 4 / 5])).requires_grad_()
+    corn_loss(logits.expand(8, -1), labels).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(2), atol=1e-6, rtol=0)
+
+
+def test_no_case_costs_nothing_and_wrong_levels_are_named():
+    assert corn_loss(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)) == 0
+    with pytest.raises(ValueError, match="from 0 to 3, found 1 to 4"):
+        corn_loss(torch.zeros(2, 3), torch.tensor([1, 4]))
