@@ -5,12 +5,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.records import ModalityReport
 from napari_mmsubtype.widgets.omics_lookup import Coverage, Lookup
 from napari_mmsubtype.widgets.table_choice import Choice, TableChoice
 
 P = "TCGA-E2-A002"
 HOLDS = Lookup(sample=f"{P}-01A", coverage=Coverage())
 CANNOT = Lookup(sample=f"{P}-01A", coverage=Coverage(problem="too few features"))
+REPORT = ModalityReport(Modality.RNA, used=False, reason="coverage 10 % is below 30 %")
+THIN = Lookup(sample=f"{P}-01A", coverage=Coverage(REPORT, 0.3))
 ABSENT = Lookup(problem="not among the samples")
 
 
@@ -53,10 +56,11 @@ def test_of_several_the_first_that_can_serve_is_used() -> None:
         f"Used as the first of 2 RNA tables that hold {P}; tick c.csv to use that one."
     )
     assert found[2].sentence.startswith(f"Not used, though it holds {P}.")
-    found = decide(TableChoice(), CANNOT, HOLDS)
-    assert used(found) == [1]
-    assert "a.csv holds" in found[1].sentence
-    assert "cannot take that row" in found[1].sentence
+    for poor in (CANNOT, THIN):
+        found = decide(TableChoice(), poor, HOLDS)
+        assert used(found) == [1]
+        assert "a.csv holds" in found[1].sentence
+        assert "cannot take that row" in found[1].sentence
     assert used(decide(TableChoice(), ABSENT, CANNOT)) == [1]
 
 

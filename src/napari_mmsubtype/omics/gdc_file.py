@@ -80,10 +80,10 @@ def star_column(unit: str | None) -> tuple[str, UnitFinding]:
         known = parse_unit(wanted, Modality.RNA).name
         fitting = [c for c, name in STAR_COLUMNS.items() if name == known]
         if not fitting:
-            names = ("tpm", "fpkm", "fpkm-uq", "counts", *STAR_COLUMNS)
+            units = tuple(dict.fromkeys(STAR_COLUMNS.values()))
             msg = (
                 f"GDC STAR files have no column in {unit!r}; "
-                f"{pass_option('unit', *names)}"
+                f"{pass_option('unit', *units)}"
             )
             raise ConfigurationError(msg)
         column = fitting[0]

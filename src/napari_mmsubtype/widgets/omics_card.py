@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.widgets.coverage_bar import CoverageBar
@@ -63,10 +64,10 @@ class OmicsCard(QFrame):
         self.use = QCheckBox(self)
         self.use.setToolTip("Use this table; one per modality")
         self.use.clicked.connect(self.usedChanged)
-        self.name = QLabel(request.name, self)
+        self.name = QElidingLabel(request.name, self)
+        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.name.setToolTip(request.path)
         self.name.setStyleSheet("font-weight: bold")
-        self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         # A long name is cut rather than making the panel wide.
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.removeButton = QToolButton(self)
@@ -327,6 +328,7 @@ def _show(label: QLabel, text: str) -> None:
 def _words(parent: QWidget) -> QLabel:
     label = QLabel(parent)
     label.setWordWrap(True)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)

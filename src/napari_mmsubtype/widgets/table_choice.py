@@ -88,7 +88,7 @@ class TableChoice:
     ) -> dict[int, Choice]:
         """Choose among the tables of one modality."""
         holding = [key for key, found in lookups.items() if found and found.sample]
-        serving = [key for key in holding if not _obstacle(lookups[key])]
+        serving = [key for key in holding if _serves(lookups[key])]
         is_settled = all(lookup is not None for lookup in lookups.values())
         best = (serving or holding or list(group))[0]
         if not is_settled:
@@ -148,8 +148,12 @@ class _Used:
         )
 
 
-def _obstacle(lookup: Lookup | None) -> str:
-    return lookup.obstacle if lookup else ""
+def _serves(lookup: Lookup | None) -> bool:
+    """Tell whether the model would take the patient's row."""
+    if lookup is None or lookup.obstacle:
+        return False
+    report = lookup.coverage.report if lookup.coverage else None
+    return report is None or report.used
 
 
 def _unused(name: str, patient: str) -> str:
