@@ -16,7 +16,7 @@ from napari_mmsubtype.errors import (
     BundleIntegrityError,
     ConfigurationError,
 )
-from napari_mmsubtype.models.bundle_files import opened, sha256_file, verify_hashes
+from napari_mmsubtype.models.bundle_files import opened, sha256_file, verify_files
 from napari_mmsubtype.models.bundle_manifest import (
     find_bundle,
     read_json,
@@ -93,7 +93,7 @@ def load_bundle(source: str | Path) -> Bundle:
 def _load(folder: Path, source: Path) -> Bundle:
     """Load from an unpacked folder without links and pickles."""
     manifest = read_manifest(folder, source)
-    verify_hashes(folder, manifest["files"])
+    verify_files(folder, manifest["files"])
     try:
         # Random weights are drawn and then replaced: the caller's seed is no concern.
         with torch.random.fork_rng(devices=[]):

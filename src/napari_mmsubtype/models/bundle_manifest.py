@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from napari_mmsubtype.errors import (
     BundleIntegrityError,
     ConfigurationError,
 )
-from napari_mmsubtype.models.bundle_files import opened, verify_hashes
+from napari_mmsubtype.models.bundle_content import read_json_file
+from napari_mmsubtype.models.bundle_files import opened, verify_files
 from napari_mmsubtype.models.bundle_schema import (
     FEATURES,
     MANIFEST,
@@ -59,7 +59,7 @@ def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]
     try:
         with opened(path) as folder:
             manifest = read_manifest(folder, path)
-            verify_hashes(folder, manifest["files"])
+            verify_files(folder, manifest["files"])
             return str(manifest["name"]), read_modalities(folder, manifest)
     except OSError as err:
         msg = f"bundle {str(path)!r} cannot be read ({err}); check its permissions"
@@ -226,15 +226,9 @@ def read_json(path: Path) -> dict[str, Any]:
     BundleIntegrityError
         If it is none.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        msg = f"{path.name!r} in bundle {path.parent.name!r} is not JSON ({err})"
-        raise BundleIntegrityError(msg) from err
+    where = f"{path.name!r} in bundle {path.parent.name!r}"
+    content = read_json_file(path, where)
     if not isinstance(content, dict):
-        msg = (
-            f"{path.name!r} in bundle {path.parent.name!r} holds a "
-            f"{type(content).__name__}, expected an object"
-        )
+        msg = f"{where} holds a {type(content).__name__}, expected an object"
         raise BundleIntegrityError(msg)
     return content
