@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from napari_mmsubtype import __version__
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import (
     BundleError,
@@ -16,7 +18,9 @@ from napari_mmsubtype.errors import (
 )
 from napari_mmsubtype.models.bundle_content import read_json_file
 from napari_mmsubtype.models.bundle_files import opened, verify_files
+from napari_mmsubtype.models.bundle_migration import MIGRATIONS, migrate
 from napari_mmsubtype.models.bundle_schema import (
+    CALIBRATION,
     FEATURES,
     MANIFEST,
     REQUIRED_FILES,
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 DEMO = "demo"
+
+# What a stranger's file says is repeated to the user only in this form.
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+){1,3}")
 
 
 def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]]:
@@ -58,8 +65,7 @@ def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]
     path = find_bundle(source)
     try:
         with opened(path) as folder:
-            manifest = read_manifest(folder, path)
-            verify_files(folder, manifest["files"])
+            manifest, _ = read_description(folder, path)
             return str(manifest["name"]), read_modalities(folder, manifest)
     except OSError as err:
         msg = f"bundle {str(path)!r} cannot be read ({err}); check its permissions"
@@ -138,8 +144,37 @@ def _demo_folder() -> Path:
     return folder
 
 
+def read_description(
+    folder: Path, source: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read manifest and calibration, check every file, and bring both up to date.
+
+    Parameters
+    ----------
+    folder : Path
+        An unpacked bundle.
+    source : Path
+        Folder or zip, for messages.
+
+    Returns
+    -------
+    manifest, calibration : dict
+        Of schema `bundle_schema.SCHEMA_VERSION`, whatever is on disk.
+
+    Raises
+    ------
+    BundleError
+        If its schema is another.
+    BundleIntegrityError
+        If a file is missing, was changed or has no hash.
+    """
+    manifest = read_manifest(folder, source)
+    verify_files(folder, manifest["files"])
+    return migrate(manifest, read_json(folder / CALIBRATION))
+
+
 def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
-    """Read the manifest and check that its schema is ours and its files complete.
+    """Read the manifest as it is; check that its schema is known, its files complete.
 
     Parameters
     ----------
@@ -162,13 +197,10 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
     """
     manifest = read_json(folder / MANIFEST)
     schema = manifest.get("schema")
-    if schema != SCHEMA_VERSION:
-        msg = (
-            f"bundle {str(source)!r} has schema {schema!r}, this version reads "
-            f"{SCHEMA_VERSION}; update napari-mmsubtype, or ask for a bundle of schema "
-            f"{SCHEMA_VERSION}"
-        )
-        raise BundleError(msg)
+    # True would pass for 1.
+    known = type(schema) is int and (schema == SCHEMA_VERSION or schema in MIGRATIONS)
+    if not known:
+        raise BundleError(_unknown_schema(schema, manifest.get("needs"), source))
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not all(
         isinstance(digest, str) for digest in listed.values()
@@ -187,6 +219,22 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
         )
         raise BundleIntegrityError(msg)
     return manifest
+
+
+def _unknown_schema(schema: Any, needs: Any, source: Path) -> str:
+    """Say what to install for a bundle of another schema."""
+    reads = f"{min(MIGRATIONS)} to {SCHEMA_VERSION}"
+    found = f"bundle {str(source)!r} has schema {schema!r}, this version reads {reads}"
+    newer = type(schema) is int and schema > SCHEMA_VERSION
+    if newer and isinstance(needs, str) and _VERSION.fullmatch(needs):
+        return (
+            f"{found}; install napari-mmsubtype {needs} or newer (this is "
+            f"{__version__}), or ask for a bundle of schema {SCHEMA_VERSION}"
+        )
+    return (
+        f"{found}; update napari-mmsubtype, or ask for a bundle of schema "
+        f"{SCHEMA_VERSION}"
+    )
 
 
 def _read_modality(
