@@ -9,6 +9,7 @@ import typer
 
 from napari_mmsubtype.cli.quality_options import read_flags, read_thresholds
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.models.bundle_address import located
 
 
 def analyze_command(  # numpydoc ignore=PR01
@@ -17,7 +18,8 @@ def analyze_command(  # numpydoc ignore=PR01
     ],
     *,
     bundle: Annotated[
-        str, typer.Option(help="'demo', or the folder or zip of a model.")
+        str,
+        typer.Option(help="'demo', a name of `bundle list`, folder, zip or hf://."),
     ] = "demo",
     rna: Annotated[
         str | None, typer.Option(help="RNA table, or folder of GDC files.")
@@ -91,7 +93,7 @@ def analyze_command(  # numpydoc ignore=PR01
     """Analyse one patient; the same request again resumes or shows its store."""
     recipe = AnalyzeRecipe(
         slide=_located(slide),
-        bundle=bundle if bundle == "demo" else _located(bundle),
+        bundle=located(bundle),
         patient=patient,
         rna=rna and _located(rna),
         methylation=methylation and _located(methylation),

@@ -15,6 +15,7 @@ import typer
 
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
+from napari_mmsubtype.cli.bundle import bundle_app
 from napari_mmsubtype.cli.demo import demo_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
@@ -51,6 +52,7 @@ app.command("analyze")(analyze_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
+app.add_typer(bundle_app, name="bundle")
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 

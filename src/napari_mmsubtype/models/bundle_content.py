@@ -65,8 +65,8 @@ def check_content(name: str, stream: IO[bytes], size: int, where: str) -> None:
         _check_table(stream, size, where)
 
 
-def parse_json(data: bytes, where: str) -> Any:
-    """Read JSON as the standard has it.
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """Read an object of JSON as the standard has it.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def parse_json(data: bytes, where: str) -> Any:
 
     Returns
     -------
-    Any
+    dict
         Plain types; no NaN and no infinity among them.
 
     Raises
     ------
     BundleIntegrityError
-        If it is no JSON, has a key twice in one object, or nests too deeply.
+        If it is no object of JSON, has a key twice, or nests too deeply.
     """
     try:
         content = json.loads(
@@ -101,11 +101,14 @@ def parse_json(data: bytes, where: str) -> Any:
     if too_deep:
         msg = f"{where} is not JSON that is read (nested more than {_MAX_DEPTH} deep)"
         raise BundleIntegrityError(msg)
+    if not isinstance(content, dict):
+        msg = f"{where} holds a {type(content).__name__}, expected an object"
+        raise BundleIntegrityError(msg)
     return content
 
 
-def read_json_file(path: Path, where: str) -> Any:
-    """Read a JSON file that nobody vouches for.
+def read_json_file(path: Path, where: str) -> dict[str, Any]:
+    """Read a JSON object from a file that nobody vouches for.
 
     Parameters
     ----------
@@ -116,13 +119,13 @@ def read_json_file(path: Path, where: str) -> Any:
 
     Returns
     -------
-    Any
+    dict
         As `parse_json`.
 
     Raises
     ------
     BundleIntegrityError
-        If it is too large, or no JSON.
+        If it is too large, or no object of JSON.
     """
     with path.open("rb") as stream:
         return parse_json(_text(stream, path.stat().st_size, where), where)

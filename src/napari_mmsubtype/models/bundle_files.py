@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -53,8 +54,9 @@ def opened(source: Path) -> Iterator[Path]:
         yield _root(source, source)
     elif not source.exists():
         msg = (
-            f"bundle {str(source)!r} does not exist; give 'demo', or the path of a "
-            "bundle folder or zip"
+            f"bundle {str(source)!r} does not exist; give 'demo', the name of a "
+            "bundle of the library (see `napari-mmsubtype bundle list`), or the path "
+            "of a folder or zip"
         )
         raise BundleError(msg)
     elif not zipfile.is_zipfile(source):
@@ -183,6 +185,29 @@ def sha256_file(path: Path) -> str:
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def swap_folder(fresh: Path, target: Path) -> None:
+    """Put a finished folder in its place; the older one survives a failure.
+
+    Parameters
+    ----------
+    fresh : Path
+        The new folder, beside its place or below a folder beside it.
+    target : Path
+        Where it goes.
+    """
+    if not target.exists():
+        fresh.rename(target)
+        return
+    older = fresh.with_name(f"{fresh.name}.old")
+    target.rename(older)
+    try:
+        fresh.rename(target)
+    except OSError:
+        older.rename(target)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def _root(folder: Path, source: Path) -> Path:

@@ -49,7 +49,7 @@ def unpack(source: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(source) as archive:
             members = checked_members(archive, source.stat().st_size, label)
-            top = _top(members)
+            top = top_folder(members)
             for member in members:
                 _check_member(archive, member, top, label)
             for member in members:
@@ -138,8 +138,19 @@ def _refuse_kind(entry: zipfile.ZipInfo, label: str) -> None:
         raise BundleIntegrityError(msg)
 
 
-def _top(members: list[zipfile.ZipInfo]) -> str:
-    """Give the folder of the manifest inside the zip, with its slash."""
+def top_folder(members: list[zipfile.ZipInfo]) -> str:
+    """Find where in a zip the manifest is.
+
+    Parameters
+    ----------
+    members : list of ZipInfo
+        As `checked_members`.
+
+    Returns
+    -------
+    str
+        Its folder with a slash at the end; empty for the top, or where there is none.
+    """
     paths = [m.filename for m in members if m.filename.count("/") <= 1]
     places = [
         p.removesuffix(MANIFEST) for p in paths if p.rpartition("/")[2] == MANIFEST
