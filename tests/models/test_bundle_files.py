@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import stat
 import struct
 import zipfile
 
@@ -11,10 +10,8 @@ import numpy as np
 import pytest
 
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
-from napari_mmsubtype.models import bundle_files
 from napari_mmsubtype.models.bundle_files import (
     opened,
-    refuse_outside,
     refuse_unsafe,
     sha256_file,
     verify_hashes,
@@ -76,99 +73,6 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path, content):
         opened(tmp_path / "b.zip"),
     ):
         pass
-
-
-def test_a_truncated_member_is_refused(tmp_path):
-    source = make_zip(tmp_path / "b.zip", {"bundle.json": "{}" * 500})
-    content = bytearray(source.read_bytes())
-    content[100] ^= 0xFF
-    source.write_bytes(content)
-    with pytest.raises(BundleIntegrityError, match="damaged"), opened(source):
-        pass
-
-
-@pytest.mark.parametrize(
-    "name", ["../evil", "/etc/evil", "a/../../evil", "C:/evil", "..\\evil", ""]
-)
-def test_paths_that_leave_the_folder_are_refused(name):
-    with pytest.raises(BundleIntegrityError, match="outside the bundle"):
-        refuse_outside(name, "zip")
-
-
-@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt"])
-def test_a_zip_slip_writes_nothing(tmp_path, name):
-    source = make_zip(tmp_path / "b.zip", {"bundle.json": "{}", name: "x"})
-    with pytest.raises(BundleIntegrityError, match="outside"), opened(source):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["b.zip"]
-
-
-def test_a_link_in_a_zip_is_refused(tmp_path):
-    link = zipfile.ZipInfo("bundle.json")
-    link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    with (
-        pytest.raises(BundleIntegrityError, match=r"link 'bundle\.json'"),
-        opened(tmp_path / "b.zip"),
-    ):
-        pass
-
-
-def test_oversized_zips_are_refused_before_unpacking(tmp_path, monkeypatch):
-    source = make_zip(
-        tmp_path / "b.zip",
-        {"bundle.json": "0" * 600, "x": "0" * 600},
-        compression=zipfile.ZIP_DEFLATED,
-    )
-    monkeypatch.setattr(bundle_files, "MAX_MEMBER_BYTES", 500)
-    with (
-        pytest.raises(BundleIntegrityError, match=r"600 bytes; .* 500"),
-        opened(source),
-    ):
-        pass
-    monkeypatch.setattr(bundle_files, "MAX_MEMBER_BYTES", 1000)
-    monkeypatch.setattr(bundle_files, "MAX_TOTAL_BYTES", 1000)
-    with pytest.raises(BundleIntegrityError, match="1200 bytes"), opened(source):
-        pass
-    monkeypatch.setattr(bundle_files, "MAX_MEMBERS", 1)
-    with pytest.raises(BundleIntegrityError, match="lists 2 files"), opened(source):
-        pass
-
-
-def test_a_name_twice_in_a_zip_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
-        archive.writestr("bundle.json", "{}")
-        with pytest.warns(UserWarning, match="Duplicate"):
-            archive.writestr("bundle.json", "[]")
-    with (
-        pytest.raises(BundleIntegrityError, match="2 files, 1 of them different"),
-        opened(tmp_path / "b.zip"),
-    ):
-        pass
-
-
-@pytest.mark.parametrize(
-    "name", ["m.pkl", "m.pt", "m.PTH", "m.bin", "m.ckpt", "m.joblib", "m.npy"]
-)
-def test_kinds_of_file_that_can_run_code_are_refused_by_name(folder, name):
-    (folder / "extra").mkdir()
-    (folder / "extra" / name).write_bytes(b"harmless")
-    with pytest.raises(BundleIntegrityError, match=f"'extra/{name}'.*is refused"):
-        refuse_unsafe(folder)
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_pickle_under_a_harmless_name_is_refused(folder, protocol):
-    (folder / "notes.txt").write_bytes(pickle.dumps({"a": 1}, protocol=protocol))
-    with pytest.raises(BundleIntegrityError, match=r"notes\.txt.*pickle"):
-        refuse_unsafe(folder)
-
-
-def test_an_archive_under_a_harmless_name_is_refused(folder):
-    make_zip(folder / "weights.json", {"data.pkl": b"x"})
-    with pytest.raises(BundleIntegrityError, match=r"weights\.json.*archive"):
-        refuse_unsafe(folder)
 
 
 def test_a_pickle_named_safetensors_is_refused(folder):

@@ -48,7 +48,7 @@ def download_from_hub(address: HubAddress, tell: Callable[[str], object]) -> Pat
         One sentence: repository or revision unknown, gated, no bundle, too large, or
         not to be reached.
     """
-    first = _snapshot(address, address.revision, [MANIFEST])
+    first = _manifest(address).parent
     names = _listed(first, address)
     missing = [name for name in names if not (first / name).is_file()]
     if not missing:
@@ -62,15 +62,23 @@ def download_from_hub(address: HubAddress, tell: Callable[[str], object]) -> Pat
     return _snapshot(address, first.name, [MANIFEST, *names])
 
 
+def _manifest(address: HubAddress) -> Path:
+    """Bring the manifest of the present commit into the cache."""
+    from huggingface_hub import hf_hub_download
+
+    with _one_sentence(address):
+        path = hf_hub_download(
+            address.repository,
+            MANIFEST,
+            revision=address.revision,
+            library_name=_LIBRARY,
+        )
+    return Path(path)
+
+
 def _listed(snapshot: Path, address: HubAddress) -> list[str]:
     """Give the files that the manifest lists, if they are those of a bundle."""
     path = snapshot / MANIFEST
-    if not path.is_file():
-        msg = (
-            f"{address} is not a bundle: it has no {MANIFEST} at its top; give a "
-            "repository that holds the files of a bundle"
-        )
-        raise BundleError(msg)
     listed = read_json_file(path, f"{MANIFEST} of {address}").get("files")
     names = listed if isinstance(listed, dict) else {}
     strange = sorted(name for name in names if not is_bundle_file(name))
@@ -111,15 +119,15 @@ def _total_size(address: HubAddress, commit: str, names: Sequence[str]) -> int:
     return total
 
 
-def _snapshot(address: HubAddress, revision: str | None, names: Sequence[str]) -> Path:
-    """Bring named files of a revision into the cache."""
+def _snapshot(address: HubAddress, commit: str, names: Sequence[str]) -> Path:
+    """Bring named files of a commit into the cache."""
     from huggingface_hub import snapshot_download
 
     with _one_sentence(address):
         return Path(
             snapshot_download(
                 address.repository,
-                revision=revision,
+                revision=commit,
                 allow_patterns=list(names),
                 library_name=_LIBRARY,
             )
@@ -135,7 +143,12 @@ def _one_sentence(address: HubAddress) -> Iterator[None]:
     network = getattr(errors, "HTTPError", OSError)
     try:
         yield
-    except (OSError, network, errors.HFValidationError) as err:
+    except (
+        OSError,
+        network,
+        errors.EntryNotFoundError,
+        errors.HFValidationError,
+    ) as err:
         msg = f"{address} {_words(err, address, errors)}"
         raise BundleError(msg) from err
 
@@ -157,6 +170,13 @@ def _words(err: BaseException, address: HubAddress, errors: Any) -> str:
         return (
             "was not found on Hugging Face; check the name and, if it is private, log "
             "in with `hf auth login`, or set HF_TOKEN"
+        )
+    if isinstance(err, errors.EntryNotFoundError) and not isinstance(
+        err, errors.LocalEntryNotFoundError
+    ):
+        return (
+            f"is not a bundle: it has no {MANIFEST} at its top; give a repository that "
+            "holds the files of a bundle"
         )
     if isinstance(err, errors.HFValidationError):
         return f"is no name of a repository ({_first_line(err)})"
