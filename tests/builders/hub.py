@@ -1,4 +1,4 @@
-"""A model hub on this machine that answers as Hugging Face does, for a few questions."""
+"""A model hub on this machine that answers a few questions as Hugging Face does."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ COMMIT = "c0ffee" + "0" * 34
 class Hub:
     """What the hub holds, and what it was asked.
 
-    ``repositories`` maps ``org/name`` to a folder; ``gated`` and ``sizes`` (by path) lie
-    about some of it; ``asked`` lists method and path of every request.
+    ``repositories`` maps ``org/name`` to a folder; ``gated`` names those that ask for
+    ``token``, ``sizes`` lies about files; ``asked`` lists every request.
     """
 
     repositories: dict[str, Path] = field(default_factory=dict)
@@ -35,7 +35,8 @@ class Hub:
 
     def downloads(self) -> list[str]:
         """Files that were given out, each as often as it was."""
-        return [line.rpartition("/")[2] for line in self.asked if "GET /" in line[:5] and "/resolve/" in line]
+        given = [x for x in self.asked if x.startswith("GET") and "/resolve/" in x]
+        return sorted(line.split("/resolve/")[1].partition("/")[2] for line in given)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -122,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _oid(path):
-    return hashlib.sha1(path.read_bytes()).hexdigest()  # noqa: S324 - as git does
+    return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
 def _paths(body, kind):

@@ -14,6 +14,8 @@ from napari_mmsubtype.models.bundle_files import (
     opened,
     refuse_unsafe,
     sha256_file,
+    swap_folder,
+    verify_files,
     verify_hashes,
 )
 
@@ -124,3 +126,84 @@ def test_a_changed_or_missing_file_is_named(folder):
         verify_hashes(folder, {"b.txt": good})
     with pytest.raises(BundleIntegrityError, match="outside"):
         verify_hashes(folder, {"../bundle/a.txt": good})
+
+
+def test_a_file_is_looked_into_once_its_hash_is_right(folder):
+    (folder / "calibration.json").write_text('{"temperature": NaN}')
+    good = sha256_file(folder / "calibration.json")
+    with pytest.raises(BundleIntegrityError, match=r"calibration\.json.*was changed"):
+        verify_files(folder, {"calibration.json": "0" * 64})
+    with pytest.raises(BundleIntegrityError, match=r"calibration\.json.*not JSON"):
+        verify_files(folder, {"calibration.json": good})
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "features/notes"])
+def test_a_pickle_in_a_folder_is_named(folder, name):
+    (folder / "features").mkdir()
+    (folder / name).write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(BundleIntegrityError, match=f"'{name}'.*pickle.*refused"):
+        refuse_unsafe(folder)
+
+
+def test_names_that_are_one_elsewhere_are_refused(folder):
+    (folder / "Notes.txt").write_text("x")
+    if (folder / "notes.TXT").exists():
+        pytest.skip("this system takes both names for one")
+    (folder / "notes.TXT").write_text("y")
+    with pytest.raises(BundleIntegrityError, match="same name on some systems"):
+        refuse_unsafe(folder)
+
+
+def test_the_history_of_a_clone_is_passed_over(folder):
+    (folder / ".git").mkdir()
+    (folder / ".git" / "hook").write_text("#!/bin/sh")
+    refuse_unsafe(folder)
+    (folder / "hook").write_text("#!/bin/sh")
+    with pytest.raises(BundleIntegrityError, match="is a script"):
+        refuse_unsafe(folder)
+
+
+def test_links_of_the_cache_of_a_hub_may_stay_within_it(tmp_path):
+    repository = tmp_path / "models--org--tiny"
+    snapshot = repository / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    (repository / "blobs" / "1").write_text("{}")
+    (tmp_path.parent / "outside").write_text("{}")
+    try:
+        (snapshot / "bundle.json").symlink_to("../../blobs/1")
+    except OSError:
+        pytest.skip("this system lets no one make links")
+    with opened(snapshot) as place:
+        assert place == snapshot
+    (snapshot / "card.md").symlink_to(tmp_path.parent / "outside")
+    with pytest.raises(BundleIntegrityError, match=r"'card\.md'.*is a link"):
+        refuse_unsafe(snapshot)
+    (snapshot / "card.md").unlink()
+    (snapshot / "features").symlink_to(repository / "blobs")
+    with pytest.raises(BundleIntegrityError, match=r"'features'.*is a link"):
+        refuse_unsafe(snapshot)
+
+
+def test_a_folder_is_swapped_or_left_as_it_was(tmp_path, monkeypatch):
+    target, fresh = tmp_path / "target", tmp_path / "fresh"
+    fresh.mkdir()
+    swap_folder(fresh, target)
+    assert target.is_dir()
+    (target / "old").touch()
+    fresh.mkdir()
+    rename = type(target).rename
+
+    def refuse(self, goal):
+        if self == fresh:
+            raise OSError(5, "Input/output error")
+        return rename(self, goal)
+
+    monkeypatch.setattr(type(target), "rename", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        swap_folder(fresh, target)
+    assert (target / "old").exists()
+    monkeypatch.undo()
+    swap_folder(fresh, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert not (target / "old").exists()

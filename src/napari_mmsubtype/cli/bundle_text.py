@@ -161,7 +161,10 @@ def _summary_rows(summary: BundleSummary) -> list[str]:
 def _row(label: str, text: str, indent: str = "  ") -> list[str]:
     """Write a label and its text, wrapped beside it."""
     wrapped = textwrap.wrap(
-        text, _WIDTH - _LABEL, break_on_hyphens=False, break_long_words=False
+        text,
+        _WIDTH - _LABEL - len(indent),
+        break_on_hyphens=False,
+        break_long_words=False,
     )
     return [
         f"{indent}{label if i == 0 else '':<{_LABEL}}{line}"
