@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari_mmsubtype.models.heads import Heads
+
 GENES = ("ESR1", "PGR", "FOXA1", "GATA3", "KRT5", "KRT14", "KRT17", "EGFR", "ERBB2")
 """RNA and methylation features: real symbols, invented numbers."""
 
@@ -78,12 +80,13 @@ def tiny_bundle(
     temperature: float = 1.5,
     info: dict[str, object] | None = None,
     specs: Mapping[Modality, ModalitySpec] | None = None,
+    heads: Heads | None = None,
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
 
-    ``options`` go to the fusion model; ``specs`` stand in for made-up features. The
-    global random state is left as it was.
+    ``heads`` are all questions, the class first; ``options`` go to the fusion model;
+    ``specs`` stand in for made-up features. The global random state is left as it was.
     """
     specs = specs or {Modality(m): modality_spec(Modality(m)) for m in modalities}
     patch = patch or PatchSpec(size_px=128, mpp=1.0, stride_px=128, min_tissue=0.3)
@@ -93,7 +96,7 @@ def tiny_bundle(
         model = create_fusion(
             fusion,
             dim=encoder.dim,
-            classes=2,
+            classes=2 if heads is None else heads.size,
             omics={m: len(spec.features) for m, spec in specs.items()},
             **options,
         ).eval()
@@ -106,6 +109,7 @@ def tiny_bundle(
         fusion=model,
         patch=patch,
         modalities=specs,
+        heads=heads,
         temperature=temperature,
         info={
             "description": "Random weights for tests.",

@@ -18,6 +18,7 @@ from napari_mmsubtype.training.config import (
     [
         PatchTrainingConfig(seed=3, stain_jitter=0.1),
         FusionTrainingConfig(patches_per_bag=None, drop={Modality.RNA: 0.5}),
+        FusionTrainingConfig(head_weights={"stage": 0.5}),
     ],
 )
 def test_config_survives_json(config: TrainingConfig) -> None:
@@ -52,11 +53,15 @@ def test_rate_without_warmup_starts_at_its_highest() -> None:
         (TrainingConfig, {"label_smoothing": 1.0}, "label_smoothing"),
         (PatchTrainingConfig, {"stain_jitter": 1.0}, "stain_jitter"),
         (PatchTrainingConfig, {"feature_penalty": -0.1}, "feature_penalty"),
+        (PatchTrainingConfig, {"backbone_rate": 0.0}, "backbone_rate"),
+        (PatchTrainingConfig, {"branch_weight": -0.1}, "branch_weight"),
+        (PatchTrainingConfig, {"alignment_weight": -0.1}, "alignment_weight"),
         (FusionTrainingConfig, {"patches_per_bag": 0}, "patches_per_bag"),
         (FusionTrainingConfig, {"patience": 0}, "patience"),
         (FusionTrainingConfig, {"consistency": -1.0}, "consistency"),
         (FusionTrainingConfig, {"steadiness": -1.0}, "steadiness"),
         (FusionTrainingConfig, {"drop": {"rna": 1.0}}, "drop"),
+        (FusionTrainingConfig, {"head_weights": {"stage": -1.0}}, "head_weights"),
         (FusionTrainingConfig, {"drop": {"proteins": 0.1}}, "drop"),
         (FusionTrainingConfig, {"epoch": 3}, "epochs"),
     ],

@@ -19,6 +19,7 @@ from napari_mmsubtype.cli.bundle import bundle_app
 from napari_mmsubtype.cli.demo import demo_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
+from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
@@ -55,6 +56,7 @@ app.command("omics")(omics_command)
 app.add_typer(bundle_app, name="bundle")
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.add_typer(preset_app, name="preset")
 
 
 def _show_version(asked: bool) -> None:

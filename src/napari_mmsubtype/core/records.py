@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.answers import read_answer
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from napari_mmsubtype.core.answers import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,9 @@ class Prediction:
         Every patch accounted for.
     warnings : tuple of str
         What the user should know about slide and patches.
+    answers : mapping of str to Answer
+        What the other heads of the model say, by their name; empty where it has only
+        classes.
     """
 
     classes: tuple[str, ...]
@@ -131,6 +138,7 @@ class Prediction:
     patches: PatchCounts
     modalities: tuple[ModalityReport, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -189,6 +197,10 @@ class Prediction:
             patches=PatchCounts(**data["patches"]),
             modalities=reports,
             warnings=tuple(data.get("warnings", ())),
+            answers={
+                name: read_answer(entry)
+                for name, entry in data.get("answers", {}).items()
+            },
         )
 
 
