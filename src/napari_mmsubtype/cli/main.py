@@ -15,6 +15,7 @@ import typer
 
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
+from napari_mmsubtype.cli.bundle import bundle_app
 from napari_mmsubtype.cli.demo import demo_command
 from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
@@ -57,6 +58,7 @@ app.command("omics")(omics_command)
 app.command("report")(report_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.add_typer(bundle_app, name="bundle")
 app.add_typer(preset_app, name="preset")
 
 
