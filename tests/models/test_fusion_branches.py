@@ -61,7 +61,7 @@ def test_evidence_is_what_the_images_own_head_says_of_contributions(model):
 def test_one_slide_for_all_patients_is_encoded_once_but_in_training(model, train):
     model.train(train)
     seen = []
-    model.project.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    model.project[3].register_forward_pre_hook(lambda _, a: seen.append(len(a[0])))
     mask, present = torch.ones(4, 3) > 0, torch.ones(4, 3) > 0
     omics = {m: torch.randn(4, g) for m, g in OMICS.items()}
     model(patches_of(3).expand(4, -1, -1), mask, omics, present)

@@ -12,6 +12,7 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
 from napari_mmsubtype.models.mil_pooling import Pooled, create_pooling
 from napari_mmsubtype.models.omics_encoders import vector_encoder
+from napari_mmsubtype.models.patch_projection import patch_projection, project_patches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,9 +81,7 @@ class BranchFusion(FusionModel):
         dropout: float = 0.25,
     ) -> None:
         super().__init__(dim, classes, omics)
-        self.project = nn.Sequential(
-            nn.Linear(dim, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout)
-        )
+        self.project = patch_projection(dim, width, dropout)
         self.pool = create_pooling(pooling, width, **(pooling_options or {}))
         self.encoders = nn.ModuleDict(
             {
@@ -126,8 +125,10 @@ class BranchFusion(FusionModel):
                     one.weights * there,
                     one.contributions * there.unsqueeze(2),
                 ), evidence * there.unsqueeze(2)
-        scaled = (bag - self.embedding_mean) / self.embedding_scale
-        pooled = self.pool(self.project(scaled), mask)
+        patches = project_patches(
+            self.project, bag, self.embedding_mean, self.embedding_scale
+        )
+        pooled = self.pool(patches, mask)
         evidence = self.own_heads[Modality.IMAGE](pooled.contributions)
         return pooled, evidence
 
