@@ -177,6 +177,7 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
         Nothing of it has to be computed in the GUI thread.
     """
     from napari_mmsubtype.cli.omics import table_facts
+    from napari_mmsubtype.omics.sample_choice import case_names
 
     facts = table_facts(table)
     steps = tuple(str(step) for step in facts["steps"])
@@ -196,7 +197,7 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
         samples_in=axis,
         evidence=evidence,
         samples=samples,
-        patients=patients_of(samples),
+        patients=patients_of(tuple(case_names(table))),
         size=_size(facts),
         names=_names(facts),
         steps=steps,
