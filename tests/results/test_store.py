@@ -139,3 +139,13 @@ def test_colors_are_told_where_something_was_asked(tmp_path):
         "profile ScanScope v1: applied, as the model was trained; stain as it is: the "
         "fit by Vahadane failed"
     )
+
+
+def test_model_is_told_with_version_and_digest(tmp_path):
+    facts = complete_store(tmp_path).bundle_facts
+    assert facts == {
+        "name": "tiny",
+        "version": "1",
+        "digest": "1" * 64,
+        "synthetic": True,
+    }

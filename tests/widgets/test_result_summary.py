@@ -3,17 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from builders.results import make_prediction, make_result
 from napari_mmsubtype.core.records import ModalityReport, PatchCounts
+from napari_mmsubtype.core.result_words import DEMO_CAUTION, RESEARCH_ONLY
 from napari_mmsubtype.widgets.result_summary import (
-    DEMO_CAUTION,
-    RESEARCH_ONLY,
     patches_text,
     report_text,
-    share_rows,
-    subset_rows,
     summarize,
     summary_text,
 )
@@ -26,43 +21,6 @@ def test_summary_reads_what_the_store_says(tmp_path: Path) -> None:
     assert summary.is_demo
     assert summary.prediction.label == "Luminal"
     assert [c.name for c in summary.classes] == ["Luminal", "Basal/HER2"]
-
-
-@pytest.mark.parametrize(
-    ("modalities", "texts"),
-    [
-        (("image",), ["image alone"]),
-        (("image", "rna"), ["all data", "image alone", "RNA alone"]),
-        (
-            ("image", "rna", "clinical"),
-            [
-                "all data",
-                "without image",
-                "without RNA",
-                "without clinical",
-                "image alone",
-                "RNA alone",
-                "clinical alone",
-            ],
-        ),
-    ],
-)
-def test_subset_rows_say_each_thing_once(modalities, texts) -> None:
-    assert [row.text for row in subset_rows(make_prediction(modalities))] == texts
-
-
-def test_subset_rows_tell_where_the_call_changes() -> None:
-    rows = {row.text: row.label for row in subset_rows(make_prediction())}
-    assert rows["all data"] == rows["without image"] == "Luminal"
-    assert rows["without RNA"] == rows["image alone"] == "Basal/HER2"
-
-
-def test_shares_are_against_the_other_classes() -> None:
-    assert share_rows(make_prediction()) == [
-        ("image", pytest.approx(-0.8)),
-        ("RNA", pytest.approx(2.0)),
-        ("clinical", pytest.approx(-0.8)),
-    ]
 
 
 def test_report_says_sample_coverage_unit_and_notes() -> None:
@@ -78,7 +36,7 @@ def test_report_says_sample_coverage_unit_and_notes() -> None:
         notes=("not comparable across cohorts",),
     )
     assert report_text(report).splitlines() == [
-        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98%), z-score",
+        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98.0%), z-score",
         "· missing: ESR1, PGR, KRT5 and 2 more",
         "· not comparable across cohorts",
     ]

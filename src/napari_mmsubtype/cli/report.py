@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
+from napari_mmsubtype.core.result_words import (
+    DEMO_CAUTION,
+    INTERRUPTED,
+    RESEARCH_ONLY,
+    coverage_words,
+    missing_words,
+    use_words,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
 _SHARED = ("status", "store", "slide", "bundle", "color")
-_NAMED = 3
-_RESEARCH = "Research use only: not for diagnosis."
-_SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
 
 
 def result_record(result: Result) -> dict[str, Any]:
@@ -73,12 +78,12 @@ def result_record(result: Result) -> dict[str, Any]:
     }
 
 
-def to_json(record: Mapping[str, Any]) -> str:
+def to_json(record: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write a record as JSON that every reader takes.
 
     Parameters
     ----------
-    record : mapping
+    record : mapping or sequence
         Plain JSON types.
 
     Returns
@@ -106,7 +111,7 @@ def result_text(result: Result) -> str:
     prediction = result.prediction
     store = f"store        {result.path.absolute()}"
     if prediction is None:
-        return f"{result.slide_name}: interrupted; run it again to resume\n{store}"
+        return f"{result.slide_name}: {INTERRUPTED}\n{store}"
     best = max(prediction.call.probabilities)
     lines = [
         f"{result.slide_name}: {prediction.label} ({format_probability(best)}), model "
@@ -121,10 +126,10 @@ def result_text(result: Result) -> str:
         *([f"color        {result.color_text}"] if result.color_text else []),
         store,
         "",
-        _RESEARCH,
+        RESEARCH_ONLY,
     ]
     if result.is_demo and not result.slide_path.startswith("synthetic:"):
-        lines.append(_SYNTHETIC)
+        lines.append(DEMO_CAUTION)
     return "\n".join(lines)
 
 
@@ -150,17 +155,13 @@ def _calls(prediction: Prediction) -> list[str]:
 def _table_line(report: ModalityReport) -> str:
     name = f"{report.modality:<12} "
     if not report.used:
-        return f"{name}not used: {report.reason or 'no reason recorded'}"
-    parts = [f"{report.matched} of {report.expected} features"]
+        return name + use_words(report)
+    parts = [coverage_words(report), report.unit]
     if report.sample:
         parts.insert(0, f"sample {report.sample}")
-    if report.unit:
-        parts.append(report.unit)
     if report.missing:
-        first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
-        listed = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-        parts.append(f"missing {listed}")
-    return name + "; ".join([", ".join(parts), *report.notes])
+        parts.append(f"missing {missing_words(report.missing)}")
+    return name + "; ".join([", ".join(filter(None, parts)), *report.notes])
 
 
 def _patch_line(prediction: Prediction) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, UnmatchedFeaturesError
 from napari_mmsubtype.omics.clinical import (
     describe_place,
@@ -111,7 +112,8 @@ def check_modality(table: anndata.AnnData, spec: ModalitySpec) -> None:
     if str(record["modality"]) != spec.modality.value:
         msg = (
             f"the table holds {record['modality']}, the model expects "
-            f"{spec.modality.value}; read it with modality={spec.modality.value!r}"
+            f"{spec.modality.value}; to read it so, "
+            f"{pass_option('modality', spec.modality.value)}"
         )
         raise ConfigurationError(msg)
 

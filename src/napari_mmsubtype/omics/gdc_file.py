@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.delimited import read_rows
 from napari_mmsubtype.omics.feature_names import is_probe
-from napari_mmsubtype.omics.file_kind import FileKind
 from napari_mmsubtype.omics.packed_file import read_head
 from napari_mmsubtype.omics.text_layout import Layout
 from napari_mmsubtype.omics.unit_detection import UnitFinding
@@ -79,10 +80,10 @@ def star_column(unit: str | None) -> tuple[str, UnitFinding]:
         known = parse_unit(wanted, Modality.RNA).name
         fitting = [c for c, name in STAR_COLUMNS.items() if name == known]
         if not fitting:
-            listed = ", ".join(STAR_COLUMNS)
+            names = ("tpm", "fpkm", "fpkm-uq", "counts", *STAR_COLUMNS)
             msg = (
-                f"GDC STAR files have no column in {unit!r}; pass one of {listed}, or "
-                "tpm, fpkm, fpkm-uq, counts"
+                f"GDC STAR files have no column in {unit!r}; "
+                f"{pass_option('unit', *names)}"
             )
             raise ConfigurationError(msg)
         column = fitting[0]
@@ -155,7 +156,7 @@ def _star_layout(path: Path, column: str) -> Layout:
     skip = next(i for i, line in enumerate(lines) if line.startswith("gene_id\t"))
     header = tuple(cell.strip() for cell in lines[skip].split("\t"))
     if column not in header:
-        listed = ", ".join(name for name in header if name in STAR_COLUMNS) or "none"
-        msg = f"{path.name!r} has no column {column!r} (it has: {listed}); pass unit="
+        there = [name for name in header if name in STAR_COLUMNS]
+        msg = f"{path.name!r} has no column {column!r}; {pass_option('unit', *there)}"
         raise TableReadError(msg)
     return Layout("utf-8", "\t", header, skip + 1, ())

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
-from napari_mmsubtype.omics.file_kind import FileKind, recognize
+from napari_mmsubtype.omics.file_kind import recognize
 from napari_mmsubtype.omics.gdc_file import (
     OneSample,
     modality_of,
@@ -102,9 +104,10 @@ def find_gdc_files(path: Path, modality: Modality | None) -> GdcFiles:
         raise TableReadError(_nothing(folder, modality, candidates))
     if len(found) > 1:
         listed = "; ".join(f"{len(f)} of {m} ({k})" for (m, k), f in found.items())
+        kinds = dict.fromkeys(str(m) for m, _ in found)
         msg = (
-            f"{str(folder)!r} holds files of several kinds: {listed}; pass modality=, "
-            "or give a folder with one kind alone"
+            f"{str(folder)!r} holds files of several kinds: {listed}; "
+            f"{pass_option('modality', *kinds)}, or give a folder with one kind alone"
         )
         raise ConfigurationError(msg)
     ((chosen, kind), files), *_ = found.items()

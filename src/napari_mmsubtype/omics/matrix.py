@@ -73,7 +73,7 @@ def arrange(
         found = (
             detect_orientation(rows, raw.columns, raw.corner)
             if samples_in is None
-            else Orientation(samples_in, "as declared by the caller")
+            else Orientation(samples_in, "as declared")
         )
     except TableReadError as err:
         msg = f"{name!r}: {err}"

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import leave_out
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.anndata_file import (
     Annotated,
@@ -23,7 +25,7 @@ from napari_mmsubtype.omics.anndata_file import (
 )
 from napari_mmsubtype.omics.clinical_table import gather_patients
 from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
-from napari_mmsubtype.omics.file_kind import FileKind, is_hdf5, recognize
+from napari_mmsubtype.omics.file_kind import is_hdf5, recognize
 from napari_mmsubtype.omics.finished_table import finish_table
 from napari_mmsubtype.omics.foreign_table import check_foreign
 from napari_mmsubtype.omics.gct import read_gct
@@ -195,7 +197,8 @@ def _modality(modality: str | Modality) -> Modality:
 def _refuse_option(name: str, value: object, found: FileKind, where: str) -> None:
     """Refuse an option that would be without effect."""
     if value is not None:
-        msg = f"{name}={value!r} applies to {where}; the file is {found}: leave it out"
+        advice = leave_out(name, str(value))
+        msg = f"{advice}: it applies to {where}, and the file is {found}"
         raise ConfigurationError(msg)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
@@ -101,7 +102,7 @@ def _detect_methylation(found: NDArray[np.floating]) -> UnitFinding:
         )
     msg = (
         f"{span} are neither beta (0 to 1) nor M-values (about -10 to 10); "
-        "check the table or pass unit="
+        f"check the table or {pass_option('unit')}"
     )
     raise TableReadError(msg)
 
@@ -124,7 +125,7 @@ def _detect_expression(
     if high <= 1:
         msg = (
             f"{span} look like methylation (beta), not expression; give the table as "
-            "methylation, or pass unit="
+            f"methylation, or {pass_option('unit')}"
         )
         raise TableReadError(msg)
     if high <= LOG2_MAXIMUM:
@@ -166,7 +167,7 @@ def _detect_negative(
     if whole and found.min() >= -_MOST_COPIES and found.max() <= _MOST_COPIES:
         msg = (
             f"{span}, all whole numbers: these may be copy-number calls (-2 to 2), not "
-            "expression; give RNA expression, or pass unit="
+            f"expression; give RNA expression, or {pass_option('unit')}"
         )
         raise TableReadError(msg)
     if whole:
@@ -189,7 +190,8 @@ def _detect_negative(
         )
     msg = (
         f"{span} (median {middle:.3g}, spread {spread:.3g}) are neither z-scores nor "
-        "expression that starts at 0; pass unit= (for example 'z-score', 'log2(tpm+1)')"
+        "expression that starts at 0; for example, "
+        f"{pass_option('unit', 'z-score', 'log2(tpm+1)')}"
     )
     raise TableReadError(msg)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 
 if TYPE_CHECKING:
@@ -140,10 +141,9 @@ def parse_unit(name: str, modality: Modality) -> Unit:
     known = _ALIASES.get(plain, plain)
     allowed = _ALLOWED[modality]
     if known not in allowed:
-        listed = ", ".join(key for key in UNITS if key in allowed)
-        msg = (
-            f"unit {name!r} is not one of {modality.value}: {listed}; pass one of them"
-        )
+        units = [key for key in UNITS if key in allowed]
+        advice = pass_option("unit", *units)
+        msg = f"unit {name!r} is not one of {modality.value}; {advice}"
         raise ConfigurationError(msg)
     return UNITS[known]
 
@@ -188,9 +188,10 @@ def check_unit(
         notes.extend(clipped)
         _refuse_logarithms(kept, unit)
     elif unit.is_log and np.nanmax(kept, initial=-np.inf) > LOG2_MAXIMUM:
+        advice = pass_option("unit", "tpm", "fpkm", "counts")
         msg = (
             f"values up to {np.nanmax(kept):.6g} cannot be {unit.name} "
-            f"(at most {LOG2_MAXIMUM:g}); pass unit='tpm', 'fpkm' or 'counts'"
+            f"(at most {LOG2_MAXIMUM:g}); {advice}"
         )
         raise TableReadError(msg)
     return kept, tuple(notes)
@@ -256,7 +257,8 @@ def _clip_beta(
     if share > MAX_INVALID:
         msg = (
             f"{count} values ({share:.1%}, from {low:.4g} to {high:.4g}) lie outside "
-            "0 to 1 and cannot be beta values; pass unit='m-value' or mend the table"
+            "0 to 1 and cannot be beta values; "
+            f"{pass_option('unit', 'm-value')}, or mend the table"
         )
         raise TableReadError(msg)
     note = f"{count} beta values outside 0 to 1 (from {low:.4g} to {high:.4g}) clipped"
@@ -282,7 +284,8 @@ def _clip_negative(
     if count > MAX_INVALID * int(np.isfinite(values).sum()):
         msg = (
             f"{count} negative values (down to {least:.4g}) cannot be "
-            f"{unit.name}; pass unit='z-score' or 'log2(tpm+0.001)', or mend the table"
+            f"{unit.name}; "
+            f"{pass_option('unit', 'z-score', 'log2(tpm+0.001)')}, or mend the table"
         )
         raise TableReadError(msg)
     note = f"{count} negative {unit.name} values (down to {least:.4g}) set to 0"
@@ -292,8 +295,9 @@ def _clip_negative(
 def _refuse_logarithms(values: NDArray[np.floating], unit: Unit) -> None:
     """Refuse values that are logarithms in a linear unit."""
     if looks_logged(values):
+        advice = pass_option("unit", f"log2({unit.name}+1)")
         msg = (
             f"values up to {np.nanmax(values):.4g} over {values.shape[1]} features are "
-            f"logarithms already, not {unit.name}; pass unit='log2({unit.name}+1)'"
+            f"logarithms already, not {unit.name}; {advice}"
         )
         raise TableReadError(msg)

@@ -8,16 +8,19 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_mmsubtype.core.records import Prediction, format_probability
-from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
-from napari_mmsubtype.widgets.result_summary import (
+from napari_mmsubtype.core.result_words import (
     DEMO_CAUTION,
+    INTERRUPTED,
     NAMES,
     RESEARCH_ONLY,
+    share_rows,
+    subset_rows,
+)
+from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
+from napari_mmsubtype.widgets.result_summary import (
     ResultSummary,
     patches_text,
     report_text,
-    share_rows,
-    subset_rows,
 )
 
 _AGAINST = "#808080"
@@ -57,7 +60,7 @@ class ResultView(QWidget):
     def _add_header(self) -> None:
         summary, prediction = self._summary, self._summary.prediction
         if prediction is None:
-            call = "Interrupted: run the same request again to resume it."
+            call = INTERRUPTED
         else:
             share = format_probability(max(prediction.call.probabilities))
             call = f"{prediction.label}  {share}"
