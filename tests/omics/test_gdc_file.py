@@ -9,7 +9,6 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.gdc_file import (
-    array_name,
     modality_of,
     read_one_sample,
     star_column,
@@ -93,16 +92,3 @@ def test_file_of_summaries_alone_is_refused(star):
     star.write_text("\n".join(lines[:6]) + "\n")
     with pytest.raises(TableReadError, match="no gene or probe"):
         read_one_sample(star, FileKind.STAR, "tpm_unstranded")
-
-
-@pytest.mark.parametrize(
-    ("probes", "name"),
-    [
-        (27_578, "HM27"),
-        (485_577, "HM450"),
-        (866_553, "EPIC"),
-        (1000, "part of an array"),
-    ],
-)
-def test_arrays_are_named(probes, name):
-    assert array_name(probes) == name

@@ -166,7 +166,7 @@ def _describe(
     model: Bundle | None,
 ) -> tuple[dict[str, Any], CoverageFacts | None]:
     """Read a table, look the patient up and, with a model, align the row."""
-    from napari_mmsubtype.omics.identifiers import find_sample
+    from napari_mmsubtype.omics.sample_choice import find_row
     from napari_mmsubtype.omics.table import read_omics
 
     table = read_omics(Path(path).expanduser(), **cast("dict[str, Any]", options))
@@ -176,7 +176,7 @@ def _describe(
     if model is not None:
         facts["patient"], coverage = _align(table, patient, model)
         return facts, coverage
-    match = find_sample([str(name) for name in table.obs["sample"]], patient)
+    match = find_row(table, patient)
     notes = list(match.notes)
     facts["patient"] = {"patient": patient, "sample": match.sample, "notes": notes}
     return facts, None

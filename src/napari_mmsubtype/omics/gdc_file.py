@@ -33,14 +33,6 @@ STAR_COLUMNS = {
 }
 """Columns of values in a STAR file and their units; the first is taken by default."""
 
-# Probes of each Illumina array, as counted in the GDC's files.
-_ARRAYS = (
-    ("HM27", 25_000, 28_000),
-    ("HM450", 450_000, 490_000),
-    ("EPIC", 830_000, 880_000),
-    ("EPIC v2", 900_000, 960_000),
-)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneSample:
@@ -156,25 +148,6 @@ def modality_of(path: Path, kind: FileKind) -> Modality:
         return Modality.RNA
     first = read_head(path).decode("latin-1").partition("\t")[0]
     return Modality.METHYLATION if is_probe(first) else Modality.RNA
-
-
-def array_name(probes: int) -> str:
-    """Name a methylation array by its number of probes.
-
-    Parameters
-    ----------
-    probes : int
-        Rows of a file.
-
-    Returns
-    -------
-    str
-        For example ``"HM450"``; ``"part of an array"`` where none fits.
-    """
-    return next(
-        (name for name, low, high in _ARRAYS if low <= probes <= high),
-        "part of an array",
-    )
 
 
 def _star_layout(path: Path, column: str) -> Layout:

@@ -206,7 +206,7 @@ def lookup_job(
     dict of int to Lookup
         By the keys of `tables`.
     """
-    from napari_mmsubtype.omics.identifiers import find_sample
+    from napari_mmsubtype.omics.sample_choice import find_row
     from napari_mmsubtype.omics.table_facts import sample_words
 
     found: dict[int, Lookup] = {}
@@ -219,7 +219,7 @@ def lookup_job(
             found[key] = Lookup(rows=first_rows(table))
             continue
         try:
-            match = find_sample(table.samples, patient)
+            match = find_row(table.table, patient)
         except MMSubtypeError as err:
             found[key] = Lookup(problem=_sentence(err), rows=first_rows(table))
             continue
