@@ -63,7 +63,7 @@ def finish_table(
     declared = (
         reading.unit
         if unit is None
-        else UnitFinding(parse_unit(unit, modality), "as declared by the caller")
+        else UnitFinding(parse_unit(unit, modality), "as declared")
     )
     try:
         finding = declared or detect_unit(
