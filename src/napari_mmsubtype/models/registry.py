@@ -34,7 +34,10 @@ _BUILT_IN = {
 }
 
 # Name before the colon -> module that registers what takes the rest of the name.
-_FAMILIES = {"timm": "napari_mmsubtype.models.timm_encoder"}
+_FAMILIES = {
+    "timm": "napari_mmsubtype.models.timm_encoder",
+    "wsinfer": "napari_mmsubtype.models.wsinfer",
+}
 
 _Factory = TypeVar("_Factory", bound="Callable[..., Encoder]")
 _FACTORIES: dict[str, Callable[..., Encoder]] = {}
@@ -94,7 +97,8 @@ def create_encoder(
     Parameters
     ----------
     name : str
-        One of `list_encoders`, or ``"timm:"`` and a name of timm.
+        One of `list_encoders`, ``"timm:"`` and a name of timm, or ``"wsinfer:"`` and
+        the folder of a model of the WSInfer zoo.
     weights : str, Path or mapping of str to these, optional
         None draws random weights under the current seed; ``"torchvision"`` takes
         torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file, or
