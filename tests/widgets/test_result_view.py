@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from qtpy.QtWidgets import QLabel, QWidget
 
-from builders.results import make_prediction, make_result, with_answers
+from builders.results import (
+    make_attributions,
+    make_prediction,
+    make_result,
+    with_answers,
+)
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
@@ -57,6 +62,40 @@ def test_one_bar_per_class_subset_and_share(qtbot, summary) -> None:
     assert len(view.findChildren(StackedBar)) == 2 + 7
     assert len(view.findChildren(SignedBar)) == 3
     assert "+2.00" in texts(view)
+
+
+def test_features_and_gene_groups_have_signed_bars(qtbot, summary) -> None:
+    without = len(show(qtbot, summary).findChildren(SignedBar))
+    view = show(qtbot, replace(summary, attributions=make_attributions()))
+    shown = texts(view)
+    first = shown.index("Features that speak for Luminal (logits)")
+    assert shown[first + 1 : first + 5] == [
+        "GENE10 (RNA)", "+2.00", "GENE9 (RNA)", "-1.80",
+    ]  # fmt: skip
+    assert "Gene groups that speak for Luminal (logits)" in shown
+    assert shown[shown.index("even (RNA)") + 1] == "+2.40"
+    bars = view.findChildren(SignedBar)
+    assert len(bars) == without + 8 + 2
+    assert bars[-8].accessibleName() == "GENE10 (RNA) +2.00"
+    assert "every value of the tables missing" in bars[-1].toolTip()
+    assert not any("approximate" in text for text in shown)
+
+
+def test_attributions_that_do_not_add_up_are_cautioned_against(qtbot, summary) -> None:
+    coarse = replace(summary, attributions=make_attributions(gap=0.02))
+    shown = texts(show(qtbot, coarse))
+    assert sum("only within 0.02 logits" in text for text in shown) == 1
+
+
+def test_long_names_of_gene_sets_leave_room_for_the_bars(qtbot, summary) -> None:
+    found = make_attributions()
+    groups = {"HALLMARK_ESTROGEN_RESPONSE_EARLY": (1, 2)}
+    table = replace(found.tables[0], groups=groups)
+    view = show(qtbot, replace(summary, attributions=replace(found, tables=(table,))))
+    assert "HALLMARK_ES…SE_EARLY (RNA)" in texts(view)
+    whole = "HALLMARK_ESTROGEN_RESPONSE_EARLY (RNA)"
+    (bar,) = [b for b in view.findChildren(SignedBar) if whole in b.accessibleName()]
+    assert whole in bar.toolTip()
 
 
 def test_bars_can_be_read_without_seeing_them(qtbot, summary) -> None:

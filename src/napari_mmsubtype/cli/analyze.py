@@ -74,6 +74,13 @@ def analyze_command(  # numpydoc ignore=PR01
         str | None,
         typer.Option(help="Edited tissue mask (.tissue.zarr or .geojson)."),
     ] = None,
+    cam_method: Annotated[
+        str | None,
+        typer.Option(
+            help="Map of a model that is not exact: grad-cam (default), grad-cam++, "
+            "hires-cam or layer-cam."
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
@@ -108,6 +115,7 @@ def analyze_command(  # numpydoc ignore=PR01
         quality=read_thresholds(quality) if quality else None,
         exclude=None if exclude is None else read_flags(exclude),
         tissue=tissue and _located(tissue),
+        cam_method=cam_method,
         device=device,
         batch_size=batch_size,
         out=_located(out or "."),

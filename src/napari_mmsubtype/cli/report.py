@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.cli.report_features import features_lines, features_record
 from napari_mmsubtype.core.answer_words import answer_caution, answer_words
 from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
-_SHARED = ("status", "store", "slide", "bundle", "color")
+_SHARED = ("status", "store", "slide", "bundle", "cam_method", "color")
 _NAMED = 3
 _RESEARCH = "Research use only: not for diagnosis."
 _SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
@@ -36,11 +37,13 @@ def result_record(result: Result) -> dict[str, Any]:
     -------
     dict
         ``status``, ``store``, ``slide``, ``mpp`` ``[y, x]`` in microns per pixel,
-        ``mpp_source``, ``bundle`` and ``color`` (state of the color profile, record of
-        the stain fit); where complete also ``label`` and ``classes``, lists in the
-        order of ``classes`` (``probabilities``, ``logits``, those of every subset, the
-        ``shapley`` shares), ``answers`` (what other heads say, by name: numbers by
-        subset, what they are, and ``words``), ``modalities``, ``patches`` and
+        ``mpp_source``, ``bundle``, ``cam_method`` and ``color`` (state of the color
+        profile, record of the stain fit); where complete also ``label`` and
+        ``classes``, lists in the order of ``classes`` (``probabilities``, ``logits``,
+        those of every subset, the ``shapley`` shares), ``answers`` (what other heads
+        say, by name: numbers by subset, what they are, and ``words``),
+        ``attributions`` (what features of the tables add, see `report_features`),
+        ``modalities``, ``patches`` and
         ``warnings``.
     """
     record: dict[str, Any] = {
@@ -50,6 +53,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "mpp": [result.pixel_size.y, result.pixel_size.x],
         "mpp_source": str(result.mpp_source),
         "bundle": result.bundle_name,
+        "cam_method": result.cam_method,
         "color": {"icc": result.icc, "stain": result.stain},
         "classes": [subtype.name for subtype in result.classes],
     }
@@ -75,6 +79,7 @@ def result_record(result: Result) -> dict[str, Any]:
             name: {**_plain(answer), "words": answer_words(answer, _whole(prediction))}
             for name, answer in prediction.answers.items()
         },
+        "attributions": features_record(result),
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
@@ -128,6 +133,7 @@ def result_text(result: Result) -> str:
             for name, answer in prediction.answers.items()
         ),
         *filter(None, [answer_caution(prediction.answers)]),
+        *features_lines(result),
         *(_table_line(report) for report in prediction.modalities),
         _patch_line(prediction),
         *(f"warning      {text}" for text in prediction.warnings),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from napari_mmsubtype.core.cam_methods import checked_cam
 from napari_mmsubtype.core.cases import Case, Modality
 from napari_mmsubtype.core.patch_grid import EDGES
 from napari_mmsubtype.core.quality_spec import (
@@ -58,6 +59,9 @@ class AnalyzeRecipe:
         all in, None takes `quality_spec.DEFAULT_EXCLUDE`.
     tissue : str or None
         Path of a tissue mask, ``*.tissue.zarr`` or GeoJSON; None finds the tissue.
+    cam_method : str or None
+        How the map of a model is drawn whose evidence does not add up: one of
+        `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size : int or None
@@ -84,6 +88,7 @@ class AnalyzeRecipe:
     quality: dict[str, float] | None = None
     exclude: tuple[str, ...] | None = None
     tissue: str | None = None
+    cam_method: str | None = None
     device: str = "auto"
     batch_size: int | None = None
     out: str | None = None
@@ -114,6 +119,8 @@ class AnalyzeRecipe:
             msg = f"unknown edge {self.edge!r}; use one of {', '.join(EDGES)}"
             raise ConfigurationError(msg)
         self._check_quality()
+        if self.cam_method is not None:
+            checked_cam(self.cam_method)
         if self.tables and not self.patient:
             given = ", ".join(self.tables)
             msg = (

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.answer_words import answer_caution, answer_words
+from napari_mmsubtype.core.attributions import (
+    Attributions,
+    NamedShare,
+    top_features,
+    top_groups,
+)
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
@@ -70,6 +76,8 @@ class ResultSummary:
         Whether the model knows synthetic tissue only; whether evidence adds up.
     colors : str
         What was done to the colors for the model; empty where nothing was asked.
+    attributions : Attributions or None
+        What each feature of the tables adds; None where there are none.
     """
 
     store: str
@@ -82,6 +90,7 @@ class ResultSummary:
     is_demo: bool
     exact: bool
     colors: str = ""
+    attributions: Attributions | None = None
 
 
 def summarize(result: Result) -> ResultSummary:
@@ -95,7 +104,7 @@ def summarize(result: Result) -> ResultSummary:
     Returns
     -------
     ResultSummary
-        No array is read.
+        No array is read but what the features of the tables add.
     """
     return ResultSummary(
         store=str(result.path),
@@ -108,6 +117,7 @@ def summarize(result: Result) -> ResultSummary:
         is_demo=result.is_demo,
         exact=result.exact,
         colors=result.color_text,
+        attributions=result.attributions,
     )
 
 
@@ -219,6 +229,49 @@ def share_rows(prediction: Prediction) -> list[tuple[str, float]]:
     ]
 
 
+def feature_rows(
+    summary: ResultSummary, count: int = 8
+) -> tuple[list[NamedShare], list[NamedShare]]:
+    """Choose the features and gene groups that matter most for the class called.
+
+    Parameters
+    ----------
+    summary : ResultSummary
+        Of an analysis.
+    count : int, default: 8
+        Length of each list at most.
+
+    Returns
+    -------
+    features, groups : list of NamedShare
+        The largest first; empty where there is nothing to show.
+    """
+    prediction, found = summary.prediction, summary.attributions
+    if prediction is None or found is None:
+        return [], []
+    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    return (
+        top_features(found, index, classes, count),
+        top_groups(found, index, classes, count),
+    )
+
+
+def share_name(share: NamedShare) -> str:
+    """Name a feature and its table.
+
+    Parameters
+    ----------
+    share : NamedShare
+        From `feature_rows`.
+
+    Returns
+    -------
+    str
+        For example ``"ESR1 (RNA)"``.
+    """
+    return f"{share.name} ({NAMES.get(share.modality, share.modality)})"
+
+
 def _against_others(values: Sequence[float], index: int) -> float:
     others = [value for i, value in enumerate(values) if i != index]
     return values[index] - (sum(others) / len(others) if others else 0.0)
@@ -301,6 +354,11 @@ def summary_text(summary: ResultSummary) -> str:
             lines.append(f"{row.text}: {shown}")
         lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
         lines += filter(None, [answer_caution(prediction.answers)])
+        features, groups = feature_rows(summary)
+        for title, shares in (("features", features), ("gene groups", groups)):
+            if shares:
+                named = ", ".join(f"{share_name(s)} {s.value:+.2f}" for s in shares)
+                lines.append(f"{title} for {prediction.label}, in logits: {named}")
         lines.append(patches_text(prediction))
     if summary.colors:
         lines.append(f"colors: {summary.colors}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_mmsubtype.core.answer_words import answer_caution
+from napari_mmsubtype.core.attributions import NamedShare, gap_words
 from napari_mmsubtype.core.records import Prediction, format_probability
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
@@ -16,14 +18,18 @@ from napari_mmsubtype.widgets.result_summary import (
     RESEARCH_ONLY,
     ResultSummary,
     answer_rows,
+    feature_rows,
     patches_text,
     report_text,
+    share_name,
     share_rows,
     subset_rows,
 )
 
 _AGAINST = "#808080"
 _GAP_PX = 6
+# Names of gene sets are long, and bars are what this is about.
+_NAME_LENGTH = 20
 
 
 class ResultView(QWidget):
@@ -52,6 +58,7 @@ class ResultView(QWidget):
             self._add_answers(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
+            self._add_features(summary.prediction)
             self._add_inputs(summary.prediction)
         self._add_gap()
         self._add_wide(_text(RESEARCH_ONLY))
@@ -161,6 +168,34 @@ class ResultView(QWidget):
             bar.setAccessibleName(f"{name} {value:+.2f}")
             self._add_bar(name, bar, _number(f"{value:+.2f}"))
 
+    def _add_features(self, prediction: Prediction) -> None:
+        features, groups = feature_rows(self._summary)
+        name = prediction.label
+        self._add_named(f"Gene groups that speak for {name} (logits)", groups, name)
+        self._add_named(f"Features that speak for {name} (logits)", features, name)
+        found = self._summary.attributions
+        if found is not None and not found.complete:
+            self._add_wide(_text(f"⚠ {gap_words(found)}"))
+
+    def _add_named(self, title: str, shares: list[NamedShare], label: str) -> None:
+        found = self._summary.attributions
+        if not shares or found is None:
+            return
+        self._add_heading(title)
+        index = [subtype.name for subtype in self._summary.classes].index(label)
+        color = self._summary.classes[index].color
+        limit = max(abs(share.value) for share in shares)
+        for share in shares:
+            bar = SignedBar(self)
+            bar.setValue(share.value, limit, color if share.value >= 0 else _AGAINST)
+            bar.setToolTip(
+                f"{share_name(share)}: what it adds to the logit, the class called "
+                f"against the mean of the others; {gap_words(found)}"
+            )
+            text = f"{share.value:+.2f}"
+            bar.setAccessibleName(f"{share_name(share)} {text}")
+            self._add_bar(_shortened(share), bar, _number(text))
+
     def _add_inputs(self, prediction: Prediction) -> None:
         self._add_heading("Data used")
         rows = [("image", patches_text(prediction))]
@@ -170,6 +205,14 @@ class ResultView(QWidget):
         ]
         for name, text in rows:
             self._add_words(name, text)
+
+
+def _shortened(share: NamedShare) -> str:
+    """Name a feature or group in a width that leaves room for its bar."""
+    name = share.name
+    if len(name) > _NAME_LENGTH:
+        name = f"{name[: _NAME_LENGTH - 9]}…{name[-8:]}"
+    return share_name(replace(share, name=name))
 
 
 def _bold(label: QLabel, size: float = 1.0) -> QLabel:

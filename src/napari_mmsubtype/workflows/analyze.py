@@ -14,6 +14,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
@@ -59,6 +60,7 @@ def analyze(
     exclude: Iterable[str] | None = None,
     quality: Mapping[str, float] | None = None,
     tissue: str | Path | None = None,
+    cam_method: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -100,6 +102,9 @@ def analyze(
         ``{"blur_ratio": 0.05}``.
     tissue : str or Path, optional
         Tissue mask to use instead of the one found: ``*.tissue.zarr`` or GeoJSON.
+    cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
+        How the map of a model is drawn whose evidence does not add up; ``grad-cam`` if
+        left out.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     batch_size : int, optional
@@ -144,6 +149,7 @@ def analyze(
         quality=None if quality is None else dict(quality),
         exclude=None if exclude is None else checked_flags(exclude),
         tissue=_text(tissue),
+        cam_method=cam_method,
         device=device,
         batch_size=batch_size,
         out=_text(out),
@@ -223,11 +229,19 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 writer,
                 processor,
                 gradients=torch.from_numpy(gradients),
+                method=plan.cam_method,
                 **shared,
             )
+        if plan.omics:
+            yield Progress("fuse", message="asking each feature what it adds")
+        attributions = attribute_features(
+            case, embeddings, bundle.modalities, processor.device
+        )
         yield Progress("maps", message="stitching the evidence map")
         exact = case.queries() is not None
-        write_outcome(writer, plan, fused, patches, exact=exact)
+        write_outcome(
+            writer, plan, fused, patches, exact=exact, attributions=attributions
+        )
     return open_result(writer.path)
 
 
@@ -262,6 +276,7 @@ def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreW
             "classes": [asdict(subtype) for subtype in bundle.classes],
             "bundle": _bundle_facts(bundle),
             "exact": exact,
+            "cam_method": plan.cam_method,
             "provenance": _provenance(processor),
         },
         grid=plan.grid,
