@@ -45,11 +45,8 @@ class Encoder(nn.Module):
     cells : int
         Rows, and columns, of the feature map of one patch of ``input_size``; they are
         spread evenly over the patch.
-    portable : bool
-        Whether name, options and tensors are all of it, so that a bundle can hold it.
     """
 
-    portable = True
     _mean: Tensor
     _std: Tensor
 

@@ -21,6 +21,27 @@ _REFUSED = re.compile(r"\btorch\.(from_file|save)\b|\brpc_\w+")
 _FOREIGN = re.compile(r"\bops\.(?!aten\.|prim\.)(\w+)\.")
 
 
+def is_torchscript(path: Path) -> bool:
+    """Say whether a file is a TorchScript archive, without loading it.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+
+    Returns
+    -------
+    bool
+        False also where it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(PurePosixPath(name).parts[1:2] == ("code",) for name in names)
+
+
 def load_torchscript(path: Path) -> Any:
     """Load a TorchScript network.
 
@@ -50,7 +71,8 @@ def load_torchscript(path: Path) -> Any:
             # torch advises to write other formats; what is written must still be read.
             warnings.filterwarnings("ignore", r"`torch\.jit", FutureWarning)
             warnings.filterwarnings("ignore", r".*torch\.jit", DeprecationWarning)
-            return torch.jit.load(str(path), map_location="cpu").eval()
+            load: Any = torch.jit.load
+            return load(str(path), map_location="cpu").eval()
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError, RuntimeError) as err:
         reason = str(err).strip().splitlines()[0] if str(err).strip() else "empty"
         msg = (
@@ -92,11 +114,13 @@ def _check_archive(path: Path) -> None:
         if not any(problems.values()):
             text = "\n".join(archive.read(entry).decode("utf-8") for entry in code)
     foreign = [*_REFUSED.finditer(text), *_FOREIGN.finditer(text)]
-    problems["calls operators that a network does not need, such as "
-             f"{foreign[0].group().rstrip('.') if foreign else ''}"] = bool(foreign)  # fmt: skip
-    if found_problems := [problem for problem, holds in problems.items() if holds]:
+    faults = [problem for problem, holds in problems.items() if holds]
+    if foreign:
+        name = foreign[0].group().rstrip(".")
+        faults.append(f"calls operators that a network does not need, such as {name}")
+    if faults:
         msg = (
-            f"TorchScript file {str(path)!r} was not loaded: it "
-            f"{' and '.join(found_problems)}; get it again from where it is published"
+            f"TorchScript file {str(path)!r} was not loaded: it {' and '.join(faults)}; "
+            "get it again from where it is published"
         )
         raise ConfigurationError(msg)

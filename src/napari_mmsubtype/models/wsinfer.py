@@ -39,8 +39,6 @@ class WSInferEncoder(Encoder):
         Classes, patch size, microns per pixel and licence.
     """
 
-    portable = False
-
     def __init__(self, config: WSInferConfig, body: ScriptMap) -> None:
         dim, cells, _ = body.shape
         super().__init__(
@@ -97,7 +95,7 @@ class WSInferEncoder(Encoder):
             only one class, whose chance is given.
         """
         with torch.inference_mode():
-            _, answer = self.body(self.normalize(patches))
+            answer: Tensor = self.body(self.normalize(patches))[1]
             if answer.shape[1] == 1:
                 return torch.sigmoid(answer)
             return answer.softmax(dim=1)

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFIG = "config.json"
 SCRIPT = "torchscript_model.pt"
@@ -18,7 +20,7 @@ CARD = "README.md"
 Rgb = tuple[float, float, float]
 
 _SPEC_VERSION = "1.0"
-_REQUIRED = {
+_REQUIRED: dict[str, type | tuple[type, ...]] = {
     "spec_version": str,
     "architecture": str,
     "num_classes": int,
