@@ -120,7 +120,7 @@ def _check_archive(path: Path) -> None:
         faults.append(f"calls operators that a network does not need, such as {name}")
     if faults:
         msg = (
-            f"TorchScript file {str(path)!r} was not loaded: it {' and '.join(faults)}; "
-            "get it again from where it is published"
+            f"TorchScript file {str(path)!r} was not loaded: it "
+            f"{' and '.join(faults)}; get it again from where it is published"
         )
         raise ConfigurationError(msg)
