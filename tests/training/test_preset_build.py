@@ -29,7 +29,11 @@ from napari_mmsubtype.training.preset_build import (
     check_networks,
     fit_modality_settings,
 )
-from napari_mmsubtype.training.preset_files import list_presets, load_preset
+from napari_mmsubtype.training.preset_files import (
+    list_presets,
+    load_preset,
+    preset_text,
+)
 from napari_mmsubtype.workflows.jobs import run_job
 
 NAMES = ["brca-crossattention", "evidence", "lung-mmlm", "resvit-gannet"]
@@ -302,6 +306,15 @@ def test_learned_groups_of_all_and_given_groups_of_one_go_together(cohort):
 def test_networks_are_checked_without_being_made(name, changes, message):
     with pytest.raises(ConfigurationError, match=message):
         check_networks(load_preset(name, changes))
+
+
+def test_the_encoder_is_changed_as_the_file_says():
+    text = preset_text("evidence")
+    words = re.search(r"allows: (encoder\.name=.*)", text).group(1).split()
+    preset = load_preset("evidence", words)
+    check_networks(preset)
+    assert preset.encoder.name == "h-optimus-0"
+    assert preset.encoder.weights == "FILE"
 
 
 def test_impossible_networks_are_one_message(cohort):
