@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import BundleError, ConfigurationError
-from napari_mmsubtype.models.registry import require_portable
+from napari_mmsubtype.models.portability import require_portable
 from napari_mmsubtype.omics.spec_files import table_names
 from napari_mmsubtype.slides.stain import METHODS
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 """Written by this version; older ones, from 1, are read too."""
+
+NEEDS_VERSION = "0.1.0"
+"""The first version of this package that reads that schema."""
 
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
