@@ -16,6 +16,7 @@ from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.models.heads import CLASS_HEAD
 from napari_mmsubtype.omics.gene_programs import PAM50
 from napari_mmsubtype.omics.synthetic import synthetic_cohort
+from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.training import patch_trainer
 from napari_mmsubtype.training.bags import BagSet, collate
 from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
@@ -261,6 +262,20 @@ def test_gene_sets_come_from_a_file(cohort, tmp_path):
     preset = load_preset("brca-crossattention", ["modalities.rna.gene_sets.source=a"])
     with pytest.raises(TableReadError, match="gene sets 'a' cannot be read"):
         fit_modality_settings(preset, make_table(cohort, Modality.RNA))
+
+
+@pytest.mark.real_data
+def test_a_real_table_of_z_scores_has_the_pam50_genes(real_data):
+    path = real_data / "omics" / "tcga_brca_rnaseq_zscores.csv.gz"
+    table = read_omics(path, modality="rna")
+    with pytest.raises(ConfigurationError, match="leave out min_expression"):
+        fit_modality_settings(load_preset("brca-crossattention"), table)
+    preset = load_preset("brca-crossattention:z-scores")
+    spec = fit_modality_settings(preset, table)
+    assert (len(spec), spec.unit) == (1558, "z-score")
+    assert len(spec.groups.members[0]) == 7  # of fifty, in this selection of genes
+    model = build_fusion(preset, dim=DIM, modalities={Modality.RNA: spec})
+    assert model.encoders["rna"].tokens == 33
 
 
 def test_learned_groups_of_all_and_given_groups_of_one_go_together(cohort):
