@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from napari_mmsubtype.evaluation.metrics import Estimate
-from napari_mmsubtype.workflows.demo_card import card_facts, describe_scores
+from napari_mmsubtype.models.training_facts import TrainingFacts
+from napari_mmsubtype.workflows.demo_card import (
+    card_facts,
+    describe_scores,
+    describe_scoring,
+)
 from napari_mmsubtype.workflows.demo_evaluation import EvidenceScore, SubsetScore
 
 SCORES = {
@@ -16,26 +19,27 @@ EVIDENCE = EvidenceScore(0.991, 0.985, 0.96, 0.97, 0.9, 12)
 
 
 def test_every_score_is_stated_with_its_interval() -> None:
-    facts = describe_scores(SCORES, EVIDENCE)
-    assert json.loads(json.dumps(facts)) == facts
+    found = {metric.key: metric for metric in describe_scores(SCORES, EVIDENCE)}
     for key, score in SCORES.items():
-        stated = facts[f"ROC-AUC, {key}"]
-        assert set(stated) == {"value", "low", "high"}
-        assert stated["value"] == pytest.approx(score.auc.value, abs=1e-4)
-        assert facts[f"balanced accuracy, {key}"]["high"] == pytest.approx(
-            score.balanced_accuracy.high
-        )
+        stated = found[f"ROC-AUC, {key}"]
+        assert stated.modalities == tuple(key.split("+"))
+        assert stated.value == pytest.approx(score.auc.value, abs=1e-4)
+        assert (stated.low, stated.high) == (score.auc.low, score.auc.high)
+        accuracy = found[f"balanced accuracy, {key}"]
+        assert accuracy.high == pytest.approx(score.balanced_accuracy.high)
 
 
 def test_evidence_comes_with_how_it_was_computed() -> None:
-    facts = describe_scores(SCORES, EVIDENCE)
-    assert 0.991 in facts.values()
-    assert 0.96 in facts.values()
-    assert any("12 held-out synthetic slides" in str(v) for v in facts.values())
+    values = {metric.value for metric in describe_scores(SCORES, EVIDENCE)}
+    assert {0.991, 0.985, 0.96, 0.97, 0.9} <= values
+    assert "12 held-out synthetic slides" in describe_scoring(EVIDENCE)
 
 
 def test_card_warns_against_use_on_patients() -> None:
-    facts = card_facts({"training": "3"}, "made up", {}, {})
-    assert facts["synthetic"] is True
-    assert "must not be used on patients" in facts["description"]
-    assert facts["patients"] == {"training": "3"}
+    metrics = describe_scores(SCORES, EVIDENCE)
+    facts = card_facts({"training": {"A": 3}}, "made up", {}, metrics, "so")
+    assert facts.synthetic is True
+    assert "must not be used on patients" in facts.description
+    assert facts.patients == {"training": {"A": 3}}
+    assert facts.metric_notes == {"how the evidence map was scored": "so"}
+    assert TrainingFacts.from_info(facts.to_info()) == facts

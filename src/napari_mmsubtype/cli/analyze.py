@@ -17,7 +17,8 @@ def analyze_command(  # numpydoc ignore=PR01
     ],
     *,
     bundle: Annotated[
-        str, typer.Option(help="'demo', or the folder or zip of a model.")
+        str,
+        typer.Option(help="'demo', a name of `bundle list`, folder, zip or hf://."),
     ] = "demo",
     rna: Annotated[
         str | None, typer.Option(help="RNA table, or folder of GDC files.")
@@ -91,14 +92,21 @@ def analyze_command(  # numpydoc ignore=PR01
     out: Annotated[
         str | None, typer.Option(help="Folder for the store; default: this folder.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(help="Also write the report as HTML: a file or a folder."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON.")
     ] = False,
 ) -> None:
     """Analyse one patient; the same request again resumes or shows its store."""
+    # Imports pandas on its way: help and mistakes in the options do not wait.
+    from napari_mmsubtype.models.bundle_address import located
+
     recipe = AnalyzeRecipe(
         slide=_located(slide),
-        bundle=bundle if bundle == "demo" else _located(bundle),
+        bundle=located(bundle),
         patient=patient,
         rna=rna and _located(rna),
         methylation=methylation and _located(methylation),
@@ -120,10 +128,12 @@ def analyze_command(  # numpydoc ignore=PR01
         batch_size=batch_size,
         out=_located(out or "."),
     )
-    analyze_and_print(recipe, as_json=as_json)
+    analyze_and_print(recipe, as_json=as_json, html=html)
 
 
-def analyze_and_print(recipe: AnalyzeRecipe, *, as_json: bool) -> None:
+def analyze_and_print(
+    recipe: AnalyzeRecipe, *, as_json: bool, html: str | None = None
+) -> None:
     """Run a recipe with progress on stderr and print the outcome to stdout.
 
     Parameters
@@ -132,16 +142,31 @@ def analyze_and_print(recipe: AnalyzeRecipe, *, as_json: bool) -> None:
         The request.
     as_json : bool
         Print JSON and nothing else.
+    html : str or None, default: None
+        File or folder that receives the report.
     """
     from napari_mmsubtype.cli.progress_line import ProgressLine
     from napari_mmsubtype.cli.report import result_record, result_text, to_json
 
+    if html is not None:
+        # Hours of work should not end with a name that cannot be written to.
+        from napari_mmsubtype.results.html_report import report_target
+
+        report_target(html, "report.html")
     with ProgressLine() as progress:
         # torch takes seconds to import: help and mistakes in the options do not wait.
         from napari_mmsubtype.workflows import analyze, jobs
 
         result = jobs.run_job(analyze.analyze_job(recipe), progress)
-    typer.echo(to_json(result_record(result)) if as_json else result_text(result))
+    record = result_record(result)
+    text = result_text(result)
+    if html is not None:
+        from napari_mmsubtype.results.html_report import write_report
+
+        report = write_report(result, html).absolute()
+        record["report"] = str(report)
+        text += f"\nreport       {report}"
+    typer.echo(to_json(record) if as_json else text)
 
 
 def _located(path: str) -> str:

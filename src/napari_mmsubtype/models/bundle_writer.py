@@ -15,12 +15,14 @@ import torch
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_files import sha256_file
+from napari_mmsubtype.models.bundle_files import sha256_file, swap_folder
+from napari_mmsubtype.models.bundle_names import HUB_CARD
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
     CARD,
     FEATURES,
     MANIFEST,
+    NEEDS_VERSION,
     REFERENCE,
     SCHEMA_VERSION,
     SELFTEST,
@@ -32,6 +34,7 @@ from napari_mmsubtype.models.bundle_selftest import LOGITS, make_selftest
 from napari_mmsubtype.models.class_heads import ClassHead
 from napari_mmsubtype.models.heads import CLASS_HEAD, Heads
 from napari_mmsubtype.models.model_card import render_card
+from napari_mmsubtype.models.training_facts import TrainingFacts
 from napari_mmsubtype.omics.spec_files import describe_spec, write_tables
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ def save_bundle(
     modalities: Mapping[Modality, ModalitySpec],
     heads: Heads | None = None,
     temperature: float = 1.0,
-    info: Mapping[str, Any] | None = None,
+    info: TrainingFacts | Mapping[str, Any] | None = None,
     reference: Mapping[str, ArrayLike] | None = None,
 ) -> Path:
     """Write a model as a bundle folder.
@@ -86,9 +89,10 @@ def save_bundle(
         The questions that the model answers; by default only the class.
     temperature : float, default: 1.0
         Logits of the first head are divided by it before the softmax.
-    info : mapping of str to Any, optional
-        Facts about training in plain JSON types; see `model_card.render_card` and, for
-        ``icc`` and ``stain``, `bundle_schema.check_info`.
+    info : TrainingFacts or mapping of str to Any, optional
+        Facts about training; a mapping has them in plain JSON types, as
+        `TrainingFacts.from_info` reads them. For ``icc`` and ``stain`` see
+        `bundle_schema.check_info`.
     reference : mapping of str to array-like, optional
         Numeric statistics of the training data.
 
@@ -103,12 +107,15 @@ def save_bundle(
         If the parts do not fit each other, or the folder holds something else.
     """
     target = Path(folder)
-    facts = dict(info or {})
+    facts = (
+        info if isinstance(info, TrainingFacts) else TrainingFacts.from_info(info or {})
+    )
+    stated = facts.to_info()
     tables = {m: modalities[m] for m in OMICS if m in modalities}
     if heads is None:
         heads = Heads({CLASS_HEAD: ClassHead(tuple(s.name for s in classes))})
     check_parts(classes, heads, encoder, fusion, patch, tables, temperature)
-    check_info(facts)
+    check_info(stated)
     if target.exists() and not _replaceable(target):
         msg = (
             f"{str(target)!r} exists and is not a bundle (no {MANIFEST}); choose "
@@ -124,6 +131,7 @@ def save_bundle(
             "finite; train it again"
         )
         raise BundleError(msg)
+    calibration = {"temperature": float(temperature)}
     card = render_card(
         name=name,
         version=version,
@@ -133,15 +141,16 @@ def save_bundle(
         fusion=fusion,
         patch=patch,
         modalities=tables,
-        temperature=temperature,
-        info=facts,
+        calibration=calibration,
+        facts=facts,
     )
     manifest = {
         "schema": SCHEMA_VERSION,
+        "needs": NEEDS_VERSION,
         "name": name,
         "version": version,
         **_describe(classes, heads, encoder, fusion, patch, tables),
-        "info": facts,
+        "info": stated,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
@@ -149,18 +158,19 @@ def save_bundle(
         fresh.mkdir()
         _write_tensors(fresh, encoder, fusion, selftest)
         _write_tables(fresh, tables)
-        _write_json(fresh / CALIBRATION, {"temperature": float(temperature)})
+        _write_json(fresh / CALIBRATION, calibration)
         if reference:
             arrays = {key: np.asarray(value) for key, value in reference.items()}
             np.savez(fresh / REFERENCE, allow_pickle=False, **arrays)
-        (fresh / CARD).write_text(card, encoding="utf-8", newline="\n")
+        for card_name in (CARD, HUB_CARD):
+            (fresh / card_name).write_text(card, encoding="utf-8", newline="\n")
         manifest["files"] = {
             path.relative_to(fresh).as_posix(): sha256_file(path)
             for path in sorted(fresh.rglob("*"))
             if path.is_file()
         }
         _write_json(fresh / MANIFEST, manifest)
-        _swap(fresh, target)
+        swap_folder(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return target
@@ -235,18 +245,3 @@ def _replaceable(target: Path) -> bool:
     if not target.is_dir():
         return False
     return (target / MANIFEST).is_file() or not any(target.iterdir())
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Put a finished folder in its place; the older one survives a failure."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    older = fresh.with_suffix(".old")
-    target.rename(older)
-    try:
-        fresh.rename(target)
-    except OSError:
-        older.rename(target)
-        raise
-    shutil.rmtree(older, ignore_errors=True)

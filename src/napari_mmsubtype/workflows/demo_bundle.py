@@ -29,7 +29,11 @@ from napari_mmsubtype.training.fusion_trainer import (
     predict_logits,
 )
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
-from napari_mmsubtype.workflows.demo_card import card_facts, describe_scores
+from napari_mmsubtype.workflows.demo_card import (
+    card_facts,
+    describe_scores,
+    describe_scoring,
+)
 from napari_mmsubtype.workflows.demo_evaluation import (
     EvidenceScore,
     SubsetScore,
@@ -239,8 +243,12 @@ def demo_bundle_job(
             for m, spec in specs.items()
         },
         temperature=temperature,
-        info=_facts(
-            config, split, labels, fit.best_epoch, describe_scores(scores, evidence)
+        info=card_facts(
+            _count_patients(split, labels),
+            _describe_data(config),
+            _describe_training(config, fit.best_epoch),
+            describe_scores(scores, evidence),
+            describe_scoring(evidence),
         ),
         reference={"embedding_mean": mean.numpy(), "embedding_std": std.numpy()},
     )
@@ -296,30 +304,38 @@ def _encode_slides(
     return images
 
 
-def _facts(
-    config: DemoBundleConfig,
-    split: Split,
-    labels: NDArray[np.int64],
-    best_epoch: int,
-    metrics: dict[str, Any],
-) -> dict[str, Any]:
-    """Gather what the card needs to know about the run."""
+def _count_patients(
+    split: Split, labels: NDArray[np.int64]
+) -> dict[str, dict[str, int]]:
+    """Count the patients of each class in each part of the cohort."""
     parts = {
-        name: f"{len(rows)} ({int(labels[list(rows)].sum())} {BASAL_HER2.name})"
-        for name, rows in (
-            ("training", split.train),
-            ("validation", split.validation),
-            ("held out", split.test),
-        )
+        "training": split.train,
+        "validation": split.validation,
+        "held out": split.test,
     }
-    data = (
+    return {
+        name: {
+            subtype.name: int((labels[list(rows)] == label).sum())
+            for label, subtype in enumerate(CLASSES)
+        }
+        for name, rows in parts.items()
+    }
+
+
+def _describe_data(config: DemoBundleConfig) -> str:
+    """Say what the patients are."""
+    return (
         f"Synthetic cohort of {config.patients} patients, seed {config.seed}: RNA, "
         f"methylation and clinical tables, and a rendered slide of "
         f"{config.slide_size_px} px at {PATCH.mpp:g} um/px each. The label is "
         "whether the sum of an image score and an omics score is positive, so neither "
         "alone tells it."
     )
-    training = {
+
+
+def _describe_training(config: DemoBundleConfig, best_epoch: int) -> dict[str, Any]:
+    """Gather what the card needs to know about the run."""
+    return {
         "command": "nox -s demo_bundle",
         "encoder": config.encoder.to_dict(),
         "fusion": config.fusion.to_dict(),
@@ -327,7 +343,6 @@ def _facts(
         "fitted on training patients only": "encoder, scaling, fusion model",
         "chosen on validation patients": "epoch, temperature",
     }
-    return card_facts(parts, data, training, metrics)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
