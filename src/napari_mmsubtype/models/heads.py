@@ -99,6 +99,12 @@ class Heads:
                 f"found {found}"
             )
             raise ConfigurationError(msg)
+        if first.temperature is not None:
+            msg = (
+                f"the first head has a temperature of {first.temperature}; expected "
+                "none: that of the classes is kept beside the heads"
+            )
+            raise ConfigurationError(msg)
         self.classes = first
         self.size = sum(head.size for head in self.heads.values())
 
