@@ -200,10 +200,12 @@ def test_a_bundle_without_manifest_is_refused(folder):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("schema", [2, 0, "1", None])
+@pytest.mark.parametrize("schema", [3, 0, "1", True, None])
 def test_an_unknown_schema_is_refused(folder, schema):
     seal(folder, schema=schema)
-    with pytest.raises(BundleError, match=f"schema {schema!r}, this version reads 1"):
+    with pytest.raises(
+        BundleError, match=f"schema {schema!r}, this version reads 1 to 2"
+    ):
         load_bundle(folder)
 
 
@@ -349,7 +351,7 @@ def test_a_folder_without_permission_is_one_clear_error(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Not by chmod: root, under whom containers run, may read everything.
-    monkeypatch.setattr(bundle_module, "verify_hashes", refuse)
+    monkeypatch.setattr(bundle_manifest, "verify_hashes", refuse)
     with pytest.raises(BundleError, match=r"cannot be read.*check its permissions"):
         load_bundle(folder)
 

@@ -12,8 +12,11 @@ from napari_mmsubtype.models.bundle_schema import (
     check_parts,
     modality_files,
 )
+from napari_mmsubtype.models.class_heads import ClassHead
 from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.heads import Heads
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.models.survival_heads import CoxHead
 from napari_mmsubtype.omics.feature_groups import FeatureGroups, group_options
 
 
@@ -22,6 +25,7 @@ def parts():
     spec = modality_spec(Modality.RNA)
     return {
         "classes": (LUMINAL, BASAL_HER2),
+        "heads": Heads({"class": ClassHead((LUMINAL.name, BASAL_HER2.name))}),
         "encoder": create_encoder("demo-cnn"),
         "fusion": create_fusion(
             "evidence", dim=96, classes=2, omics={"rna": len(spec.features)}
@@ -39,7 +43,12 @@ def test_parts_that_belong_together_pass(parts):
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        ("classes", (LUMINAL,), "1 classes but 2 logits"),
+        ("classes", (LUMINAL,), r"classes are \['Luminal'\] but the first head tells"),
+        (
+            "heads",
+            Heads({"class": ClassHead(("Luminal", "Basal/HER2")), "risk": CoxHead()}),
+            r"heads take \{'class': 2, 'risk': 1\} logits but fusion gives 2",
+        ),
         ("patch", PatchSpec(64, 1.0, 64), "64 px but the encoder takes 128"),
         ("modalities", {}, r"tables have \{\} features but fusion takes \{'rna': 9\}"),
         ("temperature", 0.0, "temperature is 0.0 but must be positive"),
@@ -55,7 +64,7 @@ def test_each_misfit_is_named(parts, part, value, message):
 def test_every_misfit_is_named_at_once(parts):
     parts["classes"], parts["temperature"] = (LUMINAL,), -1.0
     parts["encoder"].dim = 7
-    with pytest.raises(BundleError, match=r"1 classes.*7 features.*temperature"):
+    with pytest.raises(BundleError, match=r"classes are.*7 features.*temperature"):
         check_parts(**parts)
 
 

@@ -12,9 +12,13 @@ from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.models import bundle_writer
+from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_writer import save_bundle
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.heads import Heads
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.models.survival_heads import CoxHead
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_it_writes_every_part_and_hashes_it(tmp_path):
         "features/clinical.parquet",
     }
     manifest = json.loads((folder / "bundle.json").read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert set(manifest["files"]) == files - {"bundle.json"}
     for name, digest in manifest["files"].items():
         content = (folder / name).read_bytes()
@@ -126,7 +130,7 @@ def test_a_model_that_diverged_is_not_written(tmp_path, parts):
 
 def test_parts_that_do_not_fit_are_not_written(tmp_path, parts):
     parts["classes"] = (LUMINAL,)
-    with pytest.raises(BundleError, match="1 classes but 2 logits"):
+    with pytest.raises(BundleError, match=r"heads take \{'class': 1\} logits"):
         save_bundle(tmp_path / "b", **parts)
     assert not list(tmp_path.iterdir())
 
@@ -143,3 +147,25 @@ def test_every_file_is_as_readable_as_any_other(tmp_path):
     plain.write_bytes(b"")
     modes = {p.stat().st_mode for p in folder.rglob("*") if p.is_file()}
     assert modes == {plain.stat().st_mode}
+
+
+def test_every_head_is_written(tmp_path, parts):
+    labels = tuple(subtype.name for subtype in parts["classes"])
+    heads = Heads(
+        {
+            "subtype": ClassHead(labels),
+            "stage": OrdinalHead(("I", "II", "III"), late="III"),
+            "risk": CoxHead(event="death", center=-0.25),
+        }
+    )
+    with pytest.raises(BundleError, match=r"heads take .*'stage': 2, 'risk': 1"):
+        save_bundle(tmp_path / "b", **parts, heads=heads)
+    assert not (tmp_path / "b").exists()
+    fusion = parts["fusion"]
+    parts["fusion"] = create_fusion(
+        fusion.name, dim=fusion.dim, classes=heads.size, omics=fusion.omics
+    )
+    bundle = load_bundle(save_bundle(tmp_path / "b", **parts, heads=heads))
+    assert list(bundle.heads.heads.items()) == list(heads.heads.items())
+    assert bundle.fusion.classes == 5
+    assert "Also answers risk: the risk of death" in bundle.card

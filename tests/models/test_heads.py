@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.fusion import create_fusion, list_fusions
 from napari_mmsubtype.models.heads import (
     ClassHead,
@@ -10,6 +13,7 @@ from napari_mmsubtype.models.heads import (
     HazardHead,
     Heads,
     OrdinalHead,
+    read_heads,
 )
 from napari_mmsubtype.models.ordinal import corn_loss
 from napari_mmsubtype.models.survival_losses import cox_loss, hazard_loss
@@ -21,8 +25,8 @@ NAN = float("nan")
 def heads():
     return Heads(
         {
-            "subtype": ClassHead(3),
-            "stage": OrdinalHead(4),
+            "subtype": ClassHead(("a", "b", "c")),
+            "stage": OrdinalHead(("I", "II", "III", "IV")),
             "risk": CoxHead(),
             "survival": HazardHead((12.0, 24.0), alpha=0.2),
         }
@@ -115,10 +119,54 @@ def test_all_heads_train_on_one_trunk_of_any_family(name, heads, targets):
     assert totals[-1] < 0.8 * totals[0]
 
 
-@pytest.mark.parametrize("heads", [{}, {"stage": OrdinalHead(1)}])
-def test_heads_without_logits_are_refused(heads):
-    with pytest.raises(ValueError, match="at least one logit"):
+@pytest.mark.parametrize(
+    "heads",
+    [{}, {"stage": OrdinalHead(("I", "II"))}, {"": ClassHead(("a", "b"))}],
+)
+def test_the_first_head_tells_classes_apart(heads):
+    with pytest.raises(ConfigurationError, match="first head must tell classes apart"):
         Heads(heads)
+
+
+def test_columns_are_those_of_one_head(heads):
+    assert heads.columns("stage") == slice(3, 6)
+    assert list(heads.others) == ["stage", "risk", "survival"]
+    assert heads.classes.labels == ("a", "b", "c")
+    with pytest.raises(KeyError, match="no head 'grade'"):
+        heads.columns("grade")
+
+
+def test_a_description_is_read_back(heads):
+    text = json.dumps(heads.describe())
+    again = read_heads(json.loads(text))
+    assert again.heads == heads.heads
+    assert list(again.heads) == list(heads.heads)
+    assert json.loads(text)["survival"] == {
+        "kind": "hazard",
+        "edges": [12.0, 24.0],
+        "unit": "months",
+        "event": "event",
+        "alpha": 0.2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"kind": "rank"}, "'extra' is of kind 'rank'; known are classes, ordinal"),
+        ({}, "kind None"),
+        ({"kind": "cox", "center": 0.0, "tied": 1}, "unexpected keyword.*tied"),
+        ({"kind": "ordinal"}, "missing.*levels"),
+        ({"kind": "ordinal", "levels": "abc"}, "must list its names"),
+        ({"kind": "ordinal", "levels": ["a", "a"]}, "at least two levels"),
+        ({"kind": "hazard", "edges": ["soon"]}, "could not convert"),
+        ({"kind": "cox", "center": "low"}, "real number"),
+    ],
+)
+def test_a_description_that_is_none_is_refused(entry, says):
+    described = {"class": {"kind": "classes", "labels": ["a"]}, "extra": entry}
+    with pytest.raises(ConfigurationError, match=says):
+        read_heads(described)
 
 
 def test_what_does_not_fit_is_named(heads, targets):

@@ -10,9 +10,12 @@ from builders.bundles import modality_spec
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.heads import Heads
 from napari_mmsubtype.models.model_card import render_card
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.models.survival_heads import HazardHead
 from napari_mmsubtype.omics.feature_groups import FeatureGroups
 
 
@@ -20,11 +23,14 @@ from napari_mmsubtype.omics.feature_groups import FeatureGroups
 def card():
     plain = modality_spec(Modality.RNA)
 
-    def render(spec=plain, **info):
+    def render(spec=plain, others=(), **info):
         return render_card(
             name="demo",
             version="1.2",
             classes=(LUMINAL, BASAL_HER2),
+            heads=Heads(
+                {"class": ClassHead(("Luminal", "Basal/HER2")), **dict(others)}
+            ),
             encoder=create_encoder("demo-cnn"),
             fusion=create_fusion("evidence", dim=96, classes=2, omics={"rna": 9}),
             patch=PatchSpec(128, 1.0, 128),
@@ -58,6 +64,19 @@ def test_it_states_the_model_and_its_purpose(card):
         "Temperature: 1.25",
     ):
         assert part in text
+
+
+def test_it_says_what_else_is_answered(card):
+    assert "Also answers" not in card()
+    text = card(
+        others={
+            "stage": OrdinalHead(("I", "II", "III"), late="III"),
+            "survival": HazardHead((12.0, 24.5), event="death"),
+        }
+    )
+    assert "- Also answers stage: one level of I, II, III, in this order" in text
+    line = "- Also answers survival: the chance of no death until 12, 24.5 months"
+    assert line in text.splitlines()
 
 
 def test_unknown_facts_are_said_to_be_unknown(card):

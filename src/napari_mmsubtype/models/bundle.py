@@ -16,15 +16,13 @@ from napari_mmsubtype.errors import (
     BundleIntegrityError,
     ConfigurationError,
 )
-from napari_mmsubtype.models.bundle_files import opened, sha256_file, verify_hashes
+from napari_mmsubtype.models.bundle_files import opened, sha256_file
 from napari_mmsubtype.models.bundle_manifest import (
     find_bundle,
-    read_json,
-    read_manifest,
+    read_description,
     read_modalities,
 )
 from napari_mmsubtype.models.bundle_schema import (
-    CALIBRATION,
     CARD,
     MANIFEST,
     REFERENCE,
@@ -43,6 +41,7 @@ from napari_mmsubtype.models.bundle_selftest import (
 )
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.heads import read_heads
 from napari_mmsubtype.models.registry import create_encoder
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
@@ -92,15 +92,15 @@ def load_bundle(source: str | Path) -> Bundle:
 
 def _load(folder: Path, source: Path) -> Bundle:
     """Load from an unpacked folder without links and pickles."""
-    manifest = read_manifest(folder, source)
-    verify_hashes(folder, manifest["files"])
+    manifest, calibration = read_description(folder, source)
     try:
         # Random weights are drawn and then replaced: the caller's seed is no concern.
         with torch.random.fork_rng(devices=[]):
-            encoder, fusion, patch, modalities = _build(folder, manifest)
+            heads = read_heads(manifest["heads"])
+            encoder, fusion, patch, modalities = _build(folder, manifest, heads)
         classes = tuple(Subtype(**entry) for entry in manifest["classes"])
-        temperature = float(read_json(folder / CALIBRATION)["temperature"])
-        check_parts(classes, encoder, fusion, patch, modalities, temperature)
+        temperature = float(calibration["temperature"])
+        check_parts(classes, heads, encoder, fusion, patch, modalities, temperature)
         check_info(dict(manifest["info"]))
         bundle = Bundle(
             name=str(manifest["name"]),
@@ -108,6 +108,7 @@ def _load(folder: Path, source: Path) -> Bundle:
             path=source,
             digest=sha256_file(folder / MANIFEST),
             classes=classes,
+            heads=heads,
             encoder=encoder,
             fusion=fusion,
             patch=patch,
@@ -136,7 +137,7 @@ def _load(folder: Path, source: Path) -> Bundle:
 
 
 def _build(
-    folder: Path, manifest: Mapping[str, Any]
+    folder: Path, manifest: Mapping[str, Any], heads: Heads
 ) -> tuple[Encoder, FusionModel, PatchSpec, dict[Modality, ModalitySpec]]:
     """Make the networks, without their weights, and the feature specifications."""
     modalities = read_modalities(folder, manifest)
@@ -151,7 +152,7 @@ def _build(
     fusion = create_fusion(
         manifest["fusion"]["name"],
         dim=encoder.dim,
-        classes=len(manifest["classes"]),
+        classes=heads.size,
         omics={m: len(spec.features) for m, spec in modalities.items()},
         **manifest["fusion"]["options"],
     )

@@ -16,7 +16,9 @@ from napari_mmsubtype.errors import (
     ConfigurationError,
 )
 from napari_mmsubtype.models.bundle_files import opened, verify_hashes
+from napari_mmsubtype.models.bundle_migration import MIGRATIONS, migrate
 from napari_mmsubtype.models.bundle_schema import (
+    CALIBRATION,
     FEATURES,
     MANIFEST,
     REQUIRED_FILES,
@@ -58,8 +60,7 @@ def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]
     path = find_bundle(source)
     try:
         with opened(path) as folder:
-            manifest = read_manifest(folder, path)
-            verify_hashes(folder, manifest["files"])
+            manifest, _ = read_description(folder, path)
             return str(manifest["name"]), read_modalities(folder, manifest)
     except OSError as err:
         msg = f"bundle {str(path)!r} cannot be read ({err}); check its permissions"
@@ -138,8 +139,37 @@ def _demo_folder() -> Path:
     return folder
 
 
+def read_description(
+    folder: Path, source: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read manifest and calibration, check every file, and bring both up to date.
+
+    Parameters
+    ----------
+    folder : Path
+        An unpacked bundle.
+    source : Path
+        Folder or zip, for messages.
+
+    Returns
+    -------
+    manifest, calibration : dict
+        Of schema `bundle_schema.SCHEMA_VERSION`, whatever is on disk.
+
+    Raises
+    ------
+    BundleError
+        If its schema is another.
+    BundleIntegrityError
+        If a file is missing, was changed or has no hash.
+    """
+    manifest = read_manifest(folder, source)
+    verify_hashes(folder, manifest["files"])
+    return migrate(manifest, read_json(folder / CALIBRATION))
+
+
 def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
-    """Read the manifest and check that its schema is ours and its files complete.
+    """Read the manifest as it is; check that its schema is known, its files complete.
 
     Parameters
     ----------
@@ -162,11 +192,13 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
     """
     manifest = read_json(folder / MANIFEST)
     schema = manifest.get("schema")
-    if schema != SCHEMA_VERSION:
+    # True would pass for 1.
+    known = type(schema) is int and (schema == SCHEMA_VERSION or schema in MIGRATIONS)
+    if not known:
         msg = (
             f"bundle {str(source)!r} has schema {schema!r}, this version reads "
-            f"{SCHEMA_VERSION}; update napari-mmsubtype, or ask for a bundle of schema "
-            f"{SCHEMA_VERSION}"
+            f"{min(MIGRATIONS)} to {SCHEMA_VERSION}; update napari-mmsubtype, or ask "
+            f"for a bundle of schema {SCHEMA_VERSION}"
         )
         raise BundleError(msg)
     listed = manifest.get("files")

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Written by this version; older ones, from 1, are read too."""
 
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
@@ -70,7 +72,9 @@ class Bundle:
     digest : str
         SHA-256 of the manifest, which holds those of all other files.
     classes : tuple of Subtype
-        In the order of the logits.
+        In the order of the logits of the first head.
+    heads : Heads
+        The questions that the model answers, in the order of their logits.
     encoder : Encoder
         In evaluation mode, on the CPU.
     fusion : FusionModel
@@ -80,7 +84,7 @@ class Bundle:
     modalities : dict of Modality to ModalitySpec
         Tables that the model takes, with their features and training statistics.
     temperature : float
-        Logits are divided by it before the softmax.
+        Logits of the first head are divided by it before the softmax.
     card : str
         The model card in Markdown.
     info : dict
@@ -96,6 +100,7 @@ class Bundle:
     path: Path
     digest: str
     classes: tuple[Subtype, ...]
+    heads: Heads
     encoder: Encoder
     fusion: FusionModel
     patch: PatchSpec
@@ -108,6 +113,7 @@ class Bundle:
 
 def check_parts(
     classes: Sequence[Subtype],
+    heads: Heads,
     encoder: Encoder,
     fusion: FusionModel,
     patch: PatchSpec,
@@ -119,7 +125,9 @@ def check_parts(
     Parameters
     ----------
     classes : sequence of Subtype
-        In the order of the logits.
+        In the order of the logits of the first head.
+    heads : Heads
+        The questions that the model answers.
     encoder : Encoder
         The image branch.
     fusion : FusionModel
@@ -138,9 +146,7 @@ def check_parts(
     """
     lengths = {str(m): len(spec.features) for m, spec in modalities.items()}
     taken = {str(m): length for m, length in fusion.omics.items()}
-    problems = []
-    if len(classes) != fusion.classes:
-        problems.append(f"{len(classes)} classes but {fusion.classes} logits")
+    problems = _misfits(classes, heads, fusion)
     if encoder.dim != fusion.dim:
         problems.append(
             f"the encoder gives {encoder.dim} features but fusion takes {fusion.dim}"
@@ -165,6 +171,23 @@ def check_parts(
     if problems:
         msg = f"the parts of the bundle do not fit: {'; '.join(problems)}"
         raise BundleError(msg)
+
+
+def _misfits(
+    classes: Sequence[Subtype], heads: Heads, fusion: FusionModel
+) -> list[str]:
+    """Say what of classes, heads and logits does not belong together."""
+    problems = []
+    names = tuple(subtype.name for subtype in classes)
+    if names != heads.classes.labels:
+        problems.append(
+            f"classes are {list(names)} but the first head tells "
+            f"{list(heads.classes.labels)} apart"
+        )
+    if heads.size != fusion.classes:
+        sizes = {name: head.size for name, head in heads.heads.items()}
+        problems.append(f"heads take {sizes} logits but fusion gives {fusion.classes}")
+    return problems
 
 
 def check_info(info: Mapping[str, Any]) -> None:

@@ -29,6 +29,8 @@ from napari_mmsubtype.models.bundle_schema import (
     check_parts,
 )
 from napari_mmsubtype.models.bundle_selftest import LOGITS, make_selftest
+from napari_mmsubtype.models.class_heads import ClassHead
+from napari_mmsubtype.models.heads import CLASS_HEAD, Heads
 from napari_mmsubtype.models.model_card import render_card
 from napari_mmsubtype.omics.spec_files import describe_spec, write_tables
 
@@ -54,6 +56,7 @@ def save_bundle(
     fusion: FusionModel,
     patch: PatchSpec,
     modalities: Mapping[Modality, ModalitySpec],
+    heads: Heads | None = None,
     temperature: float = 1.0,
     info: Mapping[str, Any] | None = None,
     reference: Mapping[str, ArrayLike] | None = None,
@@ -70,7 +73,7 @@ def save_bundle(
     name, version : str
         Of the bundle.
     classes : sequence of Subtype
-        In the order of the logits.
+        In the order of the logits of the first head.
     encoder : Encoder
         Made by `registry.create_encoder`; not changed.
     fusion : FusionModel
@@ -79,8 +82,10 @@ def save_bundle(
         What a patch must be; its size is the encoder's.
     modalities : mapping of Modality to ModalitySpec
         One for each omics modality of the fusion model.
+    heads : Heads, optional
+        The questions that the model answers; by default only the class.
     temperature : float, default: 1.0
-        Logits are divided by it before the softmax.
+        Logits of the first head are divided by it before the softmax.
     info : mapping of str to Any, optional
         Facts about training in plain JSON types; see `model_card.render_card` and, for
         ``icc`` and ``stain``, `bundle_schema.check_info`.
@@ -100,7 +105,9 @@ def save_bundle(
     target = Path(folder)
     facts = dict(info or {})
     tables = {m: modalities[m] for m in OMICS if m in modalities}
-    check_parts(classes, encoder, fusion, patch, tables, temperature)
+    if heads is None:
+        heads = Heads({CLASS_HEAD: ClassHead(tuple(s.name for s in classes))})
+    check_parts(classes, heads, encoder, fusion, patch, tables, temperature)
     check_info(facts)
     if target.exists() and not _replaceable(target):
         msg = (
@@ -121,6 +128,7 @@ def save_bundle(
         name=name,
         version=version,
         classes=classes,
+        heads=heads,
         encoder=encoder,
         fusion=fusion,
         patch=patch,
@@ -132,7 +140,7 @@ def save_bundle(
         "schema": SCHEMA_VERSION,
         "name": name,
         "version": version,
-        **_describe(classes, encoder, fusion, patch, tables),
+        **_describe(classes, heads, encoder, fusion, patch, tables),
         "info": facts,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +168,7 @@ def save_bundle(
 
 def _describe(
     classes: Sequence[Subtype],
+    heads: Heads,
     encoder: Encoder,
     fusion: FusionModel,
     patch: PatchSpec,
@@ -168,6 +177,7 @@ def _describe(
     """Put the model's architecture into plain JSON types."""
     return {
         "classes": [{"name": s.name, "color": s.color} for s in classes],
+        "heads": heads.describe(),
         "encoder": {
             "name": encoder.name,
             "options": encoder.options,

@@ -6,301 +6,65 @@ A head owns columns of the logits of a fusion model that is made with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from napari_mmsubtype.models.ordinal import corn_loss, corn_probabilities
-from napari_mmsubtype.models.survival_losses import (
-    Ties,
-    cox_loss,
-    hazard_loss,
-    survival_curve,
-)
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
+from napari_mmsubtype.models.survival_heads import CoxHead, HazardHead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import Tensor
 
-class Head(Protocol):
-    """One question: how many logits it takes, its loss and its answer."""
+Head: TypeAlias = ClassHead | OrdinalHead | CoxHead | HazardHead
+"""One question: how many logits it takes, its loss and its answer."""
 
-    @property
-    def size(self) -> int:
-        """Give the number of logits."""
+KINDS: dict[str, type[Head]] = {
+    kind.kind: kind for kind in (ClassHead, OrdinalHead, CoxHead, HazardHead)
+}
+"""Heads by the name of their kind in a bundle."""
 
-    @property
-    def target_shape(self) -> tuple[int, ...]:
-        """Give the shape of one case's target; NaN in it means unknown."""
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compare logits with known targets.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-        targets : Tensor of float
-            One per case, all known.
-
-        Returns
-        -------
-        Tensor of float, shape ()
-            Mean.
-        """
-
-    def answer(self, logits: Tensor) -> Tensor:
-        """Turn logits into what a person reads.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-
-        Returns
-        -------
-        Tensor of float
-            By case.
-        """
+CLASS_HEAD = "class"
+"""Name of the first head where nobody gave it one."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassHead:
-    """Which class: cross-entropy; answers with probabilities.
+def read_heads(description: Mapping[str, Mapping[str, Any]]) -> Heads:
+    """Read what `Heads.describe` wrote.
 
-    Targets are class indices.
-
-    Attributes
+    Parameters
     ----------
-    classes : int
-        Number of classes.
+    description : mapping
+        By name: ``kind`` and the head's own parameters.
+
+    Returns
+    -------
+    Heads
+        In the order given.
+
+    Raises
+    ------
+    ConfigurationError
+        If a kind or a parameter is unknown or impossible.
     """
-
-    classes: int
-
-    @property
-    def size(self) -> int:
-        """Give the number of logits."""
-        return self.classes
-
-    @property
-    def target_shape(self) -> tuple[int, ...]:
-        """Give the shape of one case's target."""
-        return ()
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compare logits with known targets.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-        targets : Tensor of float
-            One per case, all known.
-
-        Returns
-        -------
-        Tensor of float, shape ()
-            Mean.
-        """
-        return F.cross_entropy(logits, targets.long())
-
-    def answer(self, logits: Tensor) -> Tensor:
-        """Give the probabilities of the classes.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-
-        Returns
-        -------
-        Tensor of float, shape (b, classes)
-            By case.
-        """
-        return logits.softmax(dim=1)
-
-
-@dataclass(frozen=True, slots=True)
-class OrdinalHead:
-    """Which level of an order, e.g. stage: CORN; answers with probabilities.
-
-    Targets are levels, from 0.
-
-    Attributes
-    ----------
-    levels : int
-        Number of levels.
-    """
-
-    levels: int
-
-    @property
-    def size(self) -> int:
-        """Give the number of logits."""
-        return self.levels - 1
-
-    @property
-    def target_shape(self) -> tuple[int, ...]:
-        """Give the shape of one case's target."""
-        return ()
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compare logits with known targets.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-        targets : Tensor of float
-            One per case, all known.
-
-        Returns
-        -------
-        Tensor of float, shape ()
-            Mean.
-        """
-        return corn_loss(logits, targets.long())
-
-    def answer(self, logits: Tensor) -> Tensor:
-        """Give the probabilities of the levels.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-
-        Returns
-        -------
-        Tensor of float, shape (b, levels)
-            By case.
-        """
-        return corn_probabilities(logits)
-
-
-@dataclass(frozen=True, slots=True)
-class CoxHead:
-    """How large the risk: partial likelihood; answers with the log-risk.
-
-    Targets are time and event (1) or censoring (0).
-
-    Attributes
-    ----------
-    ties : {"efron", "breslow"}
-        How events at the same time share their risk set.
-    """
-
-    ties: Ties = "efron"
-
-    @property
-    def size(self) -> int:
-        """Give the number of logits."""
-        return 1
-
-    @property
-    def target_shape(self) -> tuple[int, ...]:
-        """Give the shape of one case's target."""
-        return (2,)
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compare logits with known targets.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-        targets : Tensor of float
-            One per case, all known.
-
-        Returns
-        -------
-        Tensor of float, shape ()
-            Mean.
-        """
-        time, event = targets.unbind(dim=1)
-        return cox_loss(logits[:, 0], time, event > 0, ties=self.ties)
-
-    def answer(self, logits: Tensor) -> Tensor:
-        """Give the log-risk.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-
-        Returns
-        -------
-        Tensor of float, shape (b, 1)
-            By case.
-        """
-        return logits
-
-
-@dataclass(frozen=True, slots=True)
-class HazardHead:
-    """When: hazards of intervals of time; answers with the survival curve.
-
-    Targets are time and event (1) or censoring (0).
-
-    Attributes
-    ----------
-    edges : tuple of float
-        Rising inner edges of the intervals, see `survival_losses.interval_edges`; an
-        edge belongs to the interval after it.
-    alpha : float
-        From 0 to 1: how much less censored cases count.
-    """
-
-    edges: tuple[float, ...]
-    alpha: float = 0.0
-
-    @property
-    def size(self) -> int:
-        """Give the number of logits."""
-        return len(self.edges) + 1
-
-    @property
-    def target_shape(self) -> tuple[int, ...]:
-        """Give the shape of one case's target."""
-        return (2,)
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Compare logits with known targets.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-        targets : Tensor of float
-            One per case, all known.
-
-        Returns
-        -------
-        Tensor of float, shape ()
-            Mean.
-        """
-        time, event = targets.unbind(dim=1)
-        edges = torch.tensor(self.edges, dtype=time.dtype, device=time.device)
-        intervals = torch.bucketize(time.contiguous(), edges, right=True)
-        return hazard_loss(logits, intervals, event > 0, alpha=self.alpha)
-
-    def answer(self, logits: Tensor) -> Tensor:
-        """Give the chance to survive each interval.
-
-        Parameters
-        ----------
-        logits : Tensor of float, shape (b, size)
-            Of this head.
-
-        Returns
-        -------
-        Tensor of float, shape (b, size)
-            By case.
-        """
-        return survival_curve(logits)
+    heads: dict[str, Head] = {}
+    for name, entry in description.items():
+        given = dict(entry)
+        kind = given.pop("kind", None)
+        if kind not in KINDS:
+            msg = f"head {name!r} is of kind {kind!r}; known are {', '.join(KINDS)}"
+            raise ConfigurationError(msg)
+        # A string would pass for a sequence of one-letter names.
+        if any(isinstance(given.get(key), str) for key in ("labels", "levels")):
+            msg = f"head {name!r} must list its names, found {given}"
+            raise ConfigurationError(msg)
+        try:
+            heads[name] = KINDS[kind](**given)
+        except (TypeError, ValueError) as err:
+            msg = f"head {name!r} is not described as one of kind {kind!r}: {err}"
+            raise ConfigurationError(msg) from err
+    return Heads(heads)
 
 
 class Heads:
@@ -309,26 +73,80 @@ class Heads:
     Parameters
     ----------
     heads : mapping of str to Head
-        In the order of their columns.
+        In the order of their columns. The first tells the classes of the model apart:
+        calls, evidence and maps are its.
 
     Attributes
     ----------
+    heads : dict of str to Head
+        In the order of their columns.
     size : int
         Number of logits together.
 
     Raises
     ------
-    ValueError
-        If there is no head, or one that takes no logit.
+    ConfigurationError
+        If the first head is none of classes, or a name is empty.
     """
 
     def __init__(self, heads: Mapping[str, Head]) -> None:
-        idle = [name for name, head in heads.items() if head.size < 1]
-        if not heads or idle:
-            msg = f"heads must take at least one logit each, found {dict(heads)}"
-            raise ValueError(msg)
-        self.heads = dict(heads)
-        self.size = sum(head.size for head in heads.values())
+        self.heads = {str(name): head for name, head in heads.items()}
+        first = next(iter(self.heads.values()), None)
+        if not isinstance(first, ClassHead) or "" in self.heads:
+            found = {name: head.kind for name, head in self.heads.items()}
+            msg = (
+                "the first head must tell classes apart, and every head needs a name, "
+                f"found {found}"
+            )
+            raise ConfigurationError(msg)
+        self.classes = first
+        self.size = sum(head.size for head in self.heads.values())
+
+    @property
+    def others(self) -> dict[str, Head]:
+        """Every head but the first."""
+        return dict(list(self.heads.items())[1:])
+
+    def columns(self, name: str) -> slice:
+        """Say which logits are a head's own.
+
+        Parameters
+        ----------
+        name : str
+            Of the head.
+
+        Returns
+        -------
+        slice
+            Of the logits of the fusion model.
+        """
+        start = 0
+        for other, head in self.heads.items():
+            if other == name:
+                return slice(start, start + head.size)
+            start += head.size
+        msg = f"there is no head {name!r}; heads are {', '.join(self.heads)}"
+        raise KeyError(msg)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Put the heads into plain JSON types.
+
+        Returns
+        -------
+        dict
+            By name, in order: ``kind`` and the head's own parameters; `read_heads`
+            reverses it.
+        """
+        return {
+            name: {
+                "kind": head.kind,
+                **{
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in asdict(head).items()
+                },
+            }
+            for name, head in self.heads.items()
+        }
 
     def split(self, logits: Tensor) -> dict[str, Tensor]:
         """Give each head its columns.
@@ -351,12 +169,7 @@ class Heads:
         if logits.ndim != 2 or logits.shape[1] != self.size:
             msg = f"logits must be (b, {self.size}), found {tuple(logits.shape)}"
             raise ValueError(msg)
-        parts: dict[str, Tensor] = {}
-        start = 0
-        for name, head in self.heads.items():
-            parts[name] = logits[:, start : start + head.size]
-            start += head.size
-        return parts
+        return {name: logits[:, self.columns(name)] for name in self.heads}
 
     def answers(self, logits: Tensor) -> dict[str, Tensor]:
         """Answer every question.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.subtypes import Subtype
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 _SECTIONS = (
@@ -29,6 +30,7 @@ def render_card(
     name: str,
     version: str,
     classes: Sequence[Subtype],
+    heads: Heads,
     encoder: Encoder,
     fusion: FusionModel,
     patch: PatchSpec,
@@ -43,7 +45,9 @@ def render_card(
     name, version : str
         Of the bundle.
     classes : sequence of Subtype
-        In the order of the logits.
+        In the order of the logits of the first head.
+    heads : Heads
+        The questions that the model answers.
     encoder : Encoder
         The image branch.
     fusion : FusionModel
@@ -72,6 +76,7 @@ def render_card(
     lines += [
         "",
         f"- Classes: {', '.join(subtype.name for subtype in classes)}",
+        *(f"- Also answers {name}: {h.words}" for name, h in heads.others.items()),
         f"- Encoder: {encoder.name}, {encoder.dim} features, "
         f"{patch.size_px} px patches at {patch.mpp:g} µm/px",
         f"- Fusion: {fusion.name}"

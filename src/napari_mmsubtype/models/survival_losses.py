@@ -156,7 +156,8 @@ def interval_edges(times: Tensor, events: Tensor, intervals: int) -> Tensor:
     if len(dead) < intervals or bool((edges.diff() <= 0).any()):
         msg = (
             f"{intervals} intervals need as many distinct times of events, found "
-            f"{len(dead)} events at {len(set(dead.tolist()))} times; use fewer intervals"
+            f"{len(dead)} events at {len(set(dead.tolist()))} times; use fewer "
+            "intervals"
         )
         raise ValueError(msg)
     return edges
