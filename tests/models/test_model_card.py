@@ -35,7 +35,7 @@ def card():
             fusion=create_fusion("evidence", dim=96, classes=2, omics={"rna": 9}),
             patch=PatchSpec(128, 1.0, 128),
             modalities={Modality.RNA: spec},
-            temperature=1.25,
+            trust=["- Temperature: 1.25"],
             info=info,
         )
 

@@ -74,6 +74,10 @@ def analyze_command(  # numpydoc ignore=PR01
         str | None,
         typer.Option(help="Edited tissue mask (.tissue.zarr or .geojson)."),
     ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Coverage of the set of classes, default 0.9."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
@@ -108,6 +112,7 @@ def analyze_command(  # numpydoc ignore=PR01
         quality=read_thresholds(quality) if quality else None,
         exclude=None if exclude is None else read_flags(exclude),
         tissue=tissue and _located(tissue),
+        coverage=coverage,
         device=device,
         batch_size=batch_size,
         out=_located(out or "."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
+from napari_mmsubtype.core.trust_words import conformal_words, guard_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,9 @@ def result_record(result: Result) -> dict[str, Any]:
         ``mpp_source``, ``bundle`` and ``color`` (state of the color profile, record of
         the stain fit); where complete also ``label`` and ``classes``, lists in the
         order of ``classes`` (``probabilities``, ``logits``, those of every subset, the
-        ``shapley`` shares), ``modalities``, ``patches`` and ``warnings``.
+        ``shapley`` shares), ``modalities``, ``patches``, ``warnings``, ``conformal``
+        (prediction set) and ``guard`` (likeness to the training patients), null where
+        they were not recorded.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -69,6 +72,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
+        "conformal": _conformal_record(prediction),
+        "guard": _guard_record(prediction),
         **{key: record[key] for key in _SHARED},
     }
 
@@ -114,6 +119,7 @@ def result_text(result: Result) -> str:
         "",
         *_calls(prediction),
         "",
+        *_trust_lines(prediction),
         *(_table_line(report) for report in prediction.modalities),
         _patch_line(prediction),
         *(f"warning      {text}" for text in prediction.warnings),
@@ -126,6 +132,42 @@ def result_text(result: Result) -> str:
     if result.is_demo and not result.slide_path.startswith("synthetic:"):
         lines.append(_SYNTHETIC)
     return "\n".join(lines)
+
+
+def _conformal_record(prediction: Prediction) -> dict[str, Any] | None:
+    """Describe the prediction set, in numbers and in words."""
+    found = prediction.conformal
+    if found is None:
+        return None
+    record = {**asdict(found), "classes": list(found.classes)}
+    return {**record, "words": conformal_words(found)}
+
+
+def _guard_record(prediction: Prediction) -> dict[str, Any] | None:
+    """Describe the guard's findings, in numbers and in words."""
+    report = prediction.guard
+    if report is None:
+        return None
+    findings = [
+        {**asdict(finding), "percentile": finding.percentile}
+        for finding in report.findings
+    ]
+    return {
+        "verdict": report.verdict or None,
+        "problem": report.problem,
+        "findings": findings,
+        "words": guard_words(report),
+    }
+
+
+def _trust_lines(prediction: Prediction) -> list[str]:
+    """Say which classes remain and whether the patient is like the training ones."""
+    lines = []
+    if prediction.conformal is not None:
+        lines.append(f"classes left {conformal_words(prediction.conformal)}")
+    if prediction.guard is not None:
+        lines += [f"likeness     {words}" for words in guard_words(prediction.guard)]
+    return lines
 
 
 def _calls(prediction: Prediction) -> list[str]:

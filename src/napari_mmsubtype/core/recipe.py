@@ -58,6 +58,9 @@ class AnalyzeRecipe:
         all in, None takes `quality_spec.DEFAULT_EXCLUDE`.
     tissue : str or None
         Path of a tissue mask, ``*.tissue.zarr`` or GeoJSON; None finds the tissue.
+    coverage : float or None
+        Share of patients whose true class the prediction set shall hold; None takes
+        `trust.DEFAULT_COVERAGE`.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size : int or None
@@ -84,6 +87,7 @@ class AnalyzeRecipe:
     quality: dict[str, float] | None = None
     exclude: tuple[str, ...] | None = None
     tissue: str | None = None
+    coverage: float | None = None
     device: str = "auto"
     batch_size: int | None = None
     out: str | None = None
@@ -108,6 +112,12 @@ class AnalyzeRecipe:
             msg = (
                 f"min_tissue is a share of a patch, 0 to 1; found {self.min_tissue!r} "
                 "(0.5 asks for half of it)"
+            )
+            raise ConfigurationError(msg)
+        if self.coverage is not None and not 0 < self.coverage < 1:
+            msg = (
+                f"coverage is a share of patients between 0 and 1; found "
+                f"{self.coverage!r} (0.9 asks for nine in ten)"
             )
             raise ConfigurationError(msg)
         if self.edge not in EDGES:

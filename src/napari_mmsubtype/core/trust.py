@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+"""Promises that prediction sets are fitted for."""
+
 DEFAULT_COVERAGE = 0.9
 
 TYPICAL = "typical"

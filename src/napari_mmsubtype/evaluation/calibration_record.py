@@ -79,7 +79,8 @@ class Calibration:
         if rule is None:
             return ConformalSet(
                 coverage,
-                problem=f"the model was not calibrated for {subset.replace('+', ' + ')}",
+                problem="the model was not calibrated for "
+                + subset.replace("+", " and "),
             )
         about: dict[str, Any] = {
             "method": rule.method,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.core.trust import COVERAGES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
 METHODS = ("lac", "aps", "raps")
-COVERAGES = (0.8, 0.9, 0.95, 0.99)
-"""Promises that a rule is fitted for."""
 
 
 def class_scores(

@@ -1,4 +1,4 @@
-"""The guard of a model: does this patient resemble those it was trained on?"""
+"""Say whether a patient resembles those that a model was trained on."""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ class Guard:
             for modality, values in omics.items()
             if modality in self.tables
         ]
-        return GuardReport(
-            tuple(findings), problem="" if findings else NO_REFERENCE
-        )
+        return GuardReport(tuple(findings), problem="" if findings else NO_REFERENCE)
 
     def problems(self, dim: int, features: Mapping[Modality, int]) -> list[str]:
         """Look for references that are not of this model.

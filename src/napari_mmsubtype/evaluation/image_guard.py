@@ -91,8 +91,8 @@ class ImageGuard:
             share = float((single > self.odd).mean())
             if share > 1.5 * self.usual_share:
                 reasons.append(
-                    f"{100 * share:.0f} % of its patches are unlike 99 % of the patches "
-                    "of the training slides (usually at most "
+                    f"{100 * share:.0f} % of its patches are unlike 99 % of the "
+                    "patches of the training slides (usually at most "
                     f"{100 * self.usual_share:.0f} %)"
                 )
             if max(self.scale.parts(distances)[:2]) >= _STICKS_OUT:
@@ -190,13 +190,15 @@ def fit_image_guard(bags: Sequence[ArrayLike]) -> ImageGuard:
     """
     empty = [i for i, bag in enumerate(bags) if len(np.asarray(bag)) == 0]
     if empty:
-        msg = f"a slide without patches has no likeness; found {len(empty)}: {empty[:5]}"
+        msg = f"every slide needs patches, found {len(empty)} without: {empty[:5]}"
         raise ValueError(msg)
     means = np.stack([np.asarray(bag, np.float64).mean(axis=0) for bag in bags])
     samples = [_spread(np.asarray(bag)) for bag in bags]
     singles: dict[int, NDArray[np.float64]] = {}
 
-    def _judge(fit: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _judge(
+        fit: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         slides = fit_subspace(means[fit])
         patches = fit_subspace(np.concatenate([samples[i] for i in fit]))
         found = []

@@ -96,7 +96,7 @@ class Subspace:
         ndarray of float64, shape (g,)
             Sums to the squared Mahalanobis distance, along and beside the directions.
         """
-        values = self.standardize([row])[0]
+        values = self.standardize(np.asarray(row, dtype=np.float64)[None])[0]
         along = self.basis @ values
         pull = self.basis.T @ (along / self.variance)
         if self.rest > 0:

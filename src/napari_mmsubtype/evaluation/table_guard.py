@@ -182,7 +182,9 @@ def fit_table_guard(rows: ArrayLike) -> TableGuard:
     """
     values = np.asarray(rows, dtype=np.float64)
 
-    def _judge(fit: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _judge(
+        fit: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         low, high = np.quantile(values[fit], _RANGE, axis=0)
         judged = values[others]
         outside = ((judged < low) | (judged > high)).sum(axis=1)

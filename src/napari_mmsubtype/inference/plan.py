@@ -103,6 +103,8 @@ class AnalysisPlan:
             "quality": self.recipe.quality_spec.to_dict(),
             "exclude": list(self.recipe.excluded_flags),
         }
+        if self.recipe.coverage is not None:
+            entry["coverage"] = self.recipe.coverage
         if self.recipe.regions is not None:
             # Kept apart even where the same patches are left: the store shows the mask.
             entry["regions"] = sha256(self.tissue.mask.tobytes()).hexdigest()

@@ -35,7 +35,7 @@ def render_card(
     fusion: FusionModel,
     patch: PatchSpec,
     modalities: Mapping[Any, ModalitySpec],
-    temperature: float,
+    trust: Sequence[str],
     info: Mapping[str, Any],
 ) -> str:
     """Write the model card.
@@ -56,8 +56,8 @@ def render_card(
         What a patch must be.
     modalities : mapping of Modality to ModalitySpec
         Tables that the model takes.
-    temperature : float
-        Of the calibration.
+    trust : sequence of str
+        Items about calibration and guard, as `bundle_trust.trust_lines`.
     info : mapping of str to Any
         Facts: ``description``, ``intended_use``, ``limits``, ``data``, ``patients``,
         ``sites``, ``training``, ``metrics`` and ``license`` have their places, anything
@@ -82,7 +82,7 @@ def render_card(
         f"- Fusion: {fusion.name}"
         + (" (evidence adds up to the logits exactly)" if fusion.exact_cam else ""),
         f"- Parameters: {parameters:,}",
-        f"- Temperature: {temperature:.4g}",
+        *trust,
         "- Modalities: image (any of them may be missing)",
     ]
     lines += [_modality(str(name), spec) for name, spec in modalities.items()]

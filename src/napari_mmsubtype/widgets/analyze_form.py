@@ -14,6 +14,7 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.widgets.bundle_field import BundleField
+from napari_mmsubtype.widgets.coverage_field import CoverageField
 from napari_mmsubtype.widgets.device_field import DeviceField
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
@@ -92,6 +93,7 @@ class AnalyzeForm(QWidget):
         self.device = DeviceField(self)
         self.out = FileField("Choose a folder for the result", folder=True, parent=self)
         self.quality = QualityField(self)
+        self.coverage = CoverageField(self)
         self.tissue = TissueField(self)
         self.regions = RegionField(self)
         self.stride = self._spin("as the model")
@@ -133,6 +135,7 @@ class AnalyzeForm(QWidget):
             stride_px=self.stride.value() or None,
             regions=self.regions.value(),
             tissue=self.tissue.value(),
+            coverage=self.coverage.value(),
             device=self.device.value(),
             batch_size=self.batch.value() or None,
             out=self.out.value() or str(results_folder(choice.path)),
@@ -160,6 +163,7 @@ class AnalyzeForm(QWidget):
         self.stride.setValue(recipe.stride_px or 0)
         self.regions.setValue(recipe.regions)
         self.quality.setValue(recipe)
+        self.coverage.setValue(recipe.coverage)
         self.tissue.setMask(recipe.slide, recipe.tissue)
         self.batch.setValue(recipe.batch_size or 0)
         self.out.setValue(recipe.out)
@@ -231,6 +235,7 @@ class AnalyzeForm(QWidget):
         self._add(form, "device", "Device", self.device)
         self._add(more_form, "out", "Results folder", self.out)
         self._add(more_form, "exclude", "Leave out", self.quality)
+        self._add(more_form, "coverage", "Coverage", self.coverage)
         self._add(more_form, "stride_px", "Stride", self.stride)
         self._add(more_form, "batch_size", "Batch size", self.batch)
         self._more = QCollapsible("More", self)
@@ -258,6 +263,7 @@ class AnalyzeForm(QWidget):
         self.patient.textChanged.connect(lambda: self._on_edit("patient"))
         self.device.valueChanged.connect(self.valueChanged)
         self.quality.valueChanged.connect(self.valueChanged)
+        self.coverage.valueChanged.connect(self.valueChanged)
         self.stride.valueChanged.connect(lambda _: self.valueChanged.emit())
         self.batch.valueChanged.connect(lambda _: self.valueChanged.emit())
 

@@ -23,6 +23,7 @@ _OPTIONS = {
     "min_tissue": "--min-tissue",
     "regions": "--regions",
     "tissue": "--tissue",
+    "coverage": "--coverage",
     "batch_size": "--batch-size",
     "out": "--out",
 }

@@ -10,6 +10,7 @@ from napari_mmsubtype.core.cases import Modality, ordered, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
 from napari_mmsubtype.core.subtypes import Subtype
+from napari_mmsubtype.core.trust_words import conformal_words, guard_words
 
 if TYPE_CHECKING:
     from napari_mmsubtype.results.store import Result
@@ -247,6 +248,10 @@ def summary_text(summary: ResultSummary) -> str:
             values = zip(prediction.classes, row.probabilities, strict=True)
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
             lines.append(f"{row.text}: {shown}")
+        if prediction.conformal is not None:
+            lines.append(conformal_words(prediction.conformal))
+        if prediction.guard is not None:
+            lines += guard_words(prediction.guard)
         lines.append(patches_text(prediction))
     if summary.colors:
         lines.append(f"colors: {summary.colors}")

@@ -8,6 +8,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_mmsubtype.core.records import Prediction, format_probability
+from napari_mmsubtype.core.trust import UNLIKE
+from napari_mmsubtype.core.trust_words import (
+    conformal_words,
+    guard_words,
+    promise_words,
+)
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
@@ -47,6 +53,7 @@ class ResultView(QWidget):
         self._add_header()
         if summary.prediction is not None:
             self._add_probabilities(summary.prediction)
+            self._add_trust(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
             self._add_inputs(summary.prediction)
@@ -98,6 +105,24 @@ class ResultView(QWidget):
             bar.setAccessibleName(f"{subtype.name} {format_probability(value)}")
             number = _number(format_probability(value))
             self._add_bar(subtype.name, bar, number, subtype.color)
+
+    def _add_trust(self, prediction: Prediction) -> None:
+        found, report = prediction.conformal, prediction.guard
+        if found is None and report is None:
+            return
+        self._add_heading("How far to trust it")
+        if found is not None:
+            words = _text(conformal_words(found))
+            words.setObjectName("conformal")
+            if not found.problem:
+                words.setToolTip(promise_words(found))
+            self._add_wide(words)
+        if report is not None:
+            graver = report.verdict == UNLIKE
+            text = "\n".join(guard_words(report))
+            words = _text(f"⚠ {text}" if graver else text)
+            words.setObjectName("guard")
+            self._add_wide(_bold(words) if graver else words)
 
     def _add_subsets(self, prediction: Prediction) -> None:
         rows = subset_rows(prediction)

@@ -59,6 +59,7 @@ def analyze(
     exclude: Iterable[str] | None = None,
     quality: Mapping[str, float] | None = None,
     tissue: str | Path | None = None,
+    coverage: float | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -100,6 +101,9 @@ def analyze(
         ``{"blur_ratio": 0.05}``.
     tissue : str or Path, optional
         Tissue mask to use instead of the one found: ``*.tissue.zarr`` or GeoJSON.
+    coverage : float, optional
+        Share of patients whose true class the prediction set shall hold; 0.9 if left
+        out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     batch_size : int, optional
@@ -144,6 +148,7 @@ def analyze(
         quality=None if quality is None else dict(quality),
         exclude=None if exclude is None else checked_flags(exclude),
         tissue=_text(tissue),
+        coverage=coverage,
         device=device,
         batch_size=batch_size,
         out=_text(out),
@@ -211,7 +216,12 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         patches = choose_patches(writer, plan)
         ok = patches.used
         embeddings = writer.read(schema.EMBEDDING)[ok]
-        fused = fuse(case, embeddings, bundle.temperature)
+        fused = fuse(
+            case,
+            embeddings,
+            bundle.temperature,
+            temperatures=bundle.calibration.temperatures,
+        )
         if case.queries() is None:
             gradients = np.zeros(
                 (len(ok), len(bundle.classes), encoder.dim), np.float32
