@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
+    from napari_mmsubtype.evaluation.guard import Guard
+
 GENES = ("ESR1", "PGR", "FOXA1", "GATA3", "KRT5", "KRT14", "KRT17", "EGFR", "ERBB2")
 """RNA and methylation features: real symbols, invented numbers."""
 
@@ -78,6 +81,8 @@ def tiny_bundle(
     temperature: float = 1.5,
     info: dict[str, object] | None = None,
     specs: Mapping[Modality, ModalitySpec] | None = None,
+    calibration: Calibration | None = None,
+    guard: Guard | None = None,
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
@@ -116,4 +121,6 @@ def tiny_bundle(
             "embedding_mean": torch.zeros(encoder.dim).numpy(),
             "embedding_std": torch.ones(encoder.dim).numpy(),
         },
+        calibration=calibration,
+        guard=guard,
     )
