@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.evaluation.calibration_record import Calibration
     from napari_mmsubtype.evaluation.guard import Guard
+    from napari_mmsubtype.models.heads import Heads
 
 GENES = ("ESR1", "PGR", "FOXA1", "GATA3", "KRT5", "KRT14", "KRT17", "EGFR", "ERBB2")
 """RNA and methylation features: real symbols, invented numbers."""
@@ -83,12 +84,13 @@ def tiny_bundle(
     specs: Mapping[Modality, ModalitySpec] | None = None,
     calibration: Calibration | None = None,
     guard: Guard | None = None,
+    heads: Heads | None = None,
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
 
-    ``options`` go to the fusion model; ``specs`` stand in for made-up features. The
-    global random state is left as it was.
+    ``heads`` are all questions, the class first; ``options`` go to the fusion model;
+    ``specs`` stand in for made-up features. The global random state is left as it was.
     """
     specs = specs or {Modality(m): modality_spec(Modality(m)) for m in modalities}
     patch = patch or PatchSpec(size_px=128, mpp=1.0, stride_px=128, min_tissue=0.3)
@@ -98,7 +100,7 @@ def tiny_bundle(
         model = create_fusion(
             fusion,
             dim=encoder.dim,
-            classes=2,
+            classes=2 if heads is None else heads.size,
             omics={m: len(spec.features) for m, spec in specs.items()},
             **options,
         ).eval()
@@ -111,6 +113,7 @@ def tiny_bundle(
         fusion=model,
         patch=patch,
         modalities=specs,
+        heads=heads,
         temperature=temperature,
         info={
             "description": "Random weights for tests.",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_mmsubtype.core.answers import RiskAnswer
+from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -66,6 +69,29 @@ def make_prediction(
     )
 
 
+def with_answers(prediction: Prediction) -> Prediction:
+    """Add the risk of death: twice the average, other from image or RNA alone."""
+    risks = {
+        key: (1.0,) if key == "rna" else (0.0,) if key == "image" else (math.log(2),)
+        for key in prediction.subsets
+    }
+    risk = RiskAnswer(subsets=risks, event="death", center=0.0)
+    return replace(prediction, answers={"risk": risk})
+
+
+def make_attributions(*, gap: float = 1e-4) -> Attributions:
+    """Eleven genes, the most telling last, in two groups; and an age."""
+    values = np.array([[0.1 * i, -0.1 * i] for i in range(11)], np.float32)
+    rna = TableAttribution(
+        "rna",
+        tuple(f"GENE{i}" for i in range(11)),
+        values * np.array([[1], [-1]] * 5 + [[1]]),
+        {"even": (2, 4, 6), "odd": (1, 3)},
+    )
+    age = TableAttribution("clinical", ("age",), np.array([[0.03, 0.01]], np.float32))
+    return Attributions((rna, age), (0.1, -0.1), gap, 1e-3, 8)
+
+
 def make_result(
     folder: Path,
     *,
@@ -77,6 +103,7 @@ def make_result(
     mpp_source: str = "vendor",
     flags: dict[int, int] | None = None,
     excluded: tuple[int, ...] = (),
+    attributions: Attributions | None = None,
 ) -> Result:
     """Write a store of 4 x 6 patches (without overlap) whose left half is Luminal."""
     spec = PatchSpec(size_px=128, mpp=MPP, stride_px=stride_px)
@@ -123,6 +150,8 @@ def make_result(
     if complete:
         writer.write_fusion((done / max(done.sum(), 1)).astype(np.float32), evidence)
         writer.write_map(pyramid(stitch(grid, spread.astype(np.float32))))
+        if attributions is not None:
+            writer.write_attributions(attributions)
         counts = PatchCounts(
             grid.positions, n, int(done.sum()), unreadable, len(excluded)
         )

@@ -52,7 +52,7 @@ def begin_store(folder, *, grid=None, slide="slide.tif", shape=(256, 320), **mor
     )
 
 
-def complete_store(folder, *, slide="slide.tif", shape=(256, 320)):
+def complete_store(folder, *, slide="slide.tif", shape=(256, 320), answers=None):
     """Make a complete store whose patch evidence adds up to its logits."""
     grid = small_grid(shape=shape)
     writer = begin_store(folder, grid=grid, slide=slide, shape=shape)
@@ -78,6 +78,7 @@ def complete_store(folder, *, slide="slide.tif", shape=(256, 320)):
             bias=(0.0, 0.0),
             patches=PatchCounts(grid.positions, n, n, 0),
             modalities=(ModalityReport("rna", used=False, reason="too few genes"),),
+            answers=answers or {},
         ),
         {},
     )

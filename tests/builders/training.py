@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.models.encoders import Encoder
 from napari_mmsubtype.models.fusion import FusionModel, create_fusion
+from napari_mmsubtype.models.heads import Heads
+from napari_mmsubtype.models.survival_heads import CoxHead, HazardHead
 from napari_mmsubtype.training.bags import BagSet
 
 DIM = 6
@@ -39,12 +44,50 @@ def make_bags(
     )
 
 
-def make_fusion(name: str = "evidence") -> FusionModel:
+def make_heads() -> Heads:
+    """Classes, stages, risk and survival: nine logits together."""
+    return Heads(
+        {
+            "class": ClassHead(("a", "b")),
+            "stage": OrdinalHead(("I", "II", "III", "IV"), late="III"),
+            "risk": CoxHead(event="death"),
+            "survival": HazardHead((4.0, 12.0), event="death"),
+        }
+    )
+
+
+def make_answers(
+    n: int = 60, seed: int = 0, prefix: str = "p", known: float = 1.0
+) -> BagSet:
+    """Cases whose class, stage and time of death all need the image and the RNA.
+
+    A hidden severity is the sum of what the patches and the RNA show. Stages divide
+    it, deaths come faster with it (hazard ``exp(1.5 severity) / 12`` a month), and
+    follow-up ends after up to three years. Of each head but the first, a share of
+    ``known`` targets is known, never of fewer than two cases.
+    """
+    rng = np.random.default_rng([seed, 1])
+    cases = make_bags(n, seed, prefix=prefix)
+    z_image, z_rna = np.random.default_rng(seed).normal(size=(2, n))
+    severity = (z_image + z_rna) / np.sqrt(2)
+    stage = np.digitize(severity, [-0.8, 0.0, 0.8]).astype(float)
+    death = rng.exponential(12 / np.exp(1.5 * severity))
+    end = rng.uniform(6, 36, n)
+    follow_up = np.stack([np.minimum(death, end), death <= end], axis=1).astype(float)
+    hidden = rng.random((2, n)) >= known
+    hidden[:, :2] = False
+    stage[hidden[0]] = np.nan
+    follow_up[hidden[1]] = np.nan
+    targets = {"stage": stage, "risk": follow_up, "survival": follow_up}
+    return replace(cases, targets=targets)
+
+
+def make_fusion(name: str = "evidence", classes: int = 2) -> FusionModel:
     """A small fusion model for the cases of `make_bags`, always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return create_fusion(
-            name, dim=DIM, classes=2, omics={"rna": GENES}, dropout=0.05
+            name, dim=DIM, classes=classes, omics={"rna": GENES}, dropout=0.05
         )
 
 

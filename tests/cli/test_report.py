@@ -4,6 +4,7 @@ import pytest
 
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.cli.report import result_record, result_text, to_json
+from napari_mmsubtype.core.answers import ChoiceAnswer, RiskAnswer
 from napari_mmsubtype.results.store import open_result
 
 
@@ -98,3 +99,32 @@ def test_features_that_a_table_lacks_are_named(result):
     assert "6 of 10 features, missing ESR1, PGR, VIM and 1 more; read" in result_text(
         result
     )
+
+
+def test_other_heads_answer_in_words_and_numbers(tmp_path):
+    answers = {
+        "stage": ChoiceAnswer(
+            subsets={"image": (0.1, 0.6, 0.3)}, labels=("I", "II", "III"), late="II"
+        ),
+        "risk": RiskAnswer(subsets={"image": (0.7,)}, event="death", center=0.0),
+    }
+    result = complete_store(tmp_path, answers=answers)
+    text = result_text(result)
+    assert "\nstage        II (60.0%); II or higher 90.0%\n" in text
+    words = "2 times the risk of death of the average training patient"
+    assert f"\nrisk         {words}\n" in text
+    assert "The chances of stage were not calibrated" in text
+    record = json.loads(to_json(result_record(result)))["answers"]
+    assert record["risk"] == {
+        "kind": "cox",
+        "subsets": {"image": [0.7]},
+        "event": "death",
+        "center": 0.0,
+        "words": words,
+    }
+    assert record["stage"]["labels"] == ["I", "II", "III"]
+
+
+def test_a_model_of_classes_alone_says_nothing_more(result):
+    assert result_record(result)["answers"] == {}
+    assert "calibrated" not in result_text(result)

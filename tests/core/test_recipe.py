@@ -50,6 +50,7 @@ def test_case_gathers_the_tables_given():
         ({"stride_px": -5}, "at least 1"),
         ({"min_tissue": 1.5}, "share of a patch"),
         ({"edge": "wrap"}, "unknown edge 'wrap'"),
+        ({"cam_method": "lime"}, "unknown cam method 'lime'"),
         ({"exclude": ["ink"]}, "unknown quality flag 'ink'"),
         ({"quality": {"blurr": 1}}, "unknown quality threshold"),
         ({"quality": 0.05}, "table of thresholds"),

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.records import (
     Call,
     ModalityReport,
@@ -26,6 +27,11 @@ def test_prediction_survives_json():
         patches=PatchCounts(12, 8, 5, 1, excluded=2, flagged={"pen": 2, "fold": 1}),
         modalities=(report,),
         warnings=("mind this",),
+        answers={
+            "risk": RiskAnswer(
+                subsets={"image+rna": (0.5,), "image": (0.1,)}, event="death"
+            )
+        },
     )
     read = Prediction.from_dict(json.loads(json.dumps(prediction.to_dict())))
     assert read == prediction
@@ -44,8 +50,10 @@ def test_predictions_of_older_versions_are_read():
         modalities=(ModalityReport("rna", True),),
     )
     entry = prediction.to_dict()
-    del entry["modalities"][0]["weight_coverage"]
-    assert Prediction.from_dict(entry).modalities[0].weight_coverage is None
+    del entry["modalities"][0]["weight_coverage"], entry["answers"]
+    read = Prediction.from_dict(entry)
+    assert read.modalities[0].weight_coverage is None
+    assert read.answers == {}
 
 
 @pytest.mark.parametrize(

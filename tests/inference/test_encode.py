@@ -114,17 +114,14 @@ def test_the_encoded_pixels_are_the_measured_ones(encoder, writer):
     np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(expected, 3, 0))
 
 
-@pytest.mark.parametrize("per_patch", [False, True])
-def test_cells_sum_to_the_query_times_the_stored_embedding(per_patch):
+def test_cells_sum_to_the_query_times_the_stored_embedding():
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(3, 7, 4, 5, generator=generator) * 30
-    shape = (5, 2, 7) if per_patch else (2, 7)
-    queries = torch.randn(*shape, generator=generator)
-    embedding, cells = CellProjector(queries)(features, slice(2, 5))
-    used = queries[2:5] if per_patch else queries.expand(3, 2, 7)
-    expected = torch.einsum("ncd,nd->nc", used, embedding.float())
+    queries = torch.randn(2, 7, generator=generator)
+    embedding, cells = CellProjector(queries)(features)
+    expected = embedding.float() @ queries.T
     torch.testing.assert_close(cells.sum((2, 3)), expected, rtol=1e-5, atol=1e-4)
-    pixel = torch.einsum("ncd,nd->nc", used, features[:, :, 1, 2]) / 20
+    pixel = features[:, :, 1, 2] @ queries.T / 20
     torch.testing.assert_close(cells[:, :, 1, 2], pixel, rtol=0.02, atol=0.02)
 
 
@@ -155,6 +152,20 @@ def test_the_second_pass_maps_every_patch_with_its_own_gradient(encoder, writer)
         rtol=1e-3,
         atol=1e-2,
     )
+
+
+def test_the_second_pass_draws_by_the_method_that_is_asked_for(encoder, writer):
+    source = RandomPatches(20, SIZE)
+    list(job(encoder, writer, source))
+    gradients = torch.randn(
+        20, 2, encoder.dim, generator=torch.Generator().manual_seed(0)
+    )
+    request = {"size_px": SIZE, "batch_size": 7, "gradients": gradients}
+    list(map_cells_job(encoder, source, writer, CPU, method="layer-cam", **request))
+    embedding = torch.from_numpy(writer.read(schema.EMBEDDING).astype(np.float32))
+    expected = torch.einsum("ncd,nd->nc", gradients.relu(), embedding).numpy()
+    found = writer.read(schema.CELL_EVIDENCE).sum(axis=(2, 3))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_batches_start_at_multiples_and_skip_what_is_done():

@@ -12,7 +12,9 @@ from napari_mmsubtype.inference.fuse import (
     patch_gradients,
     shapley_shares,
 )
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.models.fusion import create_fusion
+from napari_mmsubtype.models.heads import Heads
 
 OMICS = {"rna": 9, "methylation": 5, "clinical": 4}
 
@@ -128,3 +130,28 @@ def test_a_model_that_looks_at_nothing_at_hand_is_refused():
         CaseTensors(model, {Modality.CLINICAL: np.ones(4)})
     case = CaseTensors(model, {Modality.RNA: np.ones(9)})
     assert not case.queries().any()
+
+
+def test_calls_and_maps_are_those_of_the_first_head(model, embeddings):
+    levels = ("I", "II")
+    heads = Heads({"class": ClassHead(("a", "b")), "stage": OrdinalHead(levels)})
+    tables = {Modality.RNA: np.ones(9), Modality.CLINICAL: np.ones(4)}
+    plain, case = CaseTensors(model, tables), CaseTensors(model, tables, heads)
+    every, fused = (fuse(c, embeddings, temperature=1.0) for c in (plain, case))
+    assert fused.call.logits == every.call.logits[:2]
+    odds = np.exp(fused.call.logits)
+    assert fused.call.probabilities == pytest.approx(tuple(odds / odds.sum()))
+    assert fused.bias == every.bias[:2]
+    for name, share in fused.shapley.items():
+        assert share == pytest.approx(every.shapley[name][:2])
+    np.testing.assert_array_equal(fused.evidence, every.evidence[:, :2])
+    np.testing.assert_array_equal(
+        patch_gradients(case, embeddings), patch_gradients(plain, embeddings)[:, :2]
+    )
+    if model.exact_cam:
+        assert torch.equal(case.queries(), plain.queries()[:2])
+    assert every.answers == {}
+    assert list(fused.answers) == ["stage"]
+    for key, values in fused.answers["stage"].subsets.items():
+        above = 1 / (1 + np.exp(-every.subsets[key].logits[2]))
+        assert values == pytest.approx((1 - above, above))

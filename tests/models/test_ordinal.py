@@ -26,6 +26,22 @@ def test_losses_of_one_case_are_minus_the_log_of_its_probability():
     torch.testing.assert_close(corn_loss(logits, labels), expected)
 
 
+def test_the_loss_is_that_of_the_published_loop():
+    """Task by task, as the authors of CORN wrote it, in NumPy."""
+    rng = np.random.default_rng(5)
+    logits, labels = rng.normal(size=(30, 4)), rng.integers(0, 5, 30)
+    total, asked = 0.0, 0
+    for task in range(4):
+        rows = labels > task - 1
+        positive = labels[rows] > task
+        z = logits[rows, task]
+        log_yes = -np.log1p(np.exp(-z))
+        total -= (log_yes * positive + (log_yes - z) * ~positive).sum()
+        asked += rows.sum()
+    found = corn_loss(torch.from_numpy(logits), torch.from_numpy(labels))
+    assert found.item() == pytest.approx(total / asked, rel=1e-12)
+
+
 def test_shared_logits_fit_the_conditional_shares():
     labels = torch.tensor([0, 0, 0, 1, 2, 2, 2, 2])
     logits = torch.logit(torch.tensor([5 / 8, 4 / 5])).requires_grad_()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -37,6 +38,32 @@ def test_partial_likelihood_and_gradient_are_those_of_statsmodels(ties):
     one = np.ones(1)
     assert loss.item() == pytest.approx(-model.loglike(one) / events.sum())
     assert scale.grad.item() == pytest.approx(-model.score(one)[0] / events.sum())
+
+
+def test_the_fitted_coefficients_are_those_of_lifelines():
+    lifelines = pytest.importorskip("lifelines")
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(80, 2))
+    hazard = np.exp(features @ [0.8, -0.5])
+    # Whole months: ties, which lifelines handles as Efron did.
+    times = np.ceil(rng.exponential(6 / hazard))
+    events = rng.random(80) < 0.7
+    table = pd.DataFrame(features, columns=["a", "b"]).assign(t=times, e=events)
+    fitted = lifelines.CoxPHFitter().fit(table, "t", "e")
+    weights = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=50, tolerance_grad=1e-9)
+    data = [torch.from_numpy(x) for x in (features, times, events)]
+
+    def loss():
+        optimizer.zero_grad()
+        value = cox_loss(data[0] @ weights, data[1], data[2])
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    np.testing.assert_allclose(weights.detach(), fitted.params_, rtol=1e-4)
+    found = -cox_loss(data[0] @ weights, *data[1:]).item() * events.sum()
+    assert found == pytest.approx(fitted.log_likelihood_, rel=1e-6)
 
 
 def test_ties_follow_the_textbook():

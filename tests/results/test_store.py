@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import zarr
 
+from builders.results import make_attributions, make_result
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import StoreError
@@ -139,3 +140,14 @@ def test_colors_are_told_where_something_was_asked(tmp_path):
         "profile ScanScope v1: applied, as the model was trained; stain as it is: the "
         "fit by Vahadane failed"
     )
+
+
+def test_attributions_are_given_where_the_store_has_them(tmp_path):
+    assert make_result(tmp_path / "a").attributions is None
+    written = make_attributions()
+    found = make_result(tmp_path / "b", attributions=written).attributions
+    assert [table.features for table in found.tables] == [
+        table.features for table in written.tables
+    ]
+    partial = make_result(tmp_path / "c", attributions=written, complete=False)
+    assert partial.attributions is None

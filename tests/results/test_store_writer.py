@@ -3,6 +3,7 @@ import errno
 import numpy as np
 import pytest
 
+from builders.results import make_attributions
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
@@ -59,6 +60,8 @@ def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
     monkeypatch.setattr("zarr.storage._local._put", full)
     with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
         writer.write_patches(0, np.ones(2, np.uint8), np.ones((2, 5)), None)
+    with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
+        writer.write_attributions(make_attributions())
     monkeypatch.undo()
     assert (open_result(writer.path).patch_status == 0).all()
 

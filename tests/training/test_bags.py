@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from builders.training import DIM, make_bags, make_encoder
+from builders.training import DIM, make_answers, make_bags, make_encoder
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.training.bags import (
     BagSet,
@@ -83,6 +83,16 @@ def test_case_without_slide_has_an_empty_bag() -> None:
     assert not batch.mask.any()
 
 
+def test_targets_follow_their_cases() -> None:
+    cases = make_answers(5)
+    part = cases.take([3, 1]).restricted([Modality.RNA])
+    batch = collate(part, [1, 0])
+    assert set(batch.targets) == {"stage", "risk", "survival"}
+    for name, values in cases.targets.items():
+        expected = torch.from_numpy(values[[1, 3]]).float()
+        assert torch.equal(batch.targets[name], expected)
+
+
 def test_take_keeps_rows_together() -> None:
     cases = make_bags(5)
     part = cases.take([3, 1])
@@ -95,6 +105,7 @@ def test_take_keeps_rows_together() -> None:
     ("change", "message"),
     [
         ({"labels": np.zeros(2, np.int64)}, "as many rows"),
+        ({"targets": {"stage": np.zeros(2)}}, r"as many rows.*'stage': 2"),
         ({"modalities": (Modality.RNA, Modality.IMAGE)}, "modalities must be"),
         ({"present": np.zeros((3, 2), bool)}, "have none"),
         ({"bags": [np.empty((0, DIM))] * 3}, "empty bag"),

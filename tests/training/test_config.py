@@ -18,6 +18,7 @@ from napari_mmsubtype.training.config import (
     [
         PatchTrainingConfig(seed=3, stain_jitter=0.1),
         FusionTrainingConfig(patches_per_bag=None, drop={Modality.RNA: 0.5}),
+        FusionTrainingConfig(head_weights={"stage": 0.5}),
     ],
 )
 def test_config_survives_json(config: TrainingConfig) -> None:
@@ -57,6 +58,7 @@ def test_rate_without_warmup_starts_at_its_highest() -> None:
         (FusionTrainingConfig, {"consistency": -1.0}, "consistency"),
         (FusionTrainingConfig, {"steadiness": -1.0}, "steadiness"),
         (FusionTrainingConfig, {"drop": {"rna": 1.0}}, "drop"),
+        (FusionTrainingConfig, {"head_weights": {"stage": -1.0}}, "head_weights"),
         (FusionTrainingConfig, {"drop": {"proteins": 0.1}}, "drop"),
         (FusionTrainingConfig, {"epoch": 3}, "epochs"),
     ],

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
-from builders.training import make_bags, make_fusion
+from builders.training import make_answers, make_bags, make_fusion, make_heads
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.metrics import balanced_accuracy, roc_auc
 from napari_mmsubtype.training.bags import collate
 from napari_mmsubtype.training.config import FusionTrainingConfig
@@ -70,6 +74,95 @@ def test_baselines_learn_from_their_own_and_ignore_the_rest(name: str) -> None:
     assert 0.6 < balanced_accuracy(test.labels, logits) < 0.9
     own = test.restricted(fit.model.uses)
     np.testing.assert_allclose(predict_logits(fit.model, own), logits, atol=1e-5)
+
+
+def concordance(targets, risks) -> float:
+    """Of pairs of which one is known to die first, the share ordered by risk."""
+    time, event = targets.T
+    first = (event[:, None] == 1) & (time[:, None] < time)
+    return float((risks[:, None] > risks)[first].mean())
+
+
+def kaplan_meier(targets, until: float) -> float:
+    """Count the share that survives, of those still followed at each death."""
+    time, event = targets.T
+    deaths = time[(event == 1) & (time < until)]
+    return float(np.prod([1 - 1 / (time >= death).sum() for death in deaths]))
+
+
+@pytest.fixture(scope="module")
+def answering() -> FusionFit:
+    heads = make_heads()
+    train = make_answers(240, seed=1, known=0.8)
+    validation = make_answers(80, seed=2, prefix="v")
+    model = make_fusion(classes=heads.size)
+    config = replace(CONFIG, epochs=30)
+    return run_job(fit_fusion(model, train, validation, config, heads))
+
+
+def test_three_heads_learn_what_was_planted_from_both_modalities(answering) -> None:
+    heads, test = make_heads(), make_answers(200, seed=3, prefix="t")
+    scores: dict[str, list[float]] = {"class": [], "stage": [], "risk": [], "curve": []}
+    for view in (test, *(test.restricted([m]) for m in test.modalities)):
+        logits = torch.from_numpy(predict_logits(answering.model, view))
+        answers = {k: v.numpy() for k, v in heads.answers(logits).items()}
+        scores["class"].append(balanced_accuracy(test.labels, answers["class"]))
+        expected = answers["stage"] @ np.arange(4)
+        scores["stage"].append(spearmanr(expected, test.targets["stage"]).statistic)
+        for name, risk in (
+            ("risk", answers["risk"][:, 0]),
+            ("curve", -answers["survival"].sum(axis=1)),
+        ):
+            scores[name].append(concordance(test.targets["risk"], risk))
+    floors = {"class": 0.88, "stage": 0.8, "risk": 0.74, "curve": 0.74}
+    for name, (both, *alone) in scores.items():
+        assert both > floors[name], scores
+        assert both > max(alone) + 0.04, scores
+        assert min(alone) > (0.3 if name == "stage" else 0.55), scores
+
+
+def test_planted_survival_is_given_back_at_each_time(answering) -> None:
+    heads, test = make_heads(), make_answers(400, seed=4, prefix="t")
+    logits = torch.from_numpy(predict_logits(answering.model, test))
+    curve = heads.answers(logits)["survival"].mean(dim=0).tolist()
+    # Averaged over patients, the curve is what Kaplan and Meier count.
+    for chance, edge in zip(curve, (4.0, 12.0), strict=False):
+        counted = kaplan_meier(test.targets["survival"], edge)
+        assert chance == pytest.approx(counted, abs=0.08)
+
+
+def test_further_heads_share_the_trunk_without_ruining_the_class(
+    fit, answering
+) -> None:
+    test = make_bags(200, seed=3, prefix="t")
+    alone = balanced_accuracy(test.labels, predict_logits(fit.model, test))
+    logits = predict_logits(answering.model, test)[:, :2]
+    assert balanced_accuracy(test.labels, logits) > alone - 0.05
+
+
+@pytest.mark.parametrize("name", ["late", "cross_attention"])
+def test_training_with_heads_repeats_and_needs_every_class_of_no_one(name) -> None:
+    heads, train = make_heads(), make_answers(40, seed=1, known=0.6)
+    train.labels[::2] = -1
+    held_out = make_answers(16, seed=2, prefix="v")
+    config = FusionTrainingConfig(epochs=2, consistency=0.1, batch_size=16)
+    states = [
+        run_job(
+            fit_fusion(
+                make_fusion(name, classes=heads.size), train, held_out, config, heads
+            )
+        ).model.state_dict()
+        for _ in range(2)
+    ]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert all(v.isfinite().all() for v in states[0].values())
+
+
+def test_heads_that_do_not_fit_are_refused_before_training() -> None:
+    train, validation = make_answers(10, seed=1), make_answers(10, seed=2, prefix="v")
+    job = fit_fusion(make_fusion(), train, validation, CONFIG, make_heads())
+    with pytest.raises(ConfigurationError, match="heads take 9 logits"):
+        run_job(job)
 
 
 def test_marked_patches_carry_the_evidence(fit: FusionFit) -> None:

@@ -27,6 +27,7 @@ FULL = AnalyzeRecipe(
     quality={"blur_ratio": 0.05},
     exclude=("pen", "fold"),
     tissue="/data/a slide.tissue.zarr",
+    cam_method="layer-cam",
     device="cuda",
     batch_size=32,
     out="/results",

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from qtpy.QtWidgets import QLabel, QWidget
 
-from builders.results import make_prediction, make_result
+from builders.results import (
+    make_attributions,
+    make_prediction,
+    make_result,
+    with_answers,
+)
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
@@ -59,10 +64,43 @@ def test_one_bar_per_class_subset_and_share(qtbot, summary) -> None:
     assert "+2.00" in texts(view)
 
 
+def test_features_and_gene_groups_have_signed_bars(qtbot, summary) -> None:
+    without = len(show(qtbot, summary).findChildren(SignedBar))
+    view = show(qtbot, replace(summary, attributions=make_attributions()))
+    shown = texts(view)
+    first = shown.index("Features that speak for Luminal (logits)")
+    assert shown[first + 1 : first + 5] == [
+        "GENE10 (RNA)", "+2.00", "GENE9 (RNA)", "-1.80",
+    ]  # fmt: skip
+    assert "Gene groups that speak for Luminal (logits)" in shown
+    assert shown[shown.index("even (RNA)") + 1] == "+2.40"
+    bars = view.findChildren(SignedBar)
+    assert len(bars) == without + 8 + 2
+    assert bars[-8].accessibleName() == "GENE10 (RNA) +2.00"
+    assert "every value of the tables missing" in bars[-1].toolTip()
+    assert not any("approximate" in text for text in shown)
+
+
+def test_attributions_that_do_not_add_up_are_cautioned_against(qtbot, summary) -> None:
+    coarse = replace(summary, attributions=make_attributions(gap=0.02))
+    shown = texts(show(qtbot, coarse))
+    assert any("only within 0.02 logits" in text for text in shown)
+
+
 def test_bars_can_be_read_without_seeing_them(qtbot, summary) -> None:
     view = show(qtbot, summary)
     bars = view.findChildren(StackedBar)
     assert bars[0].accessibleName() == "Luminal 80.0%"
+
+
+def test_other_answers_are_shown_with_those_from_less_data(qtbot, summary) -> None:
+    assert "What else the model answers" not in texts(show(qtbot, summary))
+    told = replace(summary, prediction=with_answers(summary.prediction))
+    view = show(qtbot, told)
+    (label,) = [x for x in view.findChildren(QLabel) if x.text().startswith("2 times")]
+    assert label.accessibleName().startswith("risk: 2 times the risk of death")
+    assert "image alone: 1 times" in label.toolTip()
+    assert "without RNA: 2 times" in label.toolTip()
 
 
 def test_demo_model_is_cautioned_against_and_others_are_not(qtbot, summary) -> None:

@@ -80,6 +80,21 @@ def test_evidence_adds_up_from_pixels_to_patches_to_slide_to_logit(result):
         assert fused - alone["rna"][index] == pytest.approx(total, rel=1e-3, abs=1e-4)
 
 
+def test_features_add_up_to_what_the_table_adds(result):
+    found, prediction = result.attributions, result.prediction
+    (table,) = found.tables
+    assert table.modality == "rna"
+    assert len(table.features) == len(table.values) == 9
+    assert found.complete
+    added = np.subtract(prediction.call.logits, found.baseline)
+    np.testing.assert_allclose(table.values.sum(axis=0), added, atol=found.limit + 1e-6)
+    assert np.abs(table.values).max() > 1e-3
+
+
+def test_an_image_alone_has_no_features(bundle, tmp_path):
+    assert analyze(SLIDE, bundle, out=tmp_path, device="cpu").attributions is None
+
+
 def test_the_recipe_and_the_software_are_kept(result, rna):
     assert result.recipe.rna == str(rna)
     assert result.recipe.patient == "P2"
@@ -162,6 +177,9 @@ def test_cancelled_runs_resume_to_the_same_numbers(result, bundle, rna, tmp_path
     )
     np.testing.assert_array_equal(resumed.embeddings, straight.embeddings)
     np.testing.assert_array_equal(resumed.evidence_map(0), straight.evidence_map(0))
+    np.testing.assert_array_equal(
+        resumed.attributions.tables[0].values, straight.attributions.tables[0].values
+    )
     assert resumed.prediction == straight.prediction
 
 
@@ -205,9 +223,27 @@ def test_a_model_whose_evidence_is_not_exact_is_mapped_in_a_second_pass(
         on_progress=events.append,
     )
     assert not result.exact
+    assert result.cam_method == "grad-cam"
     assert result.prediction.patches.done == sum(1 for _ in result.grid.origin)
     assert events[-1].stage == "maps"
     assert np.abs(result.evidence_map(0)).max() > 0
+
+
+def test_the_map_is_drawn_by_the_method_asked_for(tmp_path, bundle):
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    options = {"out": tmp_path / "out", "device": "cpu"}
+    plain = analyze(SLIDE, late, **options)
+    positive = analyze(SLIDE, late, cam_method="layer-cam", **options)
+    assert positive.path != plain.path
+    assert (plain.cam_method, positive.cam_method) == ("grad-cam", "layer-cam")
+    assert positive.prediction.call == plain.prediction.call
+    # What has a negative gradient is left out, so the map is not the same.
+    difference = positive.evidence_map(0) - plain.evidence_map(0)
+    assert np.abs(difference).max() > 1e-6
+    assert positive.recipe.cam_method == "layer-cam"
+    with pytest.raises(ConfigurationError, match="exact without it"):
+        analyze(SLIDE, bundle, cam_method="layer-cam", **options)
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_every_modality_of_a_dense_fusion_is_heard_and_its_map_is_of_gradients(

@@ -2,9 +2,15 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import JobCancelled
+from napari_mmsubtype.inference.fuse import CaseTensors
+from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
+from napari_mmsubtype.models.heads import Heads
+from napari_mmsubtype.models.survival_heads import CoxHead, HazardHead
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
@@ -42,6 +48,40 @@ def paint(monkeypatch):
 
 def run(bundle, out, **request):
     return analyze(SLIDE, bundle, out=out, device="cpu", **request)
+
+
+HEADS = Heads(
+    {
+        "class": ClassHead(("Luminal", "Basal/HER2")),
+        "stage": OrdinalHead(("I", "II", "III", "IV"), late="III"),
+        "risk": CoxHead(event="death", center=0.25),
+        "survival": HazardHead((12.0, 60.0), event="death"),
+    }
+)
+
+
+@pytest.mark.parametrize("fusion", ["evidence", "cross_attention"])
+def test_every_head_answers_and_the_map_is_that_of_the_class(fusion, tmp_path):
+    folder = tiny_bundle(tmp_path / "b", fusion, heads=HEADS)
+    result = open_result(run(folder, tmp_path).path)
+    prediction = result.prediction
+    assert prediction.classes == ("Luminal", "Basal/HER2")
+    assert len(prediction.call.logits) == result.patch_evidence.shape[1] == 2
+    assert list(prediction.answers) == ["stage", "risk", "survival"]
+    bundle = load_bundle(folder)
+    case = CaseTensors(bundle.fusion, {}, bundle.heads)
+    done = result.patch_status == PatchStatus.DONE
+    bag = torch.from_numpy(result.embeddings[done].astype(np.float32))[None]
+    with torch.no_grad():
+        logits = case.forward(bag, case.available).logits
+    for name, expected in HEADS.answers(logits).items():
+        if name != "class":
+            (found,) = prediction.answers[name].subsets.values()
+            assert found == pytest.approx(expected[0, : len(found)].tolist(), abs=1e-5)
+    if result.exact:
+        total = [result.evidence_map(c).sum(dtype=np.float64) for c in (0, 1)]
+        evidence = result.patch_evidence.sum(axis=0, dtype=np.float64)
+        np.testing.assert_allclose(total, evidence, rtol=1e-4, atol=1e-5)
 
 
 def test_marked_patches_stay_out_of_the_call_and_are_told(bundle, tmp_path, paint):

@@ -78,6 +78,13 @@ def analyze_command(  # numpydoc ignore=PR01
         float | None,
         typer.Option(help="Coverage of the set of classes, default 0.9."),
     ] = None,
+    cam_method: Annotated[
+        str | None,
+        typer.Option(
+            help="Map of a model that is not exact: grad-cam (default), grad-cam++, "
+            "hires-cam or layer-cam."
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
@@ -113,6 +120,7 @@ def analyze_command(  # numpydoc ignore=PR01
         exclude=None if exclude is None else read_flags(exclude),
         tissue=tissue and _located(tissue),
         coverage=coverage,
+        cam_method=cam_method,
         device=device,
         batch_size=batch_size,
         out=_located(out or "."),

@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.cli.report_features import features_lines, features_record
+from napari_mmsubtype.core.answer_words import answer_caution, answer_words
+from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
 from napari_mmsubtype.core.trust_words import conformal_words, guard_words
@@ -13,10 +16,11 @@ from napari_mmsubtype.core.trust_words import conformal_words, guard_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_mmsubtype.core.answers import Answer
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
-_SHARED = ("status", "store", "slide", "bundle", "color")
+_SHARED = ("status", "store", "slide", "bundle", "cam_method", "color")
 _NAMED = 3
 _RESEARCH = "Research use only: not for diagnosis."
 _SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
@@ -34,10 +38,13 @@ def result_record(result: Result) -> dict[str, Any]:
     -------
     dict
         ``status``, ``store``, ``slide``, ``mpp`` ``[y, x]`` in microns per pixel,
-        ``mpp_source``, ``bundle`` and ``color`` (state of the color profile, record of
-        the stain fit); where complete also ``label`` and ``classes``, lists in the
-        order of ``classes`` (``probabilities``, ``logits``, those of every subset, the
-        ``shapley`` shares), ``modalities``, ``patches``, ``warnings``, ``conformal``
+        ``mpp_source``, ``bundle``, ``cam_method`` and ``color`` (state of the color
+        profile, record of the stain fit); where complete also ``label`` and
+        ``classes``, lists in the order of ``classes`` (``probabilities``, ``logits``,
+        those of every subset, the ``shapley`` shares), ``answers`` (what other heads
+        say, by name: numbers by subset, what they are, and ``words``),
+        ``attributions`` (what features of the tables add, see `report_features`),
+        ``modalities``, ``patches``, ``warnings``, ``conformal``
         (prediction set) and ``guard`` (likeness to the training patients), null where
         they were not recorded.
     """
@@ -48,6 +55,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "mpp": [result.pixel_size.y, result.pixel_size.x],
         "mpp_source": str(result.mpp_source),
         "bundle": result.bundle_name,
+        "cam_method": result.cam_method,
         "color": {"icc": result.icc, "stain": result.stain},
         "classes": [subtype.name for subtype in result.classes],
     }
@@ -69,6 +77,11 @@ def result_record(result: Result) -> dict[str, Any]:
         },
         "shapley": {key: list(share) for key, share in prediction.shapley.items()},
         "bias": list(prediction.bias),
+        "answers": {
+            name: {**_plain(answer), "words": answer_words(answer, _whole(prediction))}
+            for name, answer in prediction.answers.items()
+        },
+        "attributions": features_record(result),
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
@@ -120,6 +133,12 @@ def result_text(result: Result) -> str:
         *_calls(prediction),
         "",
         *_trust_lines(prediction),
+        *(
+            f"{name:<12} {answer_words(answer, _whole(prediction))}"
+            for name, answer in prediction.answers.items()
+        ),
+        *filter(None, [answer_caution(prediction.answers)]),
+        *features_lines(result),
         *(_table_line(report) for report in prediction.modalities),
         _patch_line(prediction),
         *(f"warning      {text}" for text in prediction.warnings),
@@ -168,6 +187,20 @@ def _trust_lines(prediction: Prediction) -> list[str]:
     if prediction.guard is not None:
         lines += [f"likeness     {words}" for words in guard_words(prediction.guard)]
     return lines
+
+
+def _whole(prediction: Prediction) -> str:
+    """Name the set of all modalities present."""
+    return subset_key(Modality(name) for name in prediction.call.modalities)
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    """Put an answer into plain JSON types."""
+    values = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(answer).items()
+    }
+    return {**values, "subsets": {k: list(v) for k, v in answer.subsets.items()}}
 
 
 def _calls(prediction: Prediction) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from napari_mmsubtype.core.cam_methods import checked_cam
 from napari_mmsubtype.core.cases import Case, Modality
 from napari_mmsubtype.core.patch_grid import EDGES
 from napari_mmsubtype.core.quality_spec import (
@@ -61,6 +62,9 @@ class AnalyzeRecipe:
     coverage : float or None
         Share of patients whose true class the prediction set shall hold; None takes
         `trust.DEFAULT_COVERAGE`.
+    cam_method : str or None
+        How the map of a model is drawn whose evidence does not add up: one of
+        `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size : int or None
@@ -88,6 +92,7 @@ class AnalyzeRecipe:
     exclude: tuple[str, ...] | None = None
     tissue: str | None = None
     coverage: float | None = None
+    cam_method: str | None = None
     device: str = "auto"
     batch_size: int | None = None
     out: str | None = None
@@ -124,6 +129,8 @@ class AnalyzeRecipe:
             msg = f"unknown edge {self.edge!r}; use one of {', '.join(EDGES)}"
             raise ConfigurationError(msg)
         self._check_quality()
+        if self.cam_method is not None:
+            checked_cam(self.cam_method)
         if self.tables and not self.patient:
             given = ", ".join(self.tables)
             msg = (

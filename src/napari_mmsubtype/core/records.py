@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_mmsubtype.core.answers import read_answer
 from napari_mmsubtype.core.trust import ConformalSet, GuardReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from napari_mmsubtype.core.answers import Answer
 
 _Record = TypeVar("_Record")
 
@@ -131,6 +134,9 @@ class Prediction:
     guard : GuardReport or None
         Whether the patient resembles the training patients; None in results of versions
         that did not record it.
+    answers : mapping of str to Answer
+        What the other heads of the model say, by their name; empty where it has only
+        classes.
     """
 
     classes: tuple[str, ...]
@@ -143,6 +149,7 @@ class Prediction:
     warnings: tuple[str, ...] = field(default=())
     conformal: ConformalSet | None = None
     guard: GuardReport | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -203,6 +210,10 @@ class Prediction:
             warnings=tuple(data.get("warnings", ())),
             conformal=_read(ConformalSet.from_dict, data.get("conformal")),
             guard=_read(GuardReport.from_dict, data.get("guard")),
+            answers={
+                name: read_answer(entry)
+                for name, entry in data.get("answers", {}).items()
+            },
         )
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.cam_methods import DEFAULT
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.inference.cam import class_activation, map_embedding
 from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
@@ -47,15 +49,15 @@ class CellProjector:
 
     Parameters
     ----------
-    queries : Tensor, shape (c, d) or (n, c, d), or None
-        One set for all patches, or one per patch; None computes embeddings only.
+    queries : Tensor, shape (c, d), or None
+        None computes embeddings only.
     """
 
     def __init__(self, queries: torch.Tensor | None) -> None:
         self.queries = queries
 
     def __call__(
-        self, features: torch.Tensor, part: slice
+        self, features: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Project one batch.
 
@@ -63,8 +65,6 @@ class CellProjector:
         ----------
         features : Tensor of float32, shape (n, d, y, x)
             Last feature maps.
-        part : slice
-            Which patches these are.
 
         Returns
         -------
@@ -77,13 +77,9 @@ class CellProjector:
         embedding = features.mean(dim=(2, 3)).half()
         if self.queries is None:
             return embedding, None
-        per_patch = self.queries.dim() == 3
-        queries = self.queries[part] if per_patch else self.queries
-        pattern = "ncd,ndyx->ncyx" if per_patch else "cd,ndyx->ncyx"
+        cells = class_activation(features, self.queries)
+        whole = embedding.float() @ self.queries.T
         count = features.shape[2] * features.shape[3]
-        cells = torch.einsum(pattern, queries, features) / count
-        vector = "ncd,nd->nc" if per_patch else "cd,nd->nc"
-        whole = torch.einsum(vector, queries, embedding.float())
         rest = (whole - cells.sum(dim=(2, 3))) / count
         return embedding, cells + rest[:, :, None, None]
 
@@ -232,8 +228,7 @@ def encode_job(
     for batch, features in forward_batches(
         encoder, source, left, processor, size_px, transform=transform, meter=meter
     ):
-        part = slice(batch.start, batch.start + len(batch.pixels))
-        embedding, cells = project(features, part)
+        embedding, cells = project(features)
         status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
         writer.write_patches(
             batch.start,
@@ -254,6 +249,7 @@ def map_cells_job(
     size_px: int,
     batch_size: int,
     gradients: torch.Tensor,
+    method: str = DEFAULT,
     transform: Transform | None = None,
 ) -> Job[None]:
     """Run the encoder a second time, for heads whose evidence is not linear.
@@ -274,6 +270,8 @@ def map_cells_job(
         Patches per forward pass.
     gradients : Tensor of float32, shape (n, c, d)
         Gradient of each logit with respect to each patch's embedding.
+    method : str, default: "grad-cam"
+        How gradients become maps: one of `cam_methods.CAM_METHODS`.
     transform : callable, optional
         The same as for `encode_job`.
 
@@ -283,15 +281,14 @@ def map_cells_job(
         After each batch.
     """
     left = batches_left(writer.read(schema.MAPPED), batch_size)
-    project = CellProjector(gradients.to(processor.device))
+    slopes = gradients.to(processor.device)
     meter = Meter("maps", len(source), len(source) - sum(map(len, left)))
     for batch, features in forward_batches(
         encoder, source, left, processor, size_px, transform=transform
     ):
         part = slice(batch.start, batch.start + len(batch.pixels))
-        _, cells = project(features, part)
-        if cells is not None:
-            writer.write_cells(batch.start, cells.cpu().numpy())
+        cells = map_embedding(features, slopes[part], method)
+        writer.write_cells(batch.start, cells.cpu().numpy())
         yield meter.advance(len(batch.pixels))
 
 

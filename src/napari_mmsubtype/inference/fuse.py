@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +12,16 @@ import torch
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.core.records import Call
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference.head_answers import answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.core.answers import Answer
     from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
+    from napari_mmsubtype.models.heads import Heads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +42,8 @@ class FusedCase:
         Patch weights.
     evidence : ndarray of float32, shape (n, c)
         Patch evidence.
+    answers : mapping of str to Answer
+        What the heads besides the first say, by name.
     """
 
     call: Call
@@ -47,6 +52,7 @@ class FusedCase:
     bias: tuple[float, ...]
     weights: NDArray[np.float32]
     evidence: NDArray[np.float32]
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
 class CaseTensors:
@@ -58,6 +64,9 @@ class CaseTensors:
         The fused model, in evaluation mode, on the CPU.
     omics : mapping of Modality to ndarray of float32, shape (g,)
         Model-ready values of the tables at hand.
+    heads : Heads, optional
+        The questions that the logits answer; calls, evidence and maps are those of the
+        first. None where all logits are classes.
 
     Raises
     ------
@@ -66,9 +75,14 @@ class CaseTensors:
     """
 
     def __init__(
-        self, model: FusionModel, omics: Mapping[Modality, NDArray[np.float32]]
+        self,
+        model: FusionModel,
+        omics: Mapping[Modality, NDArray[np.float32]],
+        heads: Heads | None = None,
     ) -> None:
         self.model = model
+        self.heads = heads
+        self.classes = model.classes if heads is None else heads.classes.size
         self.omics = {
             str(m): torch.from_numpy(np.asarray(values, np.float32))[None]
             for m, values in omics.items()
@@ -109,7 +123,7 @@ class CaseTensors:
             return None
         with torch.no_grad():
             present = self.present(self.available)
-            return self.model.pixel_queries(self.omics, present)[0]
+            return self.model.pixel_queries(self.omics, present)[0, : self.classes]
 
     def forward(self, bag: torch.Tensor, subset: Sequence[Modality]) -> FusionOutput:
         """Run the model on a subset of the modalities.
@@ -124,7 +138,7 @@ class CaseTensors:
         Returns
         -------
         FusionOutput
-            For a batch of one.
+            For a batch of one; logits and evidence of all heads.
         """
         mask = torch.ones(bag.shape[:2], dtype=torch.bool)
         output: FusionOutput = self.model(bag, mask, self.omics, self.present(subset))
@@ -160,20 +174,22 @@ def fuse(
     own = temperatures or {}
     calls: dict[str, Call] = {}
     logits: dict[str, NDArray[np.float64]] = {}
+    others: dict[str, torch.Tensor] = {}
     with torch.inference_mode():
         whole = case.forward(bag, case.available)
         for subset in subsets(case.available):
             output = case.forward(bag, subset)
-            row = output.logits[0].double()
+            row = output.logits[0, : case.classes].double()
             key = subset_key(subset)
             divisor = own.get(key, temperature)
+            others[key] = output.logits.double()
             logits[key] = row.numpy()
             calls[key] = Call(
                 modalities=tuple(str(m) for m in subset),
                 logits=tuple(row.tolist()),
                 probabilities=tuple(torch.softmax(row / divisor, 0).tolist()),
             )
-        bias = case.forward(bag, ()).logits[0].double()
+        bias = case.forward(bag, ()).logits[0, : case.classes].double()
     shares = shapley_shares(case.available, logits, bias.numpy())
     return FusedCase(
         call=calls[subset_key(case.available)],
@@ -181,7 +197,8 @@ def fuse(
         shapley={str(m): tuple(v.tolist()) for m, v in shares.items()},
         bias=tuple(bias.tolist()),
         weights=whole.weights[0].numpy(),
-        evidence=whole.evidence[0].numpy(),
+        evidence=whole.evidence[0, :, : case.classes].numpy(),
+        answers={} if case.heads is None else answers(case.heads, others),
     )
 
 
@@ -234,7 +251,7 @@ def shapley_shares(
 def patch_gradients(
     case: CaseTensors, embeddings: NDArray[np.float16]
 ) -> NDArray[np.float32]:
-    """Differentiate each logit with respect to each patch's embedding.
+    """Differentiate the logit of each class with respect to each patch's embedding.
 
     Parameters
     ----------
@@ -249,7 +266,7 @@ def patch_gradients(
         Taken at the logits, never after a softmax, where they would vanish.
     """
     bag = torch.from_numpy(embeddings.astype(np.float32))[None].requires_grad_()
-    logits = case.forward(bag, case.available).logits[0]
+    logits = case.forward(bag, case.available).logits[0, : case.classes]
     rows = [
         torch.autograd.grad(logit, bag, retain_graph=True)[0][0] for logit in logits
     ]

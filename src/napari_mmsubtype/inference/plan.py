@@ -8,6 +8,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.cam_methods import chosen_cam
 from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
@@ -80,6 +81,12 @@ class AnalysisPlan:
         """Every modality that the call takes in, image first."""
         return ordered((Modality.IMAGE, *self.omics))
 
+    @property
+    def cam_method(self) -> str:
+        """How the map is drawn: ``cam`` where it is exact."""
+        exact = self.bundle.fusion.exact_cam
+        return chosen_cam(self.recipe.cam_method, exact=exact)
+
     def fingerprint(self) -> str:
         """Fingerprint everything that decides the numbers.
 
@@ -105,6 +112,8 @@ class AnalysisPlan:
         }
         if self.recipe.coverage is not None:
             entry["coverage"] = self.recipe.coverage
+        if self.recipe.cam_method is not None:
+            entry["cam_method"] = self.cam_method
         if self.recipe.regions is not None:
             # Kept apart even where the same patches are left: the store shows the mask.
             entry["regions"] = sha256(self.tissue.mask.tobytes()).hexdigest()
@@ -187,10 +196,12 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     NoTissueError
         If no patch holds enough tissue, or none within the regions.
     ConfigurationError
-        If the tissue mask or the regions cannot be read or do not fit the slide.
+        If the tissue mask or the regions cannot be read or do not fit the slide, or a
+        method is asked for a map that is exact.
     OmicsError
         If a table cannot serve.
     """
+    chosen_cam(recipe.cam_method, exact=bundle.fusion.exact_cam)
     pixel_size = slide.require_pixel_size()
     aligned = align_tables(recipe, bundle)
     spec = _patch_spec(recipe, bundle.patch)

@@ -199,7 +199,7 @@ class Heads:
         logits : Tensor of float, shape (b, size)
             Of the fusion model.
         targets : mapping of str to Tensor of float, shape (b, ...)
-            By name; NaN where a case's target is unknown.
+            Of some heads or all, by name; NaN where a case's target is unknown.
 
         Returns
         -------
@@ -211,12 +211,13 @@ class Heads:
         ValueError
             If names or shapes are not those of the heads.
         """
-        if set(targets) != set(self.heads):
+        if not set(targets) <= set(self.heads):
             msg = f"targets are for {sorted(targets)}, heads are {sorted(self.heads)}"
             raise ValueError(msg)
         losses: dict[str, Tensor] = {}
-        for name, own in self.split(logits).items():
-            head, target = self.heads[name], targets[name]
+        parts = self.split(logits)
+        for name, target in targets.items():
+            head, own = self.heads[name], parts[name]
             if target.shape != (len(logits), *head.target_shape):
                 msg = (
                     f"targets of {name!r} must be {(len(logits), *head.target_shape)}, "

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from napari_mmsubtype.core.color_words import profile_words, stain_words
+from napari_mmsubtype.core.cam_methods import DEFAULT, EXACT
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.core.records import Prediction
 from napari_mmsubtype.core.subtypes import Subtype
-from napari_mmsubtype.core.units import MppSource, PixelSize
+from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.attribution_arrays import read_attributions
 from napari_mmsubtype.results.overlay import cell_size
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.stored_slide import StoredSlide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.attributions import Attributions
 
 
 def open_result(path: str | Path) -> Result:
@@ -73,7 +77,7 @@ def open_result(path: str | Path) -> Result:
     return Result(folder, root, body)
 
 
-class Result:
+class Result(StoredSlide):
     """One analysis of one patient, as stored.
 
     Parameters
@@ -87,9 +91,9 @@ class Result:
     """
 
     def __init__(self, path: Path, root: zarr.Group, body: dict[str, Any]) -> None:
+        super().__init__(body)
         self.path = path
         self._root = root
-        self._body = body
 
     def __repr__(self) -> str:
         call = self.prediction.label if self.prediction else self.status
@@ -99,67 +103,6 @@ class Result:
     def status(self) -> str:
         """``"complete"``, or ``"partial"`` where the analysis was interrupted."""
         return str(self._body["status"])
-
-    @property
-    def slide_path(self) -> str:
-        """Path or address of the slide."""
-        return str(self._body["slide"]["path"])
-
-    @property
-    def slide_name(self) -> str:
-        """Name of the slide."""
-        return str(self._body["slide"]["name"])
-
-    @property
-    def slide_shape(self) -> tuple[int, int]:
-        """Height and width of level 0 in pixels."""
-        height, width = self._body["slide"]["shape"]
-        return int(height), int(width)
-
-    @property
-    def pixel_size(self) -> PixelSize:
-        """The size of a level-0 pixel in microns, as analysed."""
-        return PixelSize(*self._body["slide"]["mpp"])
-
-    @property
-    def mpp_source(self) -> MppSource:
-        """Who gave the pixel size."""
-        return MppSource(self._body["slide"]["mpp_source"])
-
-    @property
-    def pixel_size_text(self) -> str:
-        """The pixel size and who gave it, in words; a guess is called one."""
-        words = {
-            MppSource.USER: "given by the user",
-            MppSource.OBJECTIVE: "only guessed from the objective: check it",
-        }
-        size, source = self.pixel_size, self.mpp_source
-        axes = f"{size.x:g}" if size.x == size.y else f"{size.y:g} x {size.x:g}"
-        return f"{axes} µm/px, {words.get(source, f'from the file ({source})')}"
-
-    @property
-    def icc(self) -> str:
-        """What became of the color profile, as `Slide.icc`; ``none`` if untold."""
-        return str(self._body["slide"].get("icc") or "none")
-
-    @property
-    def stain(self) -> dict[str, Any] | None:
-        """Record of the fitted change of stain, or None where the model asks for none.
-
-        `slides.stain.StainNormalizer.from_dict` reads it.
-        """
-        record = self._body.get("stain")
-        return None if record is None else dict(record)
-
-    @property
-    def color_text(self) -> str:
-        """What was done to the colors for the model; empty where nothing was asked."""
-        if self.icc == "none" and self.stain is None:
-            return ""
-        profile = profile_words(
-            self.icc, self._body["slide"].get("icc_profile"), by_model=True
-        )
-        return f"profile {profile}; stain {stain_words(self.stain)}"
 
     @property
     def recipe(self) -> AnalyzeRecipe:
@@ -192,6 +135,12 @@ class Result:
         return bool(self._body["exact"])
 
     @property
+    def cam_method(self) -> str:
+        """How the map was drawn: ``cam`` where it is exact."""
+        kept = self._body.get("cam_method")
+        return str(kept) if kept else (EXACT if self.exact else DEFAULT)
+
+    @property
     def classes(self) -> tuple[Subtype, ...]:
         """The model's classes."""
         return tuple(Subtype(**entry) for entry in self._body["classes"])
@@ -201,6 +150,15 @@ class Result:
         """The outcome, or None where the analysis was interrupted."""
         entry = self._body.get("prediction")
         return None if entry is None else Prediction.from_dict(entry)
+
+    @property
+    def attributions(self) -> Attributions | None:
+        """What each feature of the tables adds to the logits.
+
+        None where no table was used or the analysis was interrupted, and in stores of
+        versions that did not record it.
+        """
+        return read_attributions(self._root) if self.prediction is not None else None
 
     @cached_property
     def grid(self) -> PatchGrid:

@@ -12,6 +12,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.attribution_arrays import write_attributions
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.quality_measures import MEASURES
 from napari_mmsubtype.slides.slide_name import file_stem
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.core.attributions import Attributions
     from napari_mmsubtype.core.patch_grid import PatchGrid
     from napari_mmsubtype.core.records import Prediction
 
@@ -290,6 +292,19 @@ class StoreWriter:
                     chunks=(1, min(512, level.shape[1]), min(512, level.shape[2])),
                     overwrite=True,
                 )
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def write_attributions(self, attributions: Attributions) -> None:
+        """Write what each feature of the tables adds.
+
+        Parameters
+        ----------
+        attributions : Attributions
+            Of this patient.
+        """
+        try:
+            write_attributions(self._root, attributions)
         except OSError as err:
             raise self._refused(err) from err
 

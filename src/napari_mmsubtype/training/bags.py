@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -48,7 +48,7 @@ class BagSet:
     patients : tuple of str
         Patient of each case; one patient may have several.
     labels : ndarray of int64, shape (n,)
-        Class of each case.
+        Class of each case; -1 where it is not known.
     bags : sequence of ndarray, each of shape (patches, d)
         Embeddings of each case, in memory or mapped from disk; without rows where the
         case has no slide.
@@ -58,6 +58,9 @@ class BagSet:
         What each case has, in the order of `modalities`.
     modalities : tuple of Modality
         Image first.
+    targets : mapping of str to ndarray of float, shape (n,) or (n, 2)
+        What is known for heads other than the first, by name: the number of a class
+        or level, or time and event (1) or censoring (0); NaN where it is not known.
     """
 
     patients: tuple[str, ...]
@@ -66,6 +69,7 @@ class BagSet:
     omics: Mapping[Modality, NDArray[np.float32]]
     present: NDArray[np.bool_]
     modalities: tuple[Modality, ...]
+    targets: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.patients)
@@ -74,6 +78,7 @@ class BagSet:
             "bags": len(self.bags),
             "present": len(self.present),
             **{str(m): len(v) for m, v in self.omics.items()},
+            **{name: len(v) for name, v in self.targets.items()},
         }
         wrong = {name: length for name, length in lengths.items() if length != n}
         if wrong:
@@ -125,6 +130,7 @@ class BagSet:
             omics={m: v[index] for m, v in self.omics.items()},
             present=self.present[index],
             modalities=self.modalities,
+            targets={name: values[index] for name, values in self.targets.items()},
         )
 
     def restricted(self, modalities: Sequence[Modality]) -> BagSet:
@@ -146,14 +152,7 @@ class BagSet:
             If a case has none of them.
         """
         keep = np.array([m in modalities for m in self.modalities])
-        return BagSet(
-            patients=self.patients,
-            labels=self.labels,
-            bags=self.bags,
-            omics=self.omics,
-            present=self.present & keep,
-            modalities=self.modalities,
-        )
+        return replace(self, present=self.present & keep)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +170,9 @@ class Batch:
     present : Tensor of bool, shape (b, m)
         Image first.
     labels : Tensor of int64, shape (b,)
-        True classes.
+        True classes; -1 where not known.
+    targets : dict of str to Tensor of float32, shape (b,) or (b, 2)
+        Of the other heads; NaN where not known.
     """
 
     bag: Tensor
@@ -179,6 +180,7 @@ class Batch:
     omics: dict[Modality, Tensor]
     present: Tensor
     labels: Tensor
+    targets: dict[str, Tensor] = field(default_factory=dict)
 
 
 def collate(
@@ -235,6 +237,10 @@ def collate(
         },
         present=torch.from_numpy(cases.present[index]).to(device),
         labels=torch.from_numpy(cases.labels[index].astype(np.int64)).to(device),
+        targets={
+            name: torch.from_numpy(values[index].astype(np.float32)).to(device)
+            for name, values in cases.targets.items()
+        },
     )
 
 

@@ -173,7 +173,7 @@ class FusionTrainingConfig(TrainingConfig):
         Weight of the loss of each present modality on its own, against collapse onto
         the easiest one.
     consistency : float
-        Weight of the divergence of the answer with hidden modalities from the answer
+        Weight of the divergence of the class called with hidden modalities from that
         with all.
     steadiness : float
         Weight of the squared change that tables make to the evidence of patches, so
@@ -184,6 +184,8 @@ class FusionTrainingConfig(TrainingConfig):
         Spread of the noise added to the standardized omics.
     class_weights : bool
         Whether rare classes count more, so that all classes weigh the same.
+    head_weights : mapping of str to float
+        Weight of the loss of each head but the first, by name; 1 where not named.
     patience : int
         Epochs without a better validation loss before stopping.
     """
@@ -205,6 +207,9 @@ class FusionTrainingConfig(TrainingConfig):
     embedding_noise: float = 0.0
     omics_noise: float = 0.0
     class_weights: bool = True
+    head_weights: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     patience: int = 20
 
     def __post_init__(self) -> None:
@@ -229,6 +234,13 @@ class FusionTrainingConfig(TrainingConfig):
             msg = f"training: drop must give chances by modality, found {self.drop!r}"
             raise ConfigurationError(msg) from err
         object.__setattr__(self, "drop", MappingProxyType(drop))
+        weights = {str(name): float(w) for name, w in self.head_weights.items()}
+        object.__setattr__(self, "head_weights", MappingProxyType(weights))
+        self._require(
+            "head_weights",
+            all(0 <= w < math.inf for w in weights.values()),
+            "finite and not negative",
+        )
         self._require(
             "drop", all(0 <= p < 1 for p in drop.values()), "chances from 0 to below 1"
         )

@@ -13,11 +13,14 @@ from torch.nn import functional as F
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.training.bags import BagSet, Batch, collate
+from napari_mmsubtype.training.fusion_loss import FusionLoss, forward
+from napari_mmsubtype.training.head_targets import check_targets, class_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.training.config import FusionTrainingConfig
 
 _PREDICT_BATCH = 16
@@ -44,9 +47,13 @@ class FusionFit:
 
 
 def fit_fusion(
-    model: FusionModel, train: BagSet, validation: BagSet, config: FusionTrainingConfig
+    model: FusionModel,
+    train: BagSet,
+    validation: BagSet,
+    config: FusionTrainingConfig,
+    heads: Heads | None = None,
 ) -> Job[FusionFit]:
-    """Train a fusion model, in place, on the labels of whole cases.
+    """Train a fusion model, in place, on what is known of whole cases.
 
     Parameters
     ----------
@@ -58,6 +65,9 @@ def fit_fusion(
         Cases of other patients, which choose the best epoch.
     config : FusionTrainingConfig
         How to train.
+    heads : Heads, optional
+        The questions that the logits answer, for which the cases hold targets; None
+        where all logits are classes.
 
     Yields
     ------
@@ -75,27 +85,29 @@ def fit_fusion(
     ValueError
         If training and validation share a patient or differ in modalities from the
         model.
+    ConfigurationError
+        If targets and heads do not fit, or a risk is asked of batches of one case.
 
     Notes
     -----
     The global random state is left as it was.
     """
     _check(model, train, validation)
+    if heads is not None:
+        check_targets(heads, model, train, validation, config)
     device = model.embedding_mean.device
     model.set_reference(*embedding_statistics(train))
-    counts = np.bincount(train.labels, minlength=model.classes).astype(np.float64)
-    weights = torch.ones(model.classes, device=device)
-    if config.class_weights:
-        balanced = len(train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        weights = torch.tensor(balanced, dtype=torch.float32, device=device)
+    classes = model.classes if heads is None else heads.classes.size
+    weights = class_weights(train, classes, balance=config.class_weights)
+    objective = FusionLoss(weights.to(device), config, heads)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
     fitted: list[float] = []
     held_out: list[float] = []
     best = copy.deepcopy(model.state_dict())
     best_epoch = 0
     for epoch in range(config.epochs):
-        fitted.append(_run_epoch(model, train, config, optimizer, weights, epoch))
-        held_out.append(_validation_loss(model, validation, weights))
+        fitted.append(_run_epoch(model, train, optimizer, objective, epoch))
+        held_out.append(_validation_loss(model, validation, objective))
         if held_out[-1] <= min(held_out):
             best, best_epoch = copy.deepcopy(model.state_dict()), epoch
         yield Progress(
@@ -124,7 +136,7 @@ def predict_logits(model: FusionModel, cases: BagSet) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n, c)
-        Logits before temperature.
+        Logits before temperature; those of all heads, if there are several.
     """
     was_training = model.training
     model.eval()
@@ -132,7 +144,7 @@ def predict_logits(model: FusionModel, cases: BagSet) -> NDArray[np.float64]:
     parts = []
     for start in range(0, len(cases), _PREDICT_BATCH):
         rows = range(start, min(start + _PREDICT_BATCH, len(cases)))
-        parts.append(_forward(model, collate(cases, rows, device=device)).logits)
+        parts.append(forward(model, collate(cases, rows, device=device)).logits)
     model.train(was_training)
     return torch.cat(parts).cpu().numpy().astype(np.float64)
 
@@ -196,12 +208,12 @@ def drop_modalities(
 def _run_epoch(
     model: FusionModel,
     train: BagSet,
-    config: FusionTrainingConfig,
     optimizer: torch.optim.Optimizer,
-    weights: Tensor,
+    objective: FusionLoss,
     epoch: int,
 ) -> float:
     """Take every training case once; return the mean loss."""
+    config = objective.config
     seeds = np.random.SeedSequence([config.seed, epoch])
     rng = np.random.default_rng(seeds)
     seed = int(seeds.generate_state(1)[0])
@@ -221,11 +233,11 @@ def _run_epoch(
                 rows,
                 patches=config.patches_per_bag,
                 rng=rng,
-                device=weights.device,
+                device=model.embedding_mean.device,
             )
             batch = _perturb(batch, model, config, generator)
             hidden = drop_modalities(batch.present, chances, generator)
-            loss = _loss(model, batch, hidden, config, weights)
+            loss = objective(model, batch, hidden)
             rate = config.rate(epoch * steps + step, config.epochs * steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -263,62 +275,17 @@ def _perturb(
     return replace(batch, bag=bag, omics=omics)
 
 
-def _loss(
-    model: FusionModel,
-    batch: Batch,
-    kept: Tensor,
-    config: FusionTrainingConfig,
-    weights: Tensor,
-) -> Tensor:
-    """Cross-entropy with modalities hidden, of each alone, and of their agreement."""
-
-    def entropy(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits, labels, weights, label_smoothing=config.label_smoothing
-        )
-
-    output = _forward(model, batch, kept)
-    loss = entropy(output.logits, batch.labels)
-    if config.alone_weight:
-        alone = [
-            entropy(output.modality_logits[m][rows], batch.labels[rows])
-            for m, rows in zip(model.modalities, kept.T, strict=True)
-            if m in model.uses and bool(rows.any())
-        ]
-        if alone:
-            loss = loss + config.alone_weight * torch.stack(alone).mean()
-    if config.consistency:
-        with torch.no_grad():
-            whole = _forward(model, batch).logits.softmax(dim=1)
-        loss = loss + config.consistency * F.kl_div(
-            output.logits.log_softmax(dim=1), whole, reduction="batchmean"
-        )
-    if config.steadiness:
-        loss = loss + config.steadiness * _unsteadiness(model, batch, kept, output)
-    return loss
-
-
-def _unsteadiness(
-    model: FusionModel, batch: Batch, kept: Tensor, output: FusionOutput
-) -> Tensor:
-    """Measure how much the tables change what the patches say, in logits squared."""
-    image_only = torch.zeros_like(kept)
-    image_only[:, 0] = kept[:, 0]
-    bare = _forward(model, batch, image_only).evidence
-    # Evidence of one patch shrinks with their number: compare the bag as if each patch
-    # were all of it.
-    patches = batch.mask.sum(dim=1).clamp(min=1)
-    change = (output.evidence - bare).square().sum(dim=(1, 2)) * patches
-    return change.mean()
-
-
-def _validation_loss(model: FusionModel, cases: BagSet, weights: Tensor) -> float:
-    """Average the log-loss of whole cases and the mean one of each modality alone."""
+def _validation_loss(model: FusionModel, cases: BagSet, objective: FusionLoss) -> float:
+    """Average the loss of whole cases and the mean one of each modality alone."""
 
     def loss(view: BagSet) -> float:
         logits = torch.from_numpy(predict_logits(model, view))
         labels = torch.from_numpy(view.labels)
-        return float(F.cross_entropy(logits, labels, weights.double().cpu()))
+        targets = {
+            name: torch.from_numpy(np.asarray(values, np.float64))
+            for name, values in view.targets.items()
+        }
+        return float(objective.of_answers(logits, labels, targets, smooth=False))
 
     alone = []
     for column, modality in enumerate(cases.modalities):
@@ -327,18 +294,6 @@ def _validation_loss(model: FusionModel, cases: BagSet, weights: Tensor) -> floa
             alone.append(loss(cases.take(rows).restricted([modality])))
     whole = loss(cases)
     return (whole + float(np.mean(alone))) / 2 if alone else whole
-
-
-def _forward(
-    model: FusionModel, batch: Batch, present: Tensor | None = None
-) -> FusionOutput:
-    output: FusionOutput = model(
-        batch.bag,
-        batch.mask,
-        batch.omics,
-        batch.present if present is None else present,
-    )
-    return output
 
 
 def _check(model: FusionModel, train: BagSet, validation: BagSet) -> None:

@@ -24,6 +24,7 @@ _OPTIONS = {
     "regions": "--regions",
     "tissue": "--tissue",
     "coverage": "--coverage",
+    "cam_method": "--cam-method",
     "batch_size": "--batch-size",
     "out": "--out",
 }

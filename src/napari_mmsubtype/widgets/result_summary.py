@@ -6,6 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.answer_words import answer_caution, answer_words
+from napari_mmsubtype.core.attributions import (
+    Attributions,
+    NamedShare,
+    top_features,
+    top_groups,
+)
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
@@ -70,6 +77,8 @@ class ResultSummary:
         Whether the model knows synthetic tissue only; whether evidence adds up.
     colors : str
         What was done to the colors for the model; empty where nothing was asked.
+    attributions : Attributions or None
+        What each feature of the tables adds; None where there are none.
     """
 
     store: str
@@ -82,6 +91,7 @@ class ResultSummary:
     is_demo: bool
     exact: bool
     colors: str = ""
+    attributions: Attributions | None = None
 
 
 def summarize(result: Result) -> ResultSummary:
@@ -95,7 +105,7 @@ def summarize(result: Result) -> ResultSummary:
     Returns
     -------
     ResultSummary
-        No array is read.
+        No array is read but what the features of the tables add.
     """
     return ResultSummary(
         store=str(result.path),
@@ -108,6 +118,7 @@ def summarize(result: Result) -> ResultSummary:
         is_demo=result.is_demo,
         exact=result.exact,
         colors=result.color_text,
+        attributions=result.attributions,
     )
 
 
@@ -125,6 +136,19 @@ def subset_rows(prediction: Prediction) -> list[SubsetRow]:
         All modalities, then all but one, then one alone; no subset twice (with two
         modalities, "without RNA" is "image alone").
     """
+    rows = []
+    for text, subset in _subsets_by_text(prediction).items():
+        call = prediction.subsets.get(subset_key(subset))
+        if call is not None:
+            best = max(
+                range(len(call.probabilities)), key=call.probabilities.__getitem__
+            )
+            rows.append(SubsetRow(text, call.probabilities, prediction.classes[best]))
+    return rows
+
+
+def _subsets_by_text(prediction: Prediction) -> dict[str, tuple[Modality, ...]]:
+    """Name the subsets of modalities that tell what each does, all of them first."""
     present = ordered(Modality(name) for name in prediction.call.modalities)
     wanted = {"all data": present}
     if len(present) > 2:
@@ -136,15 +160,53 @@ def subset_rows(prediction: Prediction) -> list[SubsetRow]:
             wanted[f"{NAMES[only]} alone"] = (only,)
     if len(present) == 1:
         wanted = {f"{NAMES[present[0]]} alone": present}
-    rows = []
-    for text, subset in wanted.items():
-        call = prediction.subsets.get(subset_key(subset))
-        if call is not None:
-            best = max(
-                range(len(call.probabilities)), key=call.probabilities.__getitem__
-            )
-            rows.append(SubsetRow(text, call.probabilities, prediction.classes[best]))
-    return rows
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """What one further head of the model says.
+
+    Attributes
+    ----------
+    name : str
+        Of the head.
+    text : str
+        From all data, in words.
+    less : str
+        The same from less data, a line for each; empty with one modality.
+    """
+
+    name: str
+    text: str
+    less: str
+
+
+def answer_rows(prediction: Prediction) -> list[AnswerRow]:
+    """Put what the further heads say into words.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With answers for every subset of its modalities.
+
+    Returns
+    -------
+    list of AnswerRow
+        In the order of the heads; none where the model has only classes.
+    """
+    whole, *less = _subsets_by_text(prediction).items()
+    return [
+        AnswerRow(
+            name,
+            answer_words(answer, subset_key(whole[1])),
+            "\n".join(
+                f"{text}: {answer_words(answer, subset_key(subset))}"
+                for text, subset in less
+            ),
+        )
+        for name, answer in prediction.answers.items()
+    ]
 
 
 def share_rows(prediction: Prediction) -> list[tuple[str, float]]:
@@ -166,6 +228,49 @@ def share_rows(prediction: Prediction) -> list[tuple[str, float]]:
         (NAMES.get(name, name), _against_others(shares, index))
         for name, shares in prediction.shapley.items()
     ]
+
+
+def feature_rows(
+    summary: ResultSummary, count: int = 8
+) -> tuple[list[NamedShare], list[NamedShare]]:
+    """Choose the features and gene groups that matter most for the class called.
+
+    Parameters
+    ----------
+    summary : ResultSummary
+        Of an analysis.
+    count : int, default: 8
+        Length of each list at most.
+
+    Returns
+    -------
+    features, groups : list of NamedShare
+        The largest first; empty where there is nothing to show.
+    """
+    prediction, found = summary.prediction, summary.attributions
+    if prediction is None or found is None:
+        return [], []
+    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    return (
+        top_features(found, index, classes, count),
+        top_groups(found, index, classes, count),
+    )
+
+
+def share_name(share: NamedShare) -> str:
+    """Name a feature and its table.
+
+    Parameters
+    ----------
+    share : NamedShare
+        From `feature_rows`.
+
+    Returns
+    -------
+    str
+        For example ``"ESR1 (RNA)"``.
+    """
+    return f"{share.name} ({NAMES.get(share.modality, share.modality)})"
 
 
 def _against_others(values: Sequence[float], index: int) -> float:
@@ -252,6 +357,13 @@ def summary_text(summary: ResultSummary) -> str:
             lines.append(conformal_words(prediction.conformal))
         if prediction.guard is not None:
             lines += guard_words(prediction.guard)
+        lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
+        lines += filter(None, [answer_caution(prediction.answers)])
+        features, groups = feature_rows(summary)
+        for title, shares in (("features", features), ("gene groups", groups)):
+            if shares:
+                named = ", ".join(f"{share_name(s)} {s.value:+.2f}" for s in shares)
+                lines.append(f"{title} for {prediction.label}, in logits: {named}")
         lines.append(patches_text(prediction))
     if summary.colors:
         lines.append(f"colors: {summary.colors}")

@@ -7,6 +7,8 @@ from html import escape
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from napari_mmsubtype.core.answer_words import answer_caution
+from napari_mmsubtype.core.attributions import NamedShare, gap_words
 from napari_mmsubtype.core.records import Prediction, format_probability
 from napari_mmsubtype.core.trust import UNLIKE
 from napari_mmsubtype.core.trust_words import (
@@ -20,8 +22,11 @@ from napari_mmsubtype.widgets.result_summary import (
     NAMES,
     RESEARCH_ONLY,
     ResultSummary,
+    answer_rows,
+    feature_rows,
     patches_text,
     report_text,
+    share_name,
     share_rows,
     subset_rows,
 )
@@ -54,8 +59,10 @@ class ResultView(QWidget):
         if summary.prediction is not None:
             self._add_probabilities(summary.prediction)
             self._add_trust(summary.prediction)
+            self._add_answers(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
+            self._add_features(summary.prediction)
             self._add_inputs(summary.prediction)
         self._add_gap()
         self._add_wide(_text(RESEARCH_ONLY))
@@ -124,6 +131,27 @@ class ResultView(QWidget):
             words.setObjectName("guard")
             self._add_wide(_bold(words) if graver else words)
 
+    def _add_answers(self, prediction: Prediction) -> None:
+        rows = answer_rows(prediction)
+        if not rows:
+            return
+        self._add_heading("What else the model answers")
+        for entry in rows:
+            words = self._add_words(entry.name, entry.text)
+            words.setToolTip(entry.less and f"From less data:\n{entry.less}")
+        caution = answer_caution(prediction.answers)
+        if caution:
+            self._add_wide(_text(caution))
+
+    def _add_words(self, name: str, text: str) -> QLabel:
+        row = self._grid.rowCount()
+        self._grid.addWidget(_label(name), row, 0, Qt.AlignmentFlag.AlignTop)
+        words = _text(text)
+        words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        words.setAccessibleName(f"{name}: {text}")
+        self._grid.addWidget(words, row, 1, 1, 2)
+        return words
+
     def _add_subsets(self, prediction: Prediction) -> None:
         rows = subset_rows(prediction)
         if len(rows) < 2:
@@ -162,6 +190,33 @@ class ResultView(QWidget):
             bar.setAccessibleName(f"{name} {value:+.2f}")
             self._add_bar(name, bar, _number(f"{value:+.2f}"))
 
+    def _add_features(self, prediction: Prediction) -> None:
+        features, groups = feature_rows(self._summary)
+        name = prediction.label
+        self._add_named(f"Gene groups that speak for {name} (logits)", groups, name)
+        self._add_named(f"Features that speak for {name} (logits)", features, name)
+
+    def _add_named(self, title: str, shares: list[NamedShare], label: str) -> None:
+        found = self._summary.attributions
+        if not shares or found is None:
+            return
+        self._add_heading(title)
+        index = [subtype.name for subtype in self._summary.classes].index(label)
+        color = self._summary.classes[index].color
+        limit = max(abs(share.value) for share in shares)
+        for share in shares:
+            bar = SignedBar(self)
+            bar.setValue(share.value, limit, color if share.value >= 0 else _AGAINST)
+            bar.setToolTip(
+                "What it adds to the logit, the class called against the mean of the "
+                f"others; {gap_words(found)}"
+            )
+            text = f"{share.value:+.2f}"
+            bar.setAccessibleName(f"{share_name(share)} {text}")
+            self._add_bar(share_name(share), bar, _number(text))
+        if not found.complete:
+            self._add_wide(_text(f"⚠ {gap_words(found)}"))
+
     def _add_inputs(self, prediction: Prediction) -> None:
         self._add_heading("Data used")
         rows = [("image", patches_text(prediction))]
@@ -170,11 +225,7 @@ class ResultView(QWidget):
             for report in prediction.modalities
         ]
         for name, text in rows:
-            row = self._grid.rowCount()
-            self._grid.addWidget(_label(name), row, 0, Qt.AlignmentFlag.AlignTop)
-            words = _text(text)
-            words.setAlignment(Qt.AlignmentFlag.AlignTop)
-            self._grid.addWidget(words, row, 1, 1, 2)
+            self._add_words(name, text)
 
 
 def _bold(label: QLabel, size: float = 1.0) -> QLabel:

@@ -14,6 +14,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
@@ -60,6 +61,7 @@ def analyze(
     quality: Mapping[str, float] | None = None,
     tissue: str | Path | None = None,
     coverage: float | None = None,
+    cam_method: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -104,6 +106,9 @@ def analyze(
     coverage : float, optional
         Share of patients whose true class the prediction set shall hold; 0.9 if left
         out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
+    cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
+        How the map of a model is drawn whose evidence does not add up; ``grad-cam`` if
+        left out.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     batch_size : int, optional
@@ -149,6 +154,7 @@ def analyze(
         exclude=None if exclude is None else checked_flags(exclude),
         tissue=_text(tissue),
         coverage=coverage,
+        cam_method=cam_method,
         device=device,
         batch_size=batch_size,
         out=_text(out),
@@ -188,7 +194,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         yield Progress("tissue", message="finding tissue, reading tables")
         plan = make_plan(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
-        case = CaseTensors(bundle.fusion.eval(), plan.omics)
+        case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         writer = _open_store(plan, case.queries() is not None, processor)
         if writer.attributes["status"] == "complete":
             done = len(plan.grid)
@@ -233,11 +239,19 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 writer,
                 processor,
                 gradients=torch.from_numpy(gradients),
+                method=plan.cam_method,
                 **shared,
             )
+        if plan.omics:
+            yield Progress("fuse", message="asking each feature what it adds")
+        attributions = attribute_features(
+            case, embeddings, bundle.modalities, processor.device
+        )
         yield Progress("maps", message="stitching the evidence map")
         exact = case.queries() is not None
-        write_outcome(writer, plan, fused, patches, exact=exact)
+        write_outcome(
+            writer, plan, fused, patches, exact=exact, attributions=attributions
+        )
     return open_result(writer.path)
 
 
@@ -272,6 +286,7 @@ def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreW
             "classes": [asdict(subtype) for subtype in bundle.classes],
             "bundle": _bundle_facts(bundle),
             "exact": exact,
+            "cam_method": plan.cam_method,
             "provenance": _provenance(processor),
         },
         grid=plan.grid,

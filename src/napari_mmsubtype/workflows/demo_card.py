@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.subtypes import BASAL_HER2
+from napari_mmsubtype.workflows.demo_config import (
+    CALIBRATION_SEED,
+    PATCH,
+    DemoBundleConfig,
+)
 from napari_mmsubtype.workflows.demo_evaluation import (
     ECE_BINS,
     EvidenceScore,
@@ -11,7 +17,11 @@ from napari_mmsubtype.workflows.demo_evaluation import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_mmsubtype.evaluation.metrics import Estimate
+    from napari_mmsubtype.workflows.demo_patients import Split
 
 
 def card_facts(
@@ -114,4 +124,81 @@ def _estimate(estimate: Estimate) -> dict[str, float]:
         "value": round(estimate.value, 4),
         "low": round(estimate.low, 4),
         "high": round(estimate.high, 4),
+    }
+
+
+def demo_facts(
+    config: DemoBundleConfig,
+    split: Split,
+    labels: NDArray[np.int64],
+    training: dict[str, Any],
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    """Gather what the card needs to know about the run.
+
+    Parameters
+    ----------
+    config : DemoBundleConfig
+        Sizes and training.
+    split : Split
+        Which patients served for what.
+    labels : ndarray of int64, shape (n,)
+        Of the cohort.
+    training : dict of str to Any
+        As `training_facts`, or those of the bundle whose networks were kept.
+    metrics : dict of str to Any
+        As `describe_scores`, with more beside it.
+
+    Returns
+    -------
+    dict
+        As `card_facts`.
+    """
+    parts = {
+        name: f"{len(rows)} ({int(labels[list(rows)].sum())} {BASAL_HER2.name})"
+        for name, rows in (
+            ("training", split.train),
+            ("validation", split.validation),
+            ("held out", split.test),
+        )
+    }
+    data = (
+        f"Synthetic cohort of {config.patients} patients, seed {config.seed}: RNA, "
+        f"methylation and clinical tables, and a rendered slide of "
+        f"{config.slide_size_px} px at {PATCH.mpp:g} um/px each. The label is "
+        "whether the sum of an image score and an omics score is positive, so neither "
+        "alone tells it."
+    )
+    parts["calibration of prediction sets"] = (
+        f"{config.calibration} more, of seed {config.seed + CALIBRATION_SEED}"
+    )
+    training |= {
+        "chosen on validation patients": "epoch, temperatures",
+        "fitted on calibration patients": "prediction sets",
+        "fitted on training patients, each judged without itself": "guard",
+    }
+    return card_facts(parts, data, training, metrics)
+
+
+def training_facts(config: DemoBundleConfig, best_epoch: int) -> dict[str, Any]:
+    """Say how the networks were trained.
+
+    Parameters
+    ----------
+    config : DemoBundleConfig
+        Sizes and training.
+    best_epoch : int
+        Of the fusion model, counted from 0.
+
+    Returns
+    -------
+    dict of str to Any
+        For the card.
+    """
+    return {
+        "command": "nox -s demo_bundle",
+        "encoder": config.encoder.to_dict(),
+        "fusion": config.fusion.to_dict(),
+        "fusion epochs until the best validation loss": best_epoch + 1,
+        "fitted on training patients only": "encoder, scaling, fusion model",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ from napari_mmsubtype.workflows.demo_patients import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.patch_grid import PatchSpec
@@ -86,7 +87,8 @@ def encode_cohort(
     """
     images = CohortImages()
     addresses = cohort.patients["slide"]
-    for row, slide in enumerate(map_ahead(partial(render_patches, patch=patch), addresses)):
+    render = partial(render_patches, patch=patch)
+    for row, slide in enumerate(map_ahead(render, addresses)):
         if row in held_out:
             bag, features = encode_patches(encoder, slide.pixels)
             images.features[row] = features
@@ -114,4 +116,5 @@ def other_stain(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     density = -np.log((pixels.astype(np.float32) + 1) / 256)
     changed = 256 * np.exp(-density * np.asarray(OTHER_STAIN, np.float32)) - 1
-    return np.clip(changed.round(), 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(changed.round(), 0, 255).astype(np.uint8)
+    return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality, subset_key, subsets
 from napari_mmsubtype.core.trust import TYPICAL, UNLIKE
@@ -16,7 +17,9 @@ from napari_mmsubtype.evaluation.calibration import (
 )
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import fit_conformal
+from napari_mmsubtype.evaluation.metrics import binary_auc
 from napari_mmsubtype.training.fusion_trainer import predict_logits
+from napari_mmsubtype.workflows.demo_patients import make_bag_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +29,10 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.trust import GuardReport
     from napari_mmsubtype.evaluation.guard import Guard
     from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
+    from napari_mmsubtype.omics.synthetic import SyntheticCohort
     from napari_mmsubtype.training.bags import BagSet
+    from napari_mmsubtype.workflows.demo_images import CohortImages
 
 ECE_BINS = 15
 
@@ -46,8 +52,9 @@ class TrustScores:
         their mean size.
     typical, unlike : dict of str to float
         By modality: share of unchanged patients with that verdict.
-    caught : dict of str to float
-        By kind of change: share of changed patients called unlike the training ones.
+    caught : dict of str to tuple of float
+        By kind of change: share of changed patients called unlike the training ones,
+        and the area under the ROC curve of their oddness against unchanged ones.
     patients : int
         Held-out patients behind all but the first.
     """
@@ -57,13 +64,11 @@ class TrustScores:
     covered: dict[float, tuple[float, float]]
     typical: dict[str, float]
     unlike: dict[str, float]
-    caught: dict[str, float]
+    caught: dict[str, tuple[float, float]]
     patients: int
 
 
-def subset_logits(
-    model: FusionModel, cases: BagSet
-) -> dict[str, NDArray[np.float64]]:
+def subset_logits(model: FusionModel, cases: BagSet) -> dict[str, NDArray[np.float64]]:
     """Classify cases from every subset of the modalities.
 
     Parameters
@@ -188,13 +193,73 @@ def score_trust(
         typical={m: v.count(TYPICAL) / len(v) for m, v in verdicts.items()},
         unlike={m: v.count(UNLIKE) / len(v) for m, v in verdicts.items()},
         caught={
-            kind: float(
-                np.mean([r.verdict == UNLIKE for r in judge_all(guard, cases, names)])
-            )
+            kind: _caught(reports, judge_all(guard, cases, names))
             for kind, cases in changed.items()
         },
         patients=len(test),
     )
+
+
+def _caught(
+    usual: Sequence[GuardReport], changed: Sequence[GuardReport]
+) -> tuple[float, float]:
+    """Count the changed patients that are called so, and rank them among the others."""
+    oddness = [
+        max((finding.percentile for finding in report.findings), default=0.0)
+        for report in (*usual, *changed)
+    ]
+    truth = np.repeat([0, 1], [len(usual), len(changed)])
+    share = np.mean([report.verdict == UNLIKE for report in changed])
+    return float(share), binary_auc(truth, np.asarray(oddness))
+
+
+def changed_patients(
+    cohort: SyntheticCohort,
+    images: CohortImages,
+    specs: Mapping[Modality, ModalitySpec],
+    rows: Sequence[int],
+    *,
+    seed: int = 0,
+) -> dict[str, BagSet]:
+    """Change one kind of data of held-out patients, as happens with real data.
+
+    Parameters
+    ----------
+    cohort : SyntheticCohort
+        Synthetic patients.
+    images : CohortImages
+        Their slides, those of `rows` also in another stain.
+    specs : mapping of Modality to ModalitySpec
+        As fitted on training patients.
+    rows : sequence of int
+        Held-out patients.
+    seed : int, default: 0
+        Of the permutation.
+
+    Returns
+    -------
+    dict of str to BagSet
+        By kind of change.
+    """
+    rng = np.random.default_rng(seed)
+    values = cohort.rna.to_numpy()
+    tables = {
+        "RNA in TPM, read as log2(TPM + 1)": {"rna": 2**cohort.rna - 1},
+        "RNA values under the names of other genes": {
+            "rna": pd.DataFrame(
+                rng.permuted(values, axis=1),
+                index=cohort.rna.index,
+                columns=cohort.rna.columns,
+            )
+        },
+        "methylation as its complement": {"methylation": 1 - cohort.methylation},
+    }
+    found = {
+        "slides of another stain": make_bag_set(cohort, images.stained, specs, rows)
+    }
+    for kind, table in tables.items():
+        found[kind] = make_bag_set(replace(cohort, **table), images.bags, specs, rows)
+    return found
 
 
 def judge_all(
@@ -261,8 +326,9 @@ def describe_trust(scores: TrustScores) -> dict[str, Any]:
             f"of {n} held-out patients {100 * share:.1f} % typical (95 % expected), "
             f"{100 * scores.unlike[modality]:.1f} % unlike training (1 % expected)"
         )
-    for kind, share in scores.caught.items():
+    for kind, (share, auc) in scores.caught.items():
         facts[f"guard, {kind}"] = (
-            f"{100 * share:.1f} % of {n} such patients called unlike the training ones"
+            f"{100 * share:.1f} % of {n} such patients called unlike the training "
+            f"ones, ROC-AUC {auc:.3f} against the same patients unchanged"
         )
     return facts

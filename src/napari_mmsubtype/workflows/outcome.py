@@ -21,6 +21,7 @@ from napari_mmsubtype.slides.quality import choose_excluded, judge_quality
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.core.attributions import Attributions
     from napari_mmsubtype.inference.fuse import FusedCase
     from napari_mmsubtype.inference.plan import AnalysisPlan
     from napari_mmsubtype.results.store_writer import StoreWriter
@@ -100,8 +101,9 @@ def write_outcome(
     patches: ChosenPatches,
     *,
     exact: bool,
+    attributions: Attributions | None = None,
 ) -> None:
-    """Write patch evidence, the stitched map and, last, the prediction.
+    """Write patch and feature evidence, the stitched map and, last, the prediction.
 
     Parameters
     ----------
@@ -115,7 +117,11 @@ def write_outcome(
         Which these are.
     exact : bool
         Whether the cells are evidence per unit of patch weight.
+    attributions : Attributions, optional
+        What the features of the tables add, where there are tables.
     """
+    if attributions is not None:
+        writer.write_attributions(attributions)
     grid, used = plan.grid, patches.used
     weight = np.zeros(len(grid), np.float32)
     evidence = np.zeros((len(grid), len(plan.bundle.classes)), np.float32)
@@ -148,5 +154,6 @@ def write_outcome(
             {m: spec.names for m, spec in bundle.modalities.items()},
             rows=np.flatnonzero(used),
         ),
+        answers=fused.answers,
     )
     writer.finish(prediction, {})

@@ -1,0 +1,172 @@
+"""What a model answers besides the class: levels, risk, survival, as plain records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceAnswer:
+    """One of several, such as a stage.
+
+    Attributes
+    ----------
+    subsets : mapping of str to tuple of float
+        Probability of each, from every non-empty subset of the modalities present, by
+        `cases.subset_key`; that of all modalities first. Not calibrated.
+    labels : tuple of str
+        Names; levels in rising order where `kind` is ``"ordinal"``.
+    late : str or None
+        The first level that counts as late.
+    kind : str
+        ``"classes"`` or ``"ordinal"``.
+    """
+
+    subsets: Mapping[str, tuple[float, ...]]
+    labels: tuple[str, ...]
+    late: str | None = None
+    kind: str = "ordinal"
+
+    def best(self, key: str) -> int:
+        """Choose the most probable one.
+
+        Parameters
+        ----------
+        key : str
+            Subset of modalities.
+
+        Returns
+        -------
+        int
+            Into `labels`.
+        """
+        values = self.subsets[key]
+        return values.index(max(values))
+
+    def late_probability(self, key: str) -> float | None:
+        """Add up the levels that count as late.
+
+        Parameters
+        ----------
+        key : str
+            Subset of modalities.
+
+        Returns
+        -------
+        float or None
+            None where the order is not divided.
+        """
+        if self.late is None:
+            return None
+        return sum(self.subsets[key][self.labels.index(self.late) :])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskAnswer:
+    """How large the risk is, compared with other patients.
+
+    Attributes
+    ----------
+    subsets : mapping of str to tuple of float
+        The log-risk, one number, by subset of the modalities as in `ChoiceAnswer`.
+    event : str
+        What happens to the patient.
+    center : float or None
+        Mean log-risk of the training patients from all they have; None where it is not
+        known, and the log-risk only orders patients.
+    kind : str
+        ``"cox"``.
+    """
+
+    subsets: Mapping[str, tuple[float, ...]]
+    event: str
+    center: float | None = None
+    kind: str = "cox"
+
+    def log_ratio(self, key: str) -> float | None:
+        """Compare the risk with that of a training patient of mean log-risk.
+
+        Parameters
+        ----------
+        key : str
+            Subset of modalities.
+
+        Returns
+        -------
+        float or None
+            Natural logarithm of the ratio of hazards; None where the mean is unknown.
+        """
+        return None if self.center is None else self.subsets[key][0] - self.center
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurvivalAnswer:
+    """The chance of no event until several times.
+
+    Attributes
+    ----------
+    subsets : mapping of str to tuple of float
+        Chance of no event until each of `times`, never rising, by subset of the
+        modalities as in `ChoiceAnswer`. Not calibrated.
+    times : tuple of float
+        Ends of the intervals, in `unit`; the last interval is open and has none.
+    unit : str
+        Of time.
+    event : str
+        What happens to the patient.
+    kind : str
+        ``"hazard"``.
+    """
+
+    subsets: Mapping[str, tuple[float, ...]]
+    times: tuple[float, ...]
+    unit: str
+    event: str
+    kind: str = "hazard"
+
+
+Answer: TypeAlias = ChoiceAnswer | RiskAnswer | SurvivalAnswer
+
+_KINDS: dict[str, type[Answer]] = {
+    "classes": ChoiceAnswer,
+    "ordinal": ChoiceAnswer,
+    "cox": RiskAnswer,
+    "hazard": SurvivalAnswer,
+}
+
+
+def read_answer(data: Mapping[str, Any]) -> Answer:
+    """Read an answer from plain JSON types.
+
+    Parameters
+    ----------
+    data : mapping
+        As `dataclasses.asdict` gives it, possibly after a round trip through JSON.
+
+    Returns
+    -------
+    Answer
+        Equal to the one that was written.
+
+    Raises
+    ------
+    ValueError
+        If its kind is not known.
+    """
+    kind = _KINDS.get(data["kind"])
+    if kind is None:
+        msg = (
+            f"an answer of kind {data['kind']!r} was found; known are "
+            f"{', '.join(_KINDS)}: update napari-mmsubtype"
+        )
+        raise ValueError(msg)
+    values: dict[str, Any] = {f.name: data[f.name] for f in fields(kind)}
+    values["subsets"] = {key: tuple(row) for key, row in values["subsets"].items()}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    return kind(**values)

@@ -1,0 +1,214 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from builders.bundles import modality_spec
+from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.inference import attribution
+from napari_mmsubtype.inference.attribution import (
+    STEPS,
+    TOLERANCE,
+    attribute_features,
+)
+from napari_mmsubtype.inference.fuse import CaseTensors
+from napari_mmsubtype.models.fusion import create_fusion, list_fusions
+from napari_mmsubtype.omics.baseline import baseline_values
+from napari_mmsubtype.omics.feature_groups import FeatureGroups
+
+CLASSES, DIM, PATCHES = 3, 6, 12
+SPECS = {m: modality_spec(m) for m in OMICS}
+SIZES = {str(m): len(spec) for m, spec in SPECS.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def embeddings():
+    return np.random.default_rng(1).normal(size=(PATCHES, DIM)).astype(np.float16)
+
+
+def make_model(name, **options):
+    torch.manual_seed(3)
+    model = create_fusion(name, dim=DIM, classes=CLASSES, omics=SIZES, **options).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # offsets are 0 at first
+            if parameter.ndim == 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def make_case(model, modalities=OMICS):
+    draw = np.random.default_rng(2)
+    values = {m: draw.normal(size=len(SPECS[m])).astype(np.float32) for m in OMICS}
+    return CaseTensors(model, {m: values[m] for m in modalities})
+
+
+def logits(case, embeddings, **changes):
+    omics, case.omics = case.omics, {**case.omics, **changes}
+    with torch.no_grad():
+        bag = torch.from_numpy(embeddings.astype(np.float32))[None]
+        found = case.forward(bag, case.available).logits[0].numpy()
+    case.omics = omics
+    return found
+
+
+def start(modality):
+    return torch.from_numpy(baseline_values(SPECS[modality]))[None]
+
+
+def summed(found):
+    return sum(table.values.sum(axis=0) for table in found.tables)
+
+
+@pytest.mark.parametrize("name", list_fusions())
+def test_features_sum_to_what_the_tables_add(name, embeddings):
+    case = make_case(make_model(name))
+    found = attribute_features(case, embeddings, SPECS)
+    used = [m for m in OMICS if m in case.model.uses]
+    if not used:
+        assert found is None
+        return
+    assert [table.modality for table in found.tables] == used
+    whole = logits(case, embeddings)
+    empty = logits(case, embeddings, **{str(m): start(m) for m in used})
+    np.testing.assert_allclose(found.baseline, empty, atol=1e-6)
+    assert np.abs(whole - empty).max() > 1e-3
+    gap = np.abs(summed(found) - (whole - empty)).max()
+    assert gap == pytest.approx(found.gap, abs=1e-5)
+    assert found.complete
+    spread = max(np.ptp(whole), np.abs(whole - empty).max())
+    assert found.limit == pytest.approx(TOLERANCE * max(spread, 1e-2), rel=1e-4)
+    assert found.steps in STEPS
+
+
+def test_a_linear_table_gets_weight_times_change(embeddings):
+    model = make_model("evidence")
+    torch.manual_seed(0)
+    layer = nn.Linear(SIZES["rna"], 64)
+    model.encoders["rna"] = layer
+    with torch.no_grad():
+        # Then the image does not look at the tables.
+        model.query_shift.weight.zero_()
+        model.attention.context.weight.zero_()
+    case = make_case(model)
+    (rna, *_) = attribute_features(case, embeddings, SPECS).tables
+    weight = (model.heads["rna"].weight @ layer.weight).detach().numpy()
+    change = (case.omics["rna"] - start(Modality.RNA))[0].numpy()
+    np.testing.assert_allclose(rna.values, change[:, None] * weight.T, atol=1e-5)
+
+
+def test_tables_of_the_evidence_model_add_what_their_own_logits_say(embeddings):
+    model = make_model("evidence")
+    with torch.no_grad():
+        model.query_shift.weight.zero_()
+        model.attention.context.weight.zero_()
+    case = make_case(model)
+    found = attribute_features(case, embeddings, SPECS)
+    for table in found.tables:
+        own = model.heads[table.modality]
+        encoder = model.encoders[table.modality]
+        with torch.no_grad():
+            ends = (case.omics[table.modality], start(Modality(table.modality)))
+            added = [own(encoder(end))[0] for end in ends]
+        expected = (added[0] - added[1]).numpy()
+        np.testing.assert_allclose(table.values.sum(axis=0), expected, atol=found.limit)
+
+
+@pytest.mark.parametrize("name", ["evidence", "gated"])
+def test_they_are_the_average_of_gradients_along_the_path(
+    name, embeddings, monkeypatch
+):
+    monkeypatch.setattr(attribution, "TOLERANCE", 1e-9)  # all points that there are
+    case = make_case(make_model(name), [Modality.RNA])
+    (table,) = attribute_features(case, embeddings, SPECS).tables
+    first, last = start(Modality.RNA), case.omics["rna"]
+    total = torch.zeros(CLASSES, SIZES["rna"])
+    bag = torch.from_numpy(embeddings.astype(np.float32))[None]
+    for share in (np.arange(400) + 0.5) / 400:  # the midpoint rule, class by class
+        case.omics["rna"] = (first + share * (last - first)).requires_grad_()
+        for c, logit in enumerate(case.forward(bag, case.available).logits[0]):
+            (slope,) = torch.autograd.grad(
+                logit, case.omics["rna"], retain_graph=c < CLASSES - 1
+            )
+            total[c] += slope[0] / 400
+    expected = (total * (last - first)).T.detach().numpy()
+    np.testing.assert_allclose(table.values, expected, atol=1e-4)
+
+
+def test_a_feature_at_its_fill_adds_nothing(embeddings):
+    case = make_case(make_model("bilinear"))
+    case.omics["rna"][0, 4] = start(Modality.RNA)[0, 4]
+    rna = attribute_features(case, embeddings, SPECS).tables[0]
+    assert not rna.values[4].any()
+    assert rna.values.any(axis=1).sum() == SIZES["rna"] - 1
+
+
+def test_columns_of_a_clinical_variable_are_one_feature(embeddings):
+    case = make_case(make_model("late"), [Modality.CLINICAL])
+    (table,) = attribute_features(case, embeddings, SPECS).tables
+    assert table.features == ("age", "menopause")
+    assert table.values.shape == (2, CLASSES)
+
+
+def test_gene_groups_are_named(embeddings):
+    groups = FeatureGroups(("hormones", "keratins"), ((0, 1), (4, 5, 6)), learned=2)
+    specs = {**SPECS, Modality.RNA: SPECS[Modality.RNA].with_groups(groups)}
+    case = make_case(make_model("evidence"))
+    tables = attribute_features(case, embeddings, specs).tables
+    assert tables[0].groups == {"hormones": (0, 1), "keratins": (4, 5, 6)}
+    assert not tables[1].groups
+
+
+def test_passes_over_a_large_bag_are_split_without_changing_the_numbers(
+    embeddings, monkeypatch
+):
+    case = make_case(make_model("gated"))
+    at_once = attribute_features(case, embeddings, SPECS)
+    monkeypatch.setattr(attribution, "_MAX_FLOATS", 1)
+    one_by_one = attribute_features(case, embeddings, SPECS)
+    assert one_by_one.steps == at_once.steps
+    for left, right in zip(at_once.tables, one_by_one.tables, strict=True):
+        np.testing.assert_allclose(left.values, right.values, atol=1e-6)
+
+
+def test_points_are_limited_and_what_is_missing_is_told(embeddings, monkeypatch):
+    case = make_case(make_model("gated"))
+    monkeypatch.setattr(attribution, "TOLERANCE", 1e-9)
+    monkeypatch.setattr(attribution, "MAX_WORK", 32 * PATCHES)
+    found = attribute_features(case, embeddings, SPECS)
+    assert found.steps == 32
+    assert not found.complete
+    monkeypatch.setattr(attribution, "MAX_WORK", 1)
+    assert attribute_features(case, embeddings, SPECS).steps == STEPS[0]
+
+
+def test_the_model_is_left_as_it_was(embeddings):
+    model = make_model("evidence")
+    model.bias.requires_grad_(False)
+    attribute_features(make_case(model), embeddings, SPECS)
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    assert [name for name, flag in flags.items() if not flag] == ["bias"]
+    assert all(p.grad is None for p in model.parameters())
+    assert not model.training
+
+
+def test_no_table_no_attribution(embeddings):
+    model = make_model("evidence")
+    assert attribute_features(CaseTensors(model, {}), embeddings, SPECS) is None
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_numbers(embeddings):
+    case = make_case(make_model("evidence"))
+    here = attribute_features(case, embeddings, SPECS)
+    there = attribute_features(case, embeddings, SPECS, "cuda")
+    assert next(case.model.parameters()).device.type == "cpu"
+    for left, right in zip(here.tables, there.tables, strict=True):
+        np.testing.assert_allclose(left.values, right.values, atol=1e-4)
