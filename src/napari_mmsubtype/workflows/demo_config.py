@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATCH = PatchSpec(size_px=128, mpp=0.5, stride_px=128, min_tissue=0.5)
 CLASSES = (LUMINAL, BASAL_HER2)
