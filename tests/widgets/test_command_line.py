@@ -28,6 +28,7 @@ FULL = AnalyzeRecipe(
     exclude=("pen", "fold"),
     tissue="/data/a slide.tissue.zarr",
     cam_method="layer-cam",
+    coverage=0.95,
     device="cuda",
     batch_size=32,
     out="/results",

@@ -11,6 +11,7 @@ from builders.results import (
     make_result,
     with_answers,
 )
+from builders.trust import with_trust
 from napari_mmsubtype.core.records import ModalityReport, PatchCounts
 from napari_mmsubtype.widgets.result_summary import (
     DEMO_CAUTION,
@@ -155,3 +156,12 @@ def test_features_are_those_of_the_store_and_are_copied_as_text(tmp_path: Path) 
     text = summary_text(summary)
     assert "features for Luminal, in logits: GENE10 (RNA) +2.00, " in text
     assert "gene groups for Luminal, in logits: even (RNA) +2.40" in text
+
+
+def test_classes_left_and_likeness_are_in_the_text(tmp_path: Path) -> None:
+    summary = replace(
+        summarize(make_result(tmp_path)), prediction=with_trust(make_prediction())
+    )
+    lines = summary_text(summary).splitlines()
+    assert any(line.startswith("with 90 % coverage: Luminal or") for line in lines)
+    assert any(line.startswith("RNA: unlike all 264") for line in lines)

@@ -12,6 +12,7 @@ from napari_mmsubtype.core.cam_methods import chosen_cam
 from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
+from napari_mmsubtype.core.trust import DEFAULT_COVERAGE
 from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
 from napari_mmsubtype.inference.region_patches import patches_within
 from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
@@ -110,7 +111,7 @@ class AnalysisPlan:
             "quality": self.recipe.quality_spec.to_dict(),
             "exclude": list(self.recipe.excluded_flags),
         }
-        if self.recipe.coverage is not None:
+        if self.recipe.coverage not in (None, DEFAULT_COVERAGE):
             entry["coverage"] = self.recipe.coverage
         if self.recipe.cam_method is not None:
             entry["cam_method"] = self.cam_method
