@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from builders.fusion import (
+    CLASSES,
+    DIM,
+    MODALITIES,
+    OMICS,
+    PATCHES,
+    PATIENTS,
+    VARIANTS,
+    Batch,
+    make_batch,
+    make_model,
+)
 from napari_mmsubtype.core.cases import Modality, subsets
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.fusion import (
@@ -16,53 +26,8 @@ from napari_mmsubtype.models.fusion import (
     create_fusion,
     list_fusions,
 )
-from napari_mmsubtype.models.mil_pooling import list_poolings
 
-DIM, CLASSES, PATCHES, PATIENTS = 24, 3, 11, 4
-OMICS = {"rna": 13, "methylation": 9, "clinical": 5}
-MODALITIES = tuple(Modality)
 SUBSETS = subsets(MODALITIES)
-
-
-@dataclass
-class Batch:
-    bag: torch.Tensor
-    mask: torch.Tensor
-    omics: dict[str, torch.Tensor]
-    present: torch.Tensor
-
-    def run(self, model: FusionModel) -> FusionOutput:
-        return model(self.bag, self.mask, self.omics, self.present)
-
-    def rows(self, index: slice) -> Batch:
-        return Batch(
-            self.bag[index],
-            self.mask[index],
-            {m: v[index] for m, v in self.omics.items()},
-            self.present[index],
-        )
-
-
-def make_model(name: str, seed: int = 0, **options: object) -> FusionModel:
-    torch.manual_seed(seed)
-    sizes = {"dim": DIM, "classes": CLASSES, "omics": OMICS}
-    model = create_fusion(name, **sizes, **options).eval()
-    # As after training: embeddings are far from the origin and unequal in scale.
-    model.set_reference(torch.linspace(0.2, 2.0, DIM), torch.linspace(0.1, 1.0, DIM))
-    return model
-
-
-def make_batch(seed: int = 1) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    mask = torch.ones(PATIENTS, PATCHES, dtype=torch.bool)
-    mask[1, 7:] = False
-    mask[3, 1:] = False
-    return Batch(
-        torch.rand(PATIENTS, PATCHES, DIM, generator=draw) * 2,
-        mask,
-        {m: torch.randn(PATIENTS, g, generator=draw) for m, g in OMICS.items()},
-        torch.ones(PATIENTS, len(MODALITIES), dtype=torch.bool),
-    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,12 +37,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-VARIANTS = {name: (name, {}) for name in list_fusions()} | {
-    f"feature_concat-{name}": ("feature_concat", {"pooling": name})
-    for name in list_poolings()
-}
 
 
 @pytest.fixture(params=VARIANTS.values(), ids=VARIANTS)

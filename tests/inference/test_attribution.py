@@ -12,7 +12,10 @@ from napari_mmsubtype.inference.attribution import (
     attribute_features,
 )
 from napari_mmsubtype.inference.fuse import CaseTensors
+from napari_mmsubtype.models.class_heads import ClassHead
 from napari_mmsubtype.models.fusion import create_fusion, list_fusions
+from napari_mmsubtype.models.heads import Heads
+from napari_mmsubtype.models.survival_heads import CoxHead
 from napari_mmsubtype.omics.baseline import baseline_values
 from napari_mmsubtype.omics.feature_groups import FeatureGroups
 
@@ -197,6 +200,20 @@ def test_the_model_is_left_as_it_was(embeddings):
     assert [name for name, flag in flags.items() if not flag] == ["bias"]
     assert all(p.grad is None for p in model.parameters())
     assert not model.training
+
+
+def test_only_the_classes_are_explained_where_there_are_other_heads(embeddings):
+    heads = Heads({"class": ClassHead(("a", "b")), "risk": CoxHead()})
+    model = make_model("evidence")
+    plain = make_case(model)
+    case = CaseTensors(model, {}, heads)
+    case.omics, case.available = plain.omics, plain.available
+    found = attribute_features(case, embeddings, SPECS)
+    whole = attribute_features(plain, embeddings, SPECS)
+    assert len(found.baseline) == 2
+    for ours, theirs in zip(found.tables, whole.tables, strict=True):
+        np.testing.assert_allclose(ours.values, theirs.values[:, :2], atol=2e-3)
+        assert ours.values.shape[1] == 2
 
 
 def test_no_table_no_attribution(embeddings):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from builders.omics import log_frame
+from builders.published_fusion import PublishedCrossAttention
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.cross_attention import Attention, Exchange
 from napari_mmsubtype.models.fusion import create_fusion
@@ -13,40 +14,18 @@ from napari_mmsubtype.omics.gene_sets import GeneSet
 from napari_mmsubtype.omics.preprocessing import fit_modality
 
 
-class PublishedCrossAttention(nn.Module):
-    """The published design, rebuilt only to show what is wrong with it.
-
-    Image tokens ask, but the only key and value is ONE gene token, and nothing is added
-    to what attention returns. A softmax over one key is 1 whatever is asked, so the
-    image cannot reach the output.
-    """
-
-    def __init__(self, dim: int, genes: int, width: int = 32) -> None:
-        super().__init__()
-        self.image = nn.Linear(dim, width)
-        self.gene = nn.Sequential(nn.Linear(genes, width), nn.ReLU())
-        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
-        self.head = nn.Linear(width, 1)
-
-    def forward(self, bag: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
-        token = self.gene(genes).unsqueeze(1)
-        found, _ = self.attention(self.image(bag), token, token)
-        return self.head(found.mean(dim=1))
-
-
 def test_the_published_single_gene_token_is_blind_to_the_image():
     torch.manual_seed(0)
-    published = PublishedCrossAttention(8, 20).eval()
+    published = PublishedCrossAttention(8, 1, {"rna": 20}).eval()
     bag = torch.randn(3, 7, 8, requires_grad=True)
     genes = torch.randn(3, 20, requires_grad=True)
-    logits = published(bag, genes)
+    mask, present = torch.ones(3, 7) > 0, torch.ones(3, 2) > 0
+    logits = published(bag, mask, {"rna": genes}, present).logits
     (to_image, to_genes) = torch.autograd.grad(logits.sum(), (bag, genes))
     assert not to_image.any()
     assert to_genes.any()
-    # Another image, the same answer: it fails the proof that every family must pass.
-    torch.testing.assert_close(
-        published(torch.randn(3, 7, 8), genes), logits, rtol=0, atol=1e-6
-    )
+    other = published(torch.randn(3, 7, 8), mask, {"rna": genes}, present).logits
+    torch.testing.assert_close(other, logits, rtol=0, atol=1e-6)
 
 
 def test_ours_sees_the_image_even_with_a_single_omics_feature():

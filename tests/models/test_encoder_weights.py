@@ -159,3 +159,53 @@ def test_a_folder_without_one_file_of_weights_is_refused(tmp_path, names, messag
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ConfigurationError, match=f"{message}.*give the file itself"):
         create_encoder("demo-cnn", weights=tmp_path)
+
+
+TINY_RESVIT = {
+    "input_size": 64,
+    "cnn": "resnet18",
+    "vit_dim": 16,
+    "vit_depth": 4,
+    "vit_heads": 2,
+    "dim": 24,
+    "heads": 2,
+}
+
+
+def test_branches_are_filled_from_files_of_their_own(network, tmp_path):
+    torch.manual_seed(5)
+    vit = torchvision.models.VisionTransformer(224, 16, 4, 2, 16, 64)
+    save_file(network.state_dict(), tmp_path / "cnn.safetensors")
+    torch.save(vit.state_dict(), tmp_path / "vit.pth")
+    files = {"cnn": tmp_path / "cnn.safetensors", "vit": str(tmp_path / "vit.pth")}
+    encoder = create_encoder("resvit", weights=files, **TINY_RESVIT)
+    assert_loaded(encoder.body.cnn, network)
+    expected = vit.state_dict()
+    loaded = encoder.body.vit.state_dict()
+    assert "encoder.ln.weight" not in loaded
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.items())
+
+
+def test_a_branch_that_is_left_out_stays_random(network, tmp_path):
+    save_file(network.state_dict(), tmp_path / "cnn.safetensors")
+    states = []
+    for weights in ({"cnn": tmp_path / "cnn.safetensors"}, None):
+        torch.manual_seed(6)
+        encoder = create_encoder("resvit", weights=weights, **TINY_RESVIT)
+        states.append(encoder.body.vit.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("resvit", {"gan": "a"}, r"no parts \['gan'\].*its parts are cnn, vit"),
+        ("resvit", {}, "its parts are cnn, vit"),
+        ("resvit", {"vit": "torchvision"}, "torchvision has no weights for .*'vit'"),
+        ("demo-cnn", {"cnn": "a"}, "its parts are none: give one source"),
+    ],
+)
+def test_parts_that_do_not_exist_are_refused(name, weights, message):
+    options = TINY_RESVIT if name == "resvit" else {}
+    with pytest.raises(ConfigurationError, match=message):
+        create_encoder(name, weights=weights, **options)

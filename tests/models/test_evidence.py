@@ -52,6 +52,50 @@ def test_logits_are_bias_and_tables_and_patches(model, case):
     torch.testing.assert_close(output.logits, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_whole_model_in_numpy(case):
+    torch.manual_seed(4)
+    omics = {"rna": 4, "clinical": 3}
+    model = create_fusion("evidence", dim=DIM, classes=2, omics=omics).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    model.set_reference(torch.linspace(0.5, 2, DIM), torch.linspace(0.3, 1, DIM))
+    tables = {"rna": case[2]["rna"], "clinical": torch.randn(1, 3)}
+    present = torch.tensor([[True, True, False]])
+    output = model(case[0], case[1], tables, present)
+    p = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    mean, scale = model.embedding_mean.numpy(), model.embedding_scale.numpy()
+    h = case[0][0].numpy()
+
+    def elu(x):
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+    def dense(x, name):
+        return p[f"{name}.weight"] @ x + p[f"{name}.bias"]
+
+    rna = elu(dense(tables["rna"][0].numpy(), "encoders.rna.first"))
+    rna = elu(dense(rna, "encoders.rna.second"))
+    # The clinical table is absent: its learned token stands for it.
+    o = np.concatenate([rna, p["missing.clinical"]])
+    shift = p["attention.context.weight"] @ o
+    seen = (h - mean) / scale
+    value = seen @ p["attention.value.weight"].T + p["attention.value.bias"]
+    gate = seen @ p["attention.gate.weight"].T + p["attention.gate.bias"]
+    half = len(shift) // 2
+    gated = np.tanh(value + shift[:half]) / (1 + np.exp(-gate - shift[half:]))
+    scores = np.exp(gated @ p["attention.score.weight"][0])
+    a = scores / scores.sum()
+    q = p["query"] + (p["query_shift.weight"] @ o).reshape(2, DIM)
+    center = mean / scale
+    q = (q - np.outer(q @ center, center) / (center @ center)) / scale
+    evidence = a[:, None] * (h @ q.T)
+    logits = p["bias"] + p["heads.rna.weight"] @ rna + evidence.sum(axis=0)
+    close = {"rtol": 1e-3, "atol": 1e-5}
+    np.testing.assert_allclose(output.weights[0].detach().numpy(), a, **close)
+    np.testing.assert_allclose(output.evidence[0].detach().numpy(), evidence, **close)
+    np.testing.assert_allclose(output.logits[0].detach().numpy(), logits, **close)
+
+
 def test_the_average_training_patch_is_no_evidence(model, case):
     bag, mask, omics, present = case
     mean, std = bag[0].mean(dim=0), bag[0].std(dim=0)

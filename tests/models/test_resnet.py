@@ -22,6 +22,8 @@ from napari_mmsubtype.models.registry import create_encoder
 def test_parameters_are_torchvisions_without_the_classifier(name, dim, parameters):
     with torch.device("meta"):
         encoder = create_encoder(name)
+        network = getattr(torchvision.models, name)(weights=None)
+    assert sum(p.numel() for p in network.parameters()) == parameters
     classifier = dim * 1000 + 1000
     assert encoder.dim == dim
     assert sum(p.numel() for p in encoder.parameters()) == parameters - classifier

@@ -121,3 +121,36 @@ def test_a_wider_transformer_is_projected(images):
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ConfigurationError, match=message):
         make(**options)
+
+
+def test_the_backbone_is_both_branches_and_nothing_else():
+    encoder = make()
+    backbone = {id(parameter) for parameter in encoder.backbone()}
+    own = {
+        name.partition(".")[0]
+        for name, parameter in encoder.body.named_parameters()
+        if id(parameter) not in backbone
+    }
+    assert own == {
+        "channels",
+        "cnn_project",
+        "cnn_norm",
+        "mix",
+        "vit_project",
+        "join",
+    }
+    plain = create_encoder("demo-cnn")
+    assert len(plain.backbone()) == len(list(plain.parameters()))
+    assert plain.parts() == {}
+
+
+def test_parts_share_their_weights_and_know_their_names():
+    encoder = make()
+    parts = encoder.parts()
+    assert parts["cnn"] is encoder.body.cnn
+    assert parts["vit"].body is encoder.body.vit
+    assert parts["vit"].name == "vit"
+    with torch.device("meta"):
+        full = create_encoder("resvit", vit_dim=768, vit_heads=12)
+    assert full.parts()["vit"].name == "vit_b_16"
+    assert full.parts()["cnn"].name == "resnet50"

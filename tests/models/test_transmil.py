@@ -100,6 +100,42 @@ def test_positions_make_the_order_matter_and_padding_still_does_not():
     torch.testing.assert_close(pooling(padded, wide).vector, before)
 
 
+def test_the_pooling_puts_its_parts_together_as_published():
+    torch.manual_seed(0)
+    pooling = create_pooling("transmil", 8, heads=2).eval()
+    for norm in pooling.norms:
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    patches = torch.randn(1, 6, 8)
+
+    def normal(tokens, norm):
+        tokens = tokens - tokens.mean(axis=1, keepdims=True)
+        tokens = tokens / np.sqrt(tokens.var(axis=1, keepdims=True) + norm.eps)
+        return tokens * norm.weight.detach().numpy() + norm.bias.detach().numpy()
+
+    def attend(layer, tokens):
+        (query, key, value), p = parts_of(layer, tokens)
+        weights = softmax(query @ key.transpose(0, 2, 1))
+        flat = (weights @ value).transpose(1, 0, 2).reshape(len(tokens), 8)
+        return flat @ p["out.weight"].T + p["out.bias"], weights.mean(axis=0)
+
+    tokens = np.concatenate([pooling.reader.detach().numpy(), patches[0].numpy()])
+    tokens = tokens + attend(pooling.first, normal(tokens, pooling.norms[0]))[0]
+    found, weights = attend(pooling.second, normal(tokens, pooling.norms[1]))
+    vector = normal(tokens[:1] + found[:1], pooling.norms[2])[0]
+    share = weights[0, 1:] / weights[0, 1:].sum()
+    parts = share[:, None] * normal(tokens[1:], pooling.norms[2])
+    pooled = pooling(patches, torch.ones(1, 6, dtype=torch.bool))
+    for ours, expected in (
+        (pooled.vector, vector),
+        (pooled.weights, share),
+        (pooled.contributions, parts),
+    ):
+        np.testing.assert_allclose(
+            ours[0].detach().numpy(), expected, rtol=1e-3, atol=1e-5
+        )
+
+
 def test_patches_of_a_bag_influence_each_other():
     torch.manual_seed(0)
     pooling = create_pooling("transmil", 8).eval()

@@ -88,12 +88,10 @@ def test_cells_without_a_label_do_not_move_the_loss(cell: tuple[int, int]) -> No
     head = torch.nn.Linear(5, 2)
     losses = [
         patch_trainer._loss(
-            encoder,
             head,
-            torch.from_numpy(images),
+            encoder.feature_map(encoder.normalize(torch.from_numpy(images))),
             torch.from_numpy(targets),
             PLAIN,
-            torch.Generator(),
         ).item()
         for images in (patches, altered)
     ]
@@ -151,3 +149,40 @@ def test_cancelled_training_leaves_the_encoder_in_evaluation_mode() -> None:
     assert next(job).stage == "patch training"
     job.close()
     assert not encoder.training
+
+
+def test_the_backbone_has_a_rate_of_its_own() -> None:
+    patches, targets = two_colors(16)
+    moved = {}
+    for rate in (1.0, 1e-6):
+        encoder = make_encoder()
+        start = encoder.body[0].weight.detach().clone()
+        config = PatchTrainingConfig(epochs=1, backbone_rate=rate, learning_rate=0.01)
+        fit = run_job(fit_patch_encoder(encoder, patches, targets, config))
+        moved[rate] = (encoder.body[0].weight.detach() - start).abs().max().item()
+        assert fit.head.weight.isfinite().all()
+    assert moved[1.0] > 1e-3
+    assert moved[1e-6] < 1e-6
+
+
+def test_rare_classes_weigh_as_much_as_frequent_ones() -> None:
+    targets = torch.zeros(10, 3, 2, 2)
+    targets[:8, 0] = 1
+    targets[8:, 1] = 1
+    config = PatchTrainingConfig(class_weights=True)
+    weights = patch_trainer._class_weights(targets, config)
+    total = (targets * weights[:, None, None]).sum(dim=(0, 2, 3))
+    assert total.tolist() == pytest.approx([20.0, 20.0, 0.0])
+    plain = patch_trainer._class_weights(targets, PLAIN)
+    assert plain.tolist() == [1.0, 1.0, 1.0]
+    with_weights, without = (
+        run_job(
+            fit_patch_encoder(
+                make_encoder(),
+                *two_colors(12),
+                PatchTrainingConfig(epochs=1, class_weights=on),
+            )
+        ).losses
+        for on in (True, False)
+    )
+    assert with_weights != without

@@ -130,6 +130,18 @@ def test_colors_are_in_the_text_where_something_was_asked(tmp_path: Path) -> Non
     assert "colors: profile X: applied" in summary_text(told).splitlines()
 
 
+def test_features_are_those_of_the_store_and_are_copied_as_text(tmp_path: Path) -> None:
+    assert feature_rows(summarize(make_result(tmp_path / "a"))) == ([], [])
+    result = make_result(tmp_path / "b", attributions=make_attributions())
+    summary = summarize(result)
+    features, groups = feature_rows(summary, count=2)
+    assert [share_name(share) for share in features] == ["GENE10 (RNA)", "GENE9 (RNA)"]
+    assert [share.name for share in groups] == ["even", "odd"]
+    text = summary_text(summary)
+    assert "features for Luminal, in logits: GENE10 (RNA) +2.00, " in text
+    assert "gene groups for Luminal, in logits: even (RNA) +2.40" in text
+
+
 def test_other_heads_answer_from_all_data_and_from_less() -> None:
     prediction = with_answers(make_prediction(("image", "rna")))
     (row,) = answer_rows(prediction)
@@ -144,18 +156,6 @@ def test_the_text_tells_what_else_was_answered(tmp_path: Path) -> None:
     assert "risk:" not in summary_text(summary)
     told = replace(summary, prediction=with_answers(make_prediction()))
     assert "\nrisk: 2 times the risk of death of the av" in summary_text(told)
-
-
-def test_features_are_those_of_the_store_and_are_copied_as_text(tmp_path: Path) -> None:
-    assert feature_rows(summarize(make_result(tmp_path / "a"))) == ([], [])
-    result = make_result(tmp_path / "b", attributions=make_attributions())
-    summary = summarize(result)
-    features, groups = feature_rows(summary, count=2)
-    assert [share_name(share) for share in features] == ["GENE10 (RNA)", "GENE9 (RNA)"]
-    assert [share.name for share in groups] == ["even", "odd"]
-    text = summary_text(summary)
-    assert "features for Luminal, in logits: GENE10 (RNA) +2.00, " in text
-    assert "gene groups for Luminal, in logits: even (RNA) +2.40" in text
 
 
 def test_classes_left_and_likeness_are_in_the_text(tmp_path: Path) -> None:

@@ -85,7 +85,18 @@ def test_features_and_gene_groups_have_signed_bars(qtbot, summary) -> None:
 def test_attributions_that_do_not_add_up_are_cautioned_against(qtbot, summary) -> None:
     coarse = replace(summary, attributions=make_attributions(gap=0.02))
     shown = texts(show(qtbot, coarse))
-    assert any("only within 0.02 logits" in text for text in shown)
+    assert sum("only within 0.02 logits" in text for text in shown) == 1
+
+
+def test_long_names_of_gene_sets_leave_room_for_the_bars(qtbot, summary) -> None:
+    found = make_attributions()
+    groups = {"HALLMARK_ESTROGEN_RESPONSE_EARLY": (1, 2)}
+    table = replace(found.tables[0], groups=groups)
+    view = show(qtbot, replace(summary, attributions=replace(found, tables=(table,))))
+    assert "HALLMARK_ES…SE_EARLY (RNA)" in texts(view)
+    whole = "HALLMARK_ESTROGEN_RESPONSE_EARLY (RNA)"
+    (bar,) = [b for b in view.findChildren(SignedBar) if whole in b.accessibleName()]
+    assert whole in bar.toolTip()
 
 
 def test_bars_can_be_read_without_seeing_them(qtbot, summary) -> None:
@@ -141,7 +152,8 @@ def test_classes_left_and_likeness_are_shown(qtbot, summary) -> None:
 
 def test_all_well_is_shown_without_alarm(qtbot, summary) -> None:
     fine = replace(summary, prediction=with_trust(make_prediction(), FINE))
-    guard = show(qtbot, fine).findChild(QLabel, "guard")
+    view = show(qtbot, fine)
+    guard = view.findChild(QLabel, "guard")
     assert guard.text() == "image and RNA: like the training patients"
     assert not guard.font().bold()
 

@@ -80,6 +80,22 @@ def test_evidence_adds_up_from_pixels_to_patches_to_slide_to_logit(result):
         assert fused - alone["rna"][index] == pytest.approx(total, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.parametrize("fusion", ["evidence", "image_only"])
+def test_overlapping_patches_add_up_through_the_stitched_map(tmp_path, fusion):
+    exact = tiny_bundle(tmp_path / "bundle", fusion=fusion)
+    slide = "synthetic:seed=5,size=1024"
+    result = analyze(slide, exact, stride_px=96, out=tmp_path / "out", device="cpu")
+    assert (result.exact, result.cam_method) == (True, "cam")
+    assert result.grid.spec.stride_px < result.grid.spec.size_px
+    totals = [result.evidence_map(c).sum(dtype=np.float64) for c in range(2)]
+    image = np.subtract(result.prediction.call.logits, result.prediction.bias)
+    np.testing.assert_allclose(totals, image, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        result.patch_evidence.sum(axis=0), image, rtol=1e-4, atol=1e-4
+    )
+    assert np.abs(image).max() > 1e-3
+
+
 def test_features_add_up_to_what_the_table_adds(result):
     found, prediction = result.attributions, result.prediction
     (table,) = found.tables

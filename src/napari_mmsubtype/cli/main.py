@@ -18,6 +18,7 @@ from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.demo import demo_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
+from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
@@ -53,6 +54,7 @@ app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.add_typer(preset_app, name="preset")
 
 
 def _show_version(asked: bool) -> None:

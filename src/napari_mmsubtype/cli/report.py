@@ -41,12 +41,11 @@ def result_record(result: Result) -> dict[str, Any]:
         ``mpp_source``, ``bundle``, ``cam_method`` and ``color`` (state of the color
         profile, record of the stain fit); where complete also ``label`` and
         ``classes``, lists in the order of ``classes`` (``probabilities``, ``logits``,
-        those of every subset, the ``shapley`` shares), ``answers`` (what other heads
-        say, by name: numbers by subset, what they are, and ``words``),
-        ``attributions`` (what features of the tables add, see `report_features`),
-        ``modalities``, ``patches``, ``warnings``, ``conformal``
-        (prediction set) and ``guard`` (likeness to the training patients), null where
-        they were not recorded.
+        those of every subset, the ``shapley`` shares), ``attributions`` (what features
+        of the tables add, see `report_features`), ``answers`` (what other heads say, by
+        name: numbers by subset, what they are, and ``words``), ``modalities``,
+        ``patches``, ``warnings``, ``conformal`` (prediction set) and ``guard``
+        (likeness to the training patients), null where they were not recorded.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -77,11 +76,11 @@ def result_record(result: Result) -> dict[str, Any]:
         },
         "shapley": {key: list(share) for key, share in prediction.shapley.items()},
         "bias": list(prediction.bias),
+        "attributions": features_record(result),
         "answers": {
             name: {**_plain(answer), "words": answer_words(answer, _whole(prediction))}
             for name, answer in prediction.answers.items()
         },
-        "attributions": features_record(result),
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),

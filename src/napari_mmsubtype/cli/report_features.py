@@ -44,7 +44,7 @@ def features_record(result: Result) -> dict[str, Any]:
     found, prediction = result.attributions, result.prediction
     if found is None or prediction is None:
         return {}
-    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    index = prediction.classes.index(prediction.label)
     return {
         "counted_from": BASELINE,
         "baseline": list(found.baseline),
@@ -52,7 +52,7 @@ def features_record(result: Result) -> dict[str, Any]:
         "limit": found.limit,
         "complete": found.complete,
         "steps": found.steps,
-        "tables": {t.modality: _table(t, index, classes) for t in found.tables},
+        "tables": {t.modality: _table(t, index) for t in found.tables},
     }
 
 
@@ -72,11 +72,11 @@ def features_lines(result: Result) -> list[str]:
     found, prediction = result.attributions, result.prediction
     if found is None or prediction is None:
         return []
-    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    index = prediction.classes.index(prediction.label)
     lines = []
     for title, shares in (
-        ("features", top_features(found, index, classes, _IN_TEXT)),
-        ("gene groups", top_groups(found, index, classes, _IN_TEXT)),
+        ("features", top_features(found, index, _IN_TEXT)),
+        ("gene groups", top_groups(found, index, _IN_TEXT)),
     ):
         if shares:
             named = (f"{s.name} ({s.modality}) {s.value:+.2f}" for s in shares)
@@ -86,14 +86,14 @@ def features_lines(result: Result) -> list[str]:
     return lines + ([f"{'':<12} {gap_words(found)}"] if lines else [])
 
 
-def _table(table: TableAttribution, index: int, classes: int) -> dict[str, Any]:
+def _table(table: TableAttribution, index: int) -> dict[str, Any]:
     def largest(names: list[str], logits: NDArray[np.float32]) -> list[dict[str, Any]]:
-        shares = against_others(logits, index, classes)
+        shares = against_others(logits, index)
         order = sorted(range(len(names)), key=lambda i: -abs(shares[i]))[:_IN_JSON]
         return [
             {
                 "name": names[i],
-                "logits": [float(value) for value in logits[i, :classes]],
+                "logits": [float(value) for value in logits[i]],
                 "against_others": float(shares[i]),
             }
             for i in order

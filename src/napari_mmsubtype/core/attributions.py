@@ -26,7 +26,7 @@ class TableAttribution:
         ``rna``, ``methylation`` or ``clinical``.
     features : tuple of str
         Features in the model's order; all columns of a clinical variable are one.
-    values : ndarray of float32, shape (feature, logit)
+    values : ndarray of float32, shape (feature, class)
         Signed, in logits.
     groups : mapping of str to tuple of int
         Positions of the features of each gene group of the model; a feature may be in
@@ -51,7 +51,7 @@ class Attributions:
     tables : tuple of TableAttribution
         One per table that the model looks at.
     baseline : tuple of float
-        The logits that they are counted from.
+        The logits of the classes that they are counted from.
     gap : float
         The largest difference between such a sum and what it stands for, in logits.
     limit : float
@@ -91,19 +91,15 @@ class NamedShare:
     value: float
 
 
-def against_others(
-    values: NDArray[np.floating], index: int, classes: int
-) -> NDArray[np.float64]:
+def against_others(values: NDArray[np.floating], index: int) -> NDArray[np.float64]:
     """Compare what speaks for one class with what speaks for the others.
 
     Parameters
     ----------
-    values : ndarray of float, shape (k, logit)
-        The classes first.
+    values : ndarray of float, shape (k, class)
+        Contributions.
     index : int
         The class.
-    classes : int
-        Number of classes.
 
     Returns
     -------
@@ -112,14 +108,14 @@ def against_others(
         differences only.
     """
     own = values[:, index].astype(np.float64)
-    if classes == 1:
+    if values.shape[1] == 1:
         return own
-    total = values[:, :classes].sum(axis=1, dtype=np.float64)
-    return np.asarray(own - (total - own) / (classes - 1))
+    total = values.sum(axis=1, dtype=np.float64)
+    return np.asarray(own - (total - own) / (values.shape[1] - 1))
 
 
 def top_features(
-    attributions: Attributions, index: int, classes: int, count: int
+    attributions: Attributions, index: int, count: int
 ) -> list[NamedShare]:
     """List the features that matter most for a class, over all tables.
 
@@ -129,8 +125,6 @@ def top_features(
         Of one patient.
     index : int
         The class.
-    classes : int
-        Number of classes.
     count : int
         Length of the list at most.
 
@@ -143,15 +137,13 @@ def top_features(
         NamedShare(table.modality, name, float(value))
         for table in attributions.tables
         for name, value in zip(
-            table.features, against_others(table.values, index, classes), strict=True
+            table.features, against_others(table.values, index), strict=True
         )
     ]
     return _largest(shares, count)
 
 
-def top_groups(
-    attributions: Attributions, index: int, classes: int, count: int
-) -> list[NamedShare]:
+def top_groups(attributions: Attributions, index: int, count: int) -> list[NamedShare]:
     """List the gene groups that matter most for a class.
 
     Parameters
@@ -160,8 +152,6 @@ def top_groups(
         Of one patient.
     index : int
         The class.
-    classes : int
-        Number of classes.
     count : int
         Length of the list at most.
 
@@ -173,7 +163,7 @@ def top_groups(
     """
     shares = []
     for table in attributions.tables:
-        values = against_others(table.values, index, classes)
+        values = against_others(table.values, index)
         shares += [
             NamedShare(table.modality, name, float(values[list(members)].sum()))
             for name, members in table.groups.items()

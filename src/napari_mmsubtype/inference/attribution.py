@@ -41,7 +41,7 @@ def attribute_features(
     specs: Mapping[Modality, ModalitySpec],
     device: torch.device | str = "cpu",
 ) -> Attributions | None:
-    """Say what each feature of the tables adds to each logit.
+    """Say what each feature of the tables adds to the logit of each class.
 
     Gradients of the logits, never of probabilities, are averaged along the straight
     path from `baseline_values` to the patient [1]_, all tables moving together and the
@@ -119,7 +119,7 @@ class _Path:
         self.bag = torch.from_numpy(embeddings.astype(np.float32))[None].to(device)
         self.others = {m: v.to(device) for m, v in case.omics.items()}
         self.present = case.present(case.available).to(device)
-        self.classes = case.model.classes
+        self.classes = case.classes
 
     def logits(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
         """Run the model on ``s`` versions of the tables, shape (s, c)."""
@@ -130,7 +130,7 @@ class _Path:
         mask = torch.ones(bag.shape[:2], dtype=torch.bool, device=bag.device)
         present = self.present.expand(count, -1)
         result: torch.Tensor = self.model(bag, mask, omics, present).logits
-        return result
+        return result[:, : self.classes]
 
     def __call__(self, *rows: torch.Tensor) -> torch.Tensor:
         """Give the ``i``-th logit for the ``i``-th of each ``c`` rows, shape (s c,).

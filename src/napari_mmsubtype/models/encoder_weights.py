@@ -22,24 +22,30 @@ _PICKLED = (".pth", ".pt", ".bin")
 _SUFFIXES = (".safetensors", *_PICKLED)
 
 
-def load_weights(encoder: Encoder, weights: str | Path) -> None:
+def load_weights(
+    encoder: Encoder, weights: str | Path | Mapping[str, str | Path]
+) -> None:
     """Fill an encoder with weights, all of them or none.
 
     Parameters
     ----------
     encoder : Encoder
         Changed in place.
-    weights : str or Path
+    weights : str, Path, or mapping of str to these
         ``"torchvision"``, a ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file, or a
         folder that holds one of them, of which safetensors are taken. Names may be
         those of the network's origin, of ``encoder.state_dict()`` or carry the
-        ``module.`` of a parallel wrapper; a classifier at the end is left out.
+        ``module.`` of a parallel wrapper; a classifier at the end is left out. A
+        mapping fills parts of the encoder (`Encoder.parts`), each from its own.
 
     Raises
     ------
     ConfigurationError
         If the source cannot be read or its names or shapes are not the encoder's.
     """
+    if isinstance(weights, Mapping):
+        _load_parts(encoder, weights)
+        return
     if weights == "torchvision":
         state, source = _download(encoder.name), f"torchvision's {encoder.name}"
     else:
@@ -54,6 +60,21 @@ def load_weights(encoder: Encoder, weights: str | Path) -> None:
     state = encoder.translate_weights(state)
     _check(encoder, state, source)
     encoder.body.load_state_dict(state, strict=False)
+
+
+def _load_parts(encoder: Encoder, weights: Mapping[str, str | Path]) -> None:
+    """Fill parts of an encoder, each from a source of its own."""
+    parts = encoder.parts()
+    unknown = sorted(set(weights) - set(parts))
+    if unknown or not weights:
+        known = ", ".join(parts) or "none: give one source for all of it"
+        msg = (
+            f"encoder {encoder.name!r} has no parts {unknown} to fill with weights; "
+            f"its parts are {known}"
+        )
+        raise ConfigurationError(msg)
+    for name, source in weights.items():
+        load_weights(parts[name], source)
 
 
 def _check(encoder: Encoder, state: Mapping[str, Tensor], source: str) -> None:

@@ -127,6 +127,26 @@ class Encoder(nn.Module):
         """
         return state
 
+    def backbone(self) -> list[nn.Parameter]:
+        """Give the weights that may come pretrained, as a training may slow them.
+
+        Returns
+        -------
+        list of torch.nn.Parameter
+            All of them here; encoders with layers of their own leave those out.
+        """
+        return list(self.parameters())
+
+    def parts(self) -> dict[str, Encoder]:
+        """Give the networks within that have weight files of their own.
+
+        Returns
+        -------
+        dict of str to Encoder
+            By the name that a mapping of weights gives them; none here.
+        """
+        return {}
+
     def normalize(self, patches: Tensor) -> Tensor:
         """Turn pixels into what the network takes.
 

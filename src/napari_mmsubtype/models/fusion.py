@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.option_names import require_options
 
 _BUILT_IN = {
     "evidence": "napari_mmsubtype.models.evidence",
@@ -324,12 +325,35 @@ def create_fusion(
     ConfigurationError
         If no model has this name.
     """
+    model = _factory(name)(dim, classes, omics, **options)
+    model.name = name
+    model.options = dict(options)
+    return model
+
+
+def check_fusion_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check that a fusion model exists and takes options, without making it.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_fusions`.
+    options : mapping
+        What it is to take besides sizes.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name or an option is unknown.
+    """
+    require_options(_factory(name), options, f"fusion model {name!r}")
+
+
+def _factory(name: str) -> Callable[..., FusionModel]:
+    """Find what makes a fusion model."""
     if name not in _FACTORIES and name in _BUILT_IN:
         import_module(_BUILT_IN[name])
     if name not in _FACTORIES:
         msg = f"unknown fusion model {name!r}; known are {', '.join(list_fusions())}"
         raise ConfigurationError(msg)
-    model = _FACTORIES[name](dim, classes, omics, **options)
-    model.name = name
-    model.options = dict(options)
-    return model
+    return _FACTORIES[name]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.option_names import require_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from napari_mmsubtype.models.encoders import Encoder
@@ -83,7 +84,10 @@ def list_encoders() -> list[str]:
 
 
 def create_encoder(
-    name: str, *, weights: str | Path | None = None, **options: Any
+    name: str,
+    *,
+    weights: str | Path | Mapping[str, str | Path] | None = None,
+    **options: Any,
 ) -> Encoder:
     """Make an encoder.
 
@@ -91,10 +95,11 @@ def create_encoder(
     ----------
     name : str
         One of `list_encoders`, or ``"timm:"`` and a name of timm.
-    weights : str or Path, optional
+    weights : str, Path or mapping of str to these, optional
         None draws random weights under the current seed; ``"torchvision"`` takes
         torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file, or
-        a folder with one.
+        a folder with one. A mapping names a source for each branch, where the encoder
+        has several; what it leaves out stays random.
     **options
         What the encoder's factory takes, for example ``input_size=256``.
 
@@ -114,6 +119,24 @@ def create_encoder(
     if weights is not None:
         load_weights(encoder, weights)
     return encoder.eval()
+
+
+def check_encoder_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check that an encoder exists and takes options, without making it.
+
+    Parameters
+    ----------
+    name : str
+        As `create_encoder`.
+    options : mapping
+        What its factory is to be called with.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name or an option is unknown.
+    """
+    require_options(_factory(name), options, f"encoder {name!r}")
 
 
 def _factory(name: str) -> Callable[..., Encoder]:

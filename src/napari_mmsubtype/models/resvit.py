@@ -21,6 +21,7 @@ from napari_mmsubtype.models.tama import (
     sincos_positions,
 )
 from napari_mmsubtype.models.vit import (
+    SHAPES,
     TOKEN_PX,
     ViTShape,
     build_vit,
@@ -98,6 +99,7 @@ class ResViTBody(nn.Module):
         self.dim = dim
         self.cnn_dim = encoder.dim
         self.vit_dim = vit.dim
+        self.vit_shape = vit
         self.taps = [vit.depth * (tap + 1) // _TAPS - 1 for tap in range(_TAPS)]
         self.cnn = encoder
         self.channels = SqueezeExcitation(encoder.dim, bias=False)
@@ -210,6 +212,38 @@ class ResViTEncoder(Encoder):
         """
         features: ResViTFeatures = self.body(images)
         return features
+
+    def backbone(self) -> list[nn.Parameter]:
+        """Give the weights of both branches, without those of their fusion.
+
+        Returns
+        -------
+        list of torch.nn.Parameter
+            Of the convolutional network and of the transformer.
+        """
+        body: Any = self.body
+        return [*body.cnn.parameters(), *body.vit.parameters()]
+
+    def parts(self) -> dict[str, Encoder]:
+        """Give both branches, to be filled from weight files of their own.
+
+        Returns
+        -------
+        dict of str to Encoder
+            ``cnn`` and ``vit``, which share their weights with this encoder.
+        """
+        body: Any = self.body
+        vit = Encoder(
+            body.vit,
+            dim=body.vit_dim,
+            input_size=self.input_size,
+            cell_px=TOKEN_PX,
+            # Each tapped block has a normalization of its own instead of the last one.
+            head_prefixes=("heads.", "encoder.ln."),
+        )
+        names = {shape: name for name, shape in SHAPES.items()}
+        vit.name = names.get(body.vit_shape, "vit")
+        return {"cnn": body.cnn, "vit": vit}
 
     def _features(self, images: Tensor) -> Tensor:
         return self.branches(images).map

@@ -28,7 +28,7 @@ EVIDENCE = "patches/evidence"
 WEIGHT = "patches/weight"
 TISSUE_MASK = "tissue/mask"
 ATTRIBUTIONS = "attributions"
-"""Group of what each feature of a table adds: an array (feature, logit) by modality."""
+"""Group of what each feature of a table adds: an array (feature, class) by modality."""
 EVIDENCE_MAP = "maps/evidence"
 """Group of the stitched map: arrays ``0``, ``1``, ... (class, y, x), finest first."""
 

@@ -141,6 +141,16 @@ class PatchTrainingConfig(TrainingConfig):
         Spread of the noise added to the normalized image.
     feature_penalty : float
         Weight of the mean squared feature in the loss; keeps embeddings moderate.
+    backbone_rate : float
+        Learning rate of what may come pretrained (`Encoder.backbone`), as a multiple of
+        the ``learning_rate`` of everything else; 0 leaves it as it is.
+    class_weights : bool
+        Whether rare classes count more, so that all classes weigh the same.
+    branch_weight : float
+        Weight of the loss of a head on each branch; for encoders with branches.
+    alignment_weight : float
+        Weight of the disagreement of the branches about each token; for encoders with
+        branches.
     """
 
     stain_jitter: float = 0.25
@@ -149,13 +159,24 @@ class PatchTrainingConfig(TrainingConfig):
     hed_shift: float = 0.0
     feature_noise: float = 0.0
     feature_penalty: float = 0.0
+    backbone_rate: float = 1.0
+    class_weights: bool = False
+    branch_weight: float = 0.0
+    alignment_weight: float = 0.0
 
     def __post_init__(self) -> None:
         TrainingConfig.__post_init__(self)
         for name in ("stain_jitter", "tint_jitter", "hed_scale"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
-        for name in ("hed_shift", "feature_noise", "feature_penalty"):
+        for name in (
+            "hed_shift",
+            "feature_noise",
+            "feature_penalty",
+            "branch_weight",
+            "alignment_weight",
+        ):
             self._require(name, getattr(self, name) >= 0, "not negative")
+        self._require("backbone_rate", self.backbone_rate > 0, "positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

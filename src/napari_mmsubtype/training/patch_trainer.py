@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.training.branch_heads import make_branch_heads, share_entropy
 from napari_mmsubtype.training.hed_jitter import RUIFROK_STAINS, jitter_hed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_mmsubtype.models.encoders import Encoder
@@ -111,10 +114,12 @@ def fit_patch_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = nn.Linear(encoder.dim, wanted.shape[1])
-    head.to(next(encoder.parameters()).device)
-    optimizer = torch.optim.AdamW(
-        [*encoder.parameters(), *head.parameters()], weight_decay=config.weight_decay
-    )
+        branches = make_branch_heads(encoder, wanted.shape[1], config)
+    device = next(encoder.parameters()).device
+    head.to(device)
+    weights = _class_weights(wanted, config).to(device)
+    trained = [encoder, head] + ([] if branches is None else [branches.to(device)])
+    optimizer = _optimizer(encoder, trained, config)
     per_epoch = -(-len(pixels) // config.batch_size)
     losses: list[float] = []
     encoder.train()
@@ -126,9 +131,16 @@ def fit_patch_encoder(
             for step, rows in enumerate(torch.split(order, config.batch_size)):
                 rate = config.rate(epoch * per_epoch + step, config.epochs * per_epoch)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["factor"]
                 images, labels = augment(pixels[rows], wanted[rows], config, generator)
-                loss = _loss(encoder, head, images, labels, config, generator)
+                inputs = _noisy(encoder.normalize(images), config, generator)
+                labels = labels.to(device) * weights[:, None, None]
+                if branches is None:
+                    loss = _loss(head, encoder.feature_map(inputs), labels, config)
+                else:
+                    found = branches.features(inputs)
+                    loss = _loss(head, found.map, labels, config)
+                    loss = loss + branches.loss(found, labels, config)
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
                 optimizer.step()
@@ -142,28 +154,52 @@ def fit_patch_encoder(
     return PatchFit(encoder, head.eval(), tuple(losses))
 
 
+def _optimizer(
+    encoder: Encoder, modules: Sequence[nn.Module], config: PatchTrainingConfig
+) -> torch.optim.AdamW:
+    """Give the backbone a rate of its own."""
+    backbone = {id(parameter): parameter for parameter in encoder.backbone()}
+    others = [
+        parameter
+        for module in modules
+        for parameter in module.parameters()
+        if id(parameter) not in backbone
+    ]
+    groups: list[dict[str, Any]] = [
+        {"params": others, "factor": 1.0},
+        {"params": list(backbone.values()), "factor": config.backbone_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+def _class_weights(targets: Tensor, config: PatchTrainingConfig) -> Tensor:
+    """Weigh classes so that all count the same, on average 1, shape (k,)."""
+    shares = targets.sum(dim=(0, 2, 3))
+    if not config.class_weights:
+        return torch.ones_like(shares)
+    seen = shares > 0
+    balanced = shares.sum() / (seen.sum() * shares.clamp(min=1e-6))
+    return torch.where(seen, balanced, 0.0)
+
+
+def _noisy(
+    inputs: Tensor, config: PatchTrainingConfig, generator: torch.Generator
+) -> Tensor:
+    """Add noise to normalized images."""
+    if not config.feature_noise:
+        return inputs
+    noise = torch.randn(inputs.shape, generator=generator)
+    return inputs + config.feature_noise * noise.to(inputs.device)
+
+
 def _loss(
-    encoder: Encoder,
-    head: nn.Linear,
-    images: Tensor,
-    targets: Tensor,
-    config: PatchTrainingConfig,
-    generator: torch.Generator,
+    head: nn.Linear, features: Tensor, targets: Tensor, config: PatchTrainingConfig
 ) -> Tensor:
     """Cross-entropy of shares per labelled cell, plus the penalty on features."""
-    inputs = encoder.normalize(images)
-    if config.feature_noise:
-        noise = torch.randn(inputs.shape, generator=generator)
-        inputs = inputs + config.feature_noise * noise.to(inputs.device)
-    features = encoder.feature_map(inputs)
     cells = F.adaptive_avg_pool2d(features, (targets.shape[2], targets.shape[3]))
     logits = torch.einsum("kd,ndyx->nkyx", head.weight, cells)
-    log_p = (logits + head.bias[:, None, None]).log_softmax(dim=1)
-    wanted = targets.to(log_p.device)
-    share = wanted.sum(dim=1, keepdim=True)
-    smooth = config.label_smoothing
-    wanted = (1 - smooth) * wanted + smooth * share / wanted.shape[1]
-    loss = -(wanted * log_p).sum() / share.sum().clamp(min=1e-6)
+    logits = logits + head.bias[:, None, None]
+    loss = share_entropy(logits, targets, config.label_smoothing)
     if config.feature_penalty:
         loss = loss + config.feature_penalty * features.square().mean()
     return loss

@@ -250,10 +250,10 @@ def feature_rows(
     prediction, found = summary.prediction, summary.attributions
     if prediction is None or found is None:
         return [], []
-    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    index = prediction.classes.index(prediction.label)
     return (
-        top_features(found, index, classes, count),
-        top_groups(found, index, classes, count),
+        top_features(found, index, count),
+        top_groups(found, index, count),
     )
 
 
@@ -357,13 +357,13 @@ def summary_text(summary: ResultSummary) -> str:
             lines.append(conformal_words(prediction.conformal))
         if prediction.guard is not None:
             lines += guard_words(prediction.guard)
-        lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
-        lines += filter(None, [answer_caution(prediction.answers)])
         features, groups = feature_rows(summary)
         for title, shares in (("features", features), ("gene groups", groups)):
             if shares:
                 named = ", ".join(f"{share_name(s)} {s.value:+.2f}" for s in shares)
                 lines.append(f"{title} for {prediction.label}, in logits: {named}")
+        lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
+        lines += filter(None, [answer_caution(prediction.answers)])
         lines.append(patches_text(prediction))
     if summary.colors:
         lines.append(f"colors: {summary.colors}")

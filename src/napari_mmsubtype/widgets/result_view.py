@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 from qtpy.QtCore import Qt
@@ -33,6 +34,8 @@ from napari_mmsubtype.widgets.result_summary import (
 
 _AGAINST = "#808080"
 _GAP_PX = 6
+# Names of gene sets are long, and bars are what this is about.
+_NAME_LENGTH = 20
 
 
 class ResultView(QWidget):
@@ -195,6 +198,9 @@ class ResultView(QWidget):
         name = prediction.label
         self._add_named(f"Gene groups that speak for {name} (logits)", groups, name)
         self._add_named(f"Features that speak for {name} (logits)", features, name)
+        found = self._summary.attributions
+        if found is not None and not found.complete:
+            self._add_wide(_text(f"⚠ {gap_words(found)}"))
 
     def _add_named(self, title: str, shares: list[NamedShare], label: str) -> None:
         found = self._summary.attributions
@@ -208,14 +214,12 @@ class ResultView(QWidget):
             bar = SignedBar(self)
             bar.setValue(share.value, limit, color if share.value >= 0 else _AGAINST)
             bar.setToolTip(
-                "What it adds to the logit, the class called against the mean of the "
-                f"others; {gap_words(found)}"
+                f"{share_name(share)}: what it adds to the logit, the class called "
+                f"against the mean of the others; {gap_words(found)}"
             )
             text = f"{share.value:+.2f}"
             bar.setAccessibleName(f"{share_name(share)} {text}")
-            self._add_bar(share_name(share), bar, _number(text))
-        if not found.complete:
-            self._add_wide(_text(f"⚠ {gap_words(found)}"))
+            self._add_bar(_shortened(share), bar, _number(text))
 
     def _add_inputs(self, prediction: Prediction) -> None:
         self._add_heading("Data used")
@@ -226,6 +230,14 @@ class ResultView(QWidget):
         ]
         for name, text in rows:
             self._add_words(name, text)
+
+
+def _shortened(share: NamedShare) -> str:
+    """Name a feature or group in a width that leaves room for its bar."""
+    name = share.name
+    if len(name) > _NAME_LENGTH:
+        name = f"{name[: _NAME_LENGTH - 9]}…{name[-8:]}"
+    return share_name(replace(share, name=name))
 
 
 def _bold(label: QLabel, size: float = 1.0) -> QLabel:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from builders.training import make_encoder
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.training.branch_heads import make_branch_heads, share_entropy
+from napari_mmsubtype.training.config import PatchTrainingConfig
+from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
+from napari_mmsubtype.workflows.jobs import run_job
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield create_encoder(
+        "resvit",
+        input_size=64,
+        cnn="resnet18",
+        vit_dim=16,
+        vit_depth=4,
+        vit_heads=2,
+        dim=24,
+        heads=2,
+    )
+    torch.set_num_threads(threads)
+
+
+def test_share_entropy_is_cross_entropy_of_whole_labels():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(5, 3, 1, 1), torch.tensor([0, 2, 1, 1, 0])
+    targets = F.one_hot(labels, 3).float()[:, :, None, None]
+    for smoothing in (0.0, 0.2):
+        found = share_entropy(logits, targets, smoothing)
+        expected = F.cross_entropy(
+            logits[:, :, 0, 0], labels, label_smoothing=smoothing
+        )
+        torch.testing.assert_close(found, expected)
+
+
+def test_weighted_targets_are_a_weighted_mean():
+    torch.manual_seed(1)
+    logits, labels = torch.randn(6, 2, 1, 1), torch.tensor([0, 0, 0, 0, 1, 1])
+    weights = torch.tensor([0.75, 1.5])
+    targets = F.one_hot(labels, 2).float() * weights
+    found = share_entropy(logits, targets[:, :, None, None], 0.0)
+    expected = F.cross_entropy(logits[:, :, 0, 0], labels, weights)
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(encoder):
+    torch.manual_seed(2)
+    both = PatchTrainingConfig(branch_weight=0.3, alignment_weight=0.1)
+    heads = make_branch_heads(encoder, 2, both)
+    images = torch.randn(3, 3, 64, 64)
+    targets = torch.eye(2)[[0, 1, 1]][:, :, None, None]
+    with torch.inference_mode():
+        found = heads.features(images)
+        torch.testing.assert_close(found.map, encoder.feature_map(images))
+        loss = heads.loss(found, targets, both)
+        labels = torch.tensor([0, 1, 1])
+        branches = F.cross_entropy(heads.cnn(found.cnn_pooled), labels)
+        branches += F.cross_entropy(heads.vit(found.class_token), labels)
+        expected = 0.3 * branches + 0.1 * heads.alignment(found.tokens)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_heads_do_not_own_the_encoder(encoder):
+    config = PatchTrainingConfig(branch_weight=1.0)
+    heads = make_branch_heads(encoder, 2, config)
+    inner = {id(p) for p in encoder.parameters()}
+    assert inner.isdisjoint(id(p) for p in heads.parameters())
+
+
+def test_training_with_branch_heads_changes_what_is_learned(encoder):
+    rng = np.random.default_rng(0)
+    patches = rng.integers(0, 255, (8, 64, 64, 3)).astype(np.uint8)
+    targets = np.eye(2, dtype=np.float32)[np.arange(8) % 2]
+    start = {k: v.clone() for k, v in encoder.state_dict().items()}
+    states = []
+    for weight in (0.0, 0.5, 0.5):
+        encoder.load_state_dict(start)
+        config = PatchTrainingConfig(epochs=1, batch_size=4, branch_weight=weight)
+        fit = run_job(fit_patch_encoder(encoder, patches, targets, config))
+        assert not encoder.training
+        states.append(fit.encoder.body.vit.conv_proj.weight.detach().clone())
+    encoder.load_state_dict(start)
+    assert torch.equal(states[1], states[2])
+    assert not torch.allclose(states[0], states[1])
+
+
+def test_nothing_is_made_where_nothing_is_asked(encoder):
+    assert make_branch_heads(encoder, 2, PatchTrainingConfig()) is None
+    assert make_branch_heads(make_encoder(), 2, PatchTrainingConfig()) is None
+
+
+def test_encoders_without_branches_are_refused():
+    config = PatchTrainingConfig(alignment_weight=0.1)
+    with pytest.raises(ConfigurationError, match=r"for encoders with branches"):
+        make_branch_heads(make_encoder(), 2, config)
