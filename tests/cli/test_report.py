@@ -141,7 +141,7 @@ def test_classes_left_and_likeness_are_told(tmp_path):
     lines = result_text(result).splitlines()
     assert (
         "classes left with 90 % coverage: Luminal or Basal/HER2 - the model cannot "
-        "tell them apart here"
+        "tell them apart here; not promised for a patient unlike the training patients"
     ) in lines
     assert (
         "likeness     RNA: unlike all 264 training patients; the call may not hold; "

@@ -34,6 +34,19 @@ def test_sets(found, words) -> None:
     assert conformal_words(found) == words
 
 
+def test_nothing_is_promised_for_a_patient_unlike_the_training_ones() -> None:
+    found = ConformalSet(0.9, ("Luminal",))
+    odd, fine = (
+        GuardReport((GuardFinding("rna", verdict, 9, 9),))
+        for verdict in (UNLIKE, UNUSUAL)
+    )
+    assert conformal_words(found, odd) == (
+        "with 90 % coverage: Luminal alone; not promised for a patient unlike the "
+        "training patients"
+    )
+    assert conformal_words(found, fine) == conformal_words(found)
+
+
 def test_promise_names_whom_it_holds_for() -> None:
     assert promise_words(ConformalSet(0.95, by_class=True, n=240)).startswith(
         "Of patients of each class like the 240 of the calibration, at least 95 %"

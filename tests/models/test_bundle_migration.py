@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from shutil import copytree
 
 import pytest
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.models.bundle_files import sha256_file
 from napari_mmsubtype.models.bundle_manifest import find_bundle, read_json
 from napari_mmsubtype.models.bundle_migration import MIGRATIONS, migrate
 from napari_mmsubtype.models.bundle_schema import SCHEMA_VERSION
@@ -41,10 +44,21 @@ def test_what_cannot_be_changed_is_named(classes):
         migrate({**first(), "classes": classes}, {})
 
 
-def test_the_bundle_that_ships_is_of_schema_1_and_loads():
-    folder = find_bundle("demo")
-    assert read_json(folder / "bundle.json")["schema"] == 1
-    bundle = load_bundle("demo")
+def test_a_bundle_as_written_by_schema_1_loads(tmp_path):
+    # The demo bundle of version 1.0.0 held no more than this.
+    folder = copytree(find_bundle("demo"), tmp_path / "demo")
+    manifest = read_json(folder / "bundle.json")
+    del manifest["heads"]
+    manifest["schema"] = 1
+    calibration = folder / "calibration.json"
+    calibration.write_text('{"temperature": 0.8106304517598659}')
+    manifest["files"]["calibration.json"] = sha256_file(calibration)
+    del manifest["files"]["reference.npz"]
+    (folder / "reference.npz").unlink()
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    bundle = load_bundle(folder)
+    assert bundle.calibration == Calibration(0.8106304517598659)
+    assert not bundle.guard
     assert list(bundle.heads.heads) == ["class"]
     assert bundle.heads.classes.labels == ("Luminal", "Basal/HER2")
 

@@ -158,7 +158,7 @@ def _conformal_record(prediction: Prediction) -> dict[str, Any] | None:
     if found is None:
         return None
     record = {**asdict(found), "classes": list(found.classes)}
-    return {**record, "words": conformal_words(found)}
+    return {**record, "words": conformal_words(found, prediction.guard)}
 
 
 def _guard_record(prediction: Prediction) -> dict[str, Any] | None:
@@ -182,7 +182,9 @@ def _trust_lines(prediction: Prediction) -> list[str]:
     """Say which classes remain and whether the patient is like the training ones."""
     lines = []
     if prediction.conformal is not None:
-        lines.append(f"classes left {conformal_words(prediction.conformal)}")
+        lines.append(
+            f"classes left {conformal_words(prediction.conformal, prediction.guard)}"
+        )
     if prediction.guard is not None:
         lines += [f"likeness     {words}" for words in guard_words(prediction.guard)]
     return lines

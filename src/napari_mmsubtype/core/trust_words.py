@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 _NAMES = {"rna": "RNA"}
 
 
-def conformal_words(found: ConformalSet) -> str:
+def conformal_words(found: ConformalSet, report: GuardReport | None = None) -> str:
     """Say which classes cannot be ruled out.
 
     Parameters
     ----------
     found : ConformalSet
         Of one patient.
+    report : GuardReport, optional
+        Of the same patient: nothing is promised for one unlike the training patients.
 
     Returns
     -------
@@ -27,12 +29,15 @@ def conformal_words(found: ConformalSet) -> str:
     """
     if found.problem:
         return f"no set of classes: {found.problem}"
-    share = f"with {100 * found.coverage:g} % coverage"
+    text = f"with {100 * found.coverage:g} % coverage: "
     if len(found.classes) == 1:
-        return f"{share}: {found.classes[0]} alone"
-    return (
-        f"{share}: {' or '.join(found.classes)} - the model cannot tell them apart here"
-    )
+        text += f"{found.classes[0]} alone"
+    else:
+        listed = " or ".join(found.classes)
+        text += f"{listed} - the model cannot tell them apart here"
+    if report is not None and report.verdict == UNLIKE:
+        text += "; not promised for a patient unlike the training patients"
+    return text
 
 
 def promise_words(found: ConformalSet) -> str:

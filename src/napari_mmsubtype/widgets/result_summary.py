@@ -354,7 +354,7 @@ def summary_text(summary: ResultSummary) -> str:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
             lines.append(f"{row.text}: {shown}")
         if prediction.conformal is not None:
-            lines.append(conformal_words(prediction.conformal))
+            lines.append(conformal_words(prediction.conformal, prediction.guard))
         if prediction.guard is not None:
             lines += guard_words(prediction.guard)
         features, groups = feature_rows(summary)

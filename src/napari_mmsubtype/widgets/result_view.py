@@ -122,7 +122,7 @@ class ResultView(QWidget):
             return
         self._add_heading("How far to trust it")
         if found is not None:
-            words = _text(conformal_words(found))
+            words = _text(conformal_words(found, report))
             words.setObjectName("conformal")
             if not found.problem:
                 words.setToolTip(promise_words(found))
