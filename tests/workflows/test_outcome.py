@@ -209,7 +209,7 @@ def test_a_call_comes_with_its_set_and_the_likeness_to_training(tmp_path):
         folder = tiny_bundle(
             tmp_path / name, calibration=calibration, guard=fit_guard(bags, {})
         )
-        prediction = run(folder, tmp_path / f"{name}-out", coverage=0.8).prediction
+        prediction = run(folder, tmp_path / f"{name}-out", set_coverage=0.8).prediction
         logits = np.array(prediction.call.logits)
         expected = np.exp(logits / 4) / np.exp(logits / 4).sum()
         assert prediction.call.probabilities == pytest.approx(tuple(expected))

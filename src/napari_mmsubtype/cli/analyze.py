@@ -74,7 +74,7 @@ def analyze_command(  # numpydoc ignore=PR01
         str | None,
         typer.Option(help="Edited tissue mask (.tissue.zarr or .geojson)."),
     ] = None,
-    coverage: Annotated[
+    set_coverage: Annotated[
         float | None,
         typer.Option(help="Coverage of the set of classes, default 0.9."),
     ] = None,
@@ -119,7 +119,7 @@ def analyze_command(  # numpydoc ignore=PR01
         quality=read_thresholds(quality) if quality else None,
         exclude=None if exclude is None else read_flags(exclude),
         tissue=tissue and _located(tissue),
-        coverage=coverage,
+        set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
         batch_size=batch_size,

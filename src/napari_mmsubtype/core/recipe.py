@@ -59,7 +59,7 @@ class AnalyzeRecipe:
         all in, None takes `quality_spec.DEFAULT_EXCLUDE`.
     tissue : str or None
         Path of a tissue mask, ``*.tissue.zarr`` or GeoJSON; None finds the tissue.
-    coverage : float or None
+    set_coverage : float or None
         Share of patients whose true class the prediction set shall hold; None takes
         `trust.DEFAULT_COVERAGE`.
     cam_method : str or None
@@ -91,7 +91,7 @@ class AnalyzeRecipe:
     quality: dict[str, float] | None = None
     exclude: tuple[str, ...] | None = None
     tissue: str | None = None
-    coverage: float | None = None
+    set_coverage: float | None = None
     cam_method: str | None = None
     device: str = "auto"
     batch_size: int | None = None
@@ -119,10 +119,10 @@ class AnalyzeRecipe:
                 "(0.5 asks for half of it)"
             )
             raise ConfigurationError(msg)
-        if self.coverage is not None and not 0 < self.coverage < 1:
+        if self.set_coverage is not None and not 0 < self.set_coverage < 1:
             msg = (
-                f"coverage is a share of patients between 0 and 1; found "
-                f"{self.coverage!r} (0.9 asks for nine in ten)"
+                f"set_coverage is a share of patients between 0 and 1; found "
+                f"{self.set_coverage!r} (0.9 asks for nine in ten)"
             )
             raise ConfigurationError(msg)
         if self.edge not in EDGES:

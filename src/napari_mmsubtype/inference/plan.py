@@ -111,8 +111,8 @@ class AnalysisPlan:
             "quality": self.recipe.quality_spec.to_dict(),
             "exclude": list(self.recipe.excluded_flags),
         }
-        if self.recipe.coverage not in (None, DEFAULT_COVERAGE):
-            entry["coverage"] = self.recipe.coverage
+        if self.recipe.set_coverage not in (None, DEFAULT_COVERAGE):
+            entry["set_coverage"] = self.recipe.set_coverage
         if self.recipe.cam_method is not None:
             entry["cam_method"] = self.cam_method
         if self.recipe.regions is not None:

@@ -60,7 +60,7 @@ def analyze(
     exclude: Iterable[str] | None = None,
     quality: Mapping[str, float] | None = None,
     tissue: str | Path | None = None,
-    coverage: float | None = None,
+    set_coverage: float | None = None,
     cam_method: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -103,7 +103,7 @@ def analyze(
         ``{"blur_ratio": 0.05}``.
     tissue : str or Path, optional
         Tissue mask to use instead of the one found: ``*.tissue.zarr`` or GeoJSON.
-    coverage : float, optional
+    set_coverage : float, optional
         Share of patients whose true class the prediction set shall hold; 0.9 if left
         out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
     cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
@@ -153,7 +153,7 @@ def analyze(
         quality=None if quality is None else dict(quality),
         exclude=None if exclude is None else checked_flags(exclude),
         tissue=_text(tissue),
-        coverage=coverage,
+        set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
         batch_size=batch_size,

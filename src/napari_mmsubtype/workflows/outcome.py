@@ -146,7 +146,7 @@ def write_outcome(
             subset_key(map(Modality, call.modalities)),
             call.probabilities,
             classes,
-            plan.recipe.coverage or DEFAULT_COVERAGE,
+            plan.recipe.set_coverage or DEFAULT_COVERAGE,
         ),
         guard=bundle.guard.judge(
             writer.read(schema.EMBEDDING)[used],

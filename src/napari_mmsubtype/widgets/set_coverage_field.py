@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QWidget
 from napari_mmsubtype.core.trust import COVERAGES, DEFAULT_COVERAGE
 
 
-class CoverageField(QWidget):
+class SetCoverageField(QWidget):
     """Edits the coverage of prediction sets.
 
     Parameters
@@ -22,7 +22,7 @@ class CoverageField(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._combo = QComboBox(self)
-        self._combo.setAccessibleName("Coverage")
+        self._combo.setAccessibleName("Set coverage")
         self._combo.setToolTip(
             "Beside the call stands the set of classes that cannot be ruled out. So "
             "many in a hundred patients have their true class in it; more makes larger "
