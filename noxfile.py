@@ -96,9 +96,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Read many damaged copies of slides of every kind."""
+    """Read many damaged copies of slides of every kind, and of HDF5 tables."""
     install(session, "gui", "test")
-    words = ["pytest", "tests/end_to_end/test_fuzz.py", *session.posargs]
+    files = ("test_fuzz.py", "test_damaged_hdf5.py")
+    words = ["pytest", *(f"tests/end_to_end/{name}" for name in files)]
+    words += session.posargs
     run(session, *words, env={"MMSUBTYPE_FUZZ": "full"})
 
 

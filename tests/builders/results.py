@@ -69,6 +69,16 @@ def make_prediction(
     )
 
 
+def with_answers(prediction: Prediction) -> Prediction:
+    """Add the risk of death: twice the average, other from image or RNA alone."""
+    risks = {
+        key: (1.0,) if key == "rna" else (0.0,) if key == "image" else (math.log(2),)
+        for key in prediction.subsets
+    }
+    risk = RiskAnswer(subsets=risks, event="death", center=0.0)
+    return replace(prediction, answers={"risk": risk})
+
+
 def make_attributions(*, gap: float = 1e-4) -> Attributions:
     """Eleven genes, the most telling last, in two groups; and an age."""
     values = np.array([[0.1 * i, -0.1 * i] for i in range(11)], np.float32)
@@ -80,16 +90,6 @@ def make_attributions(*, gap: float = 1e-4) -> Attributions:
     )
     age = TableAttribution("clinical", ("age",), np.array([[0.03, 0.01]], np.float32))
     return Attributions((rna, age), (0.1, -0.1), gap, 1e-3, 8)
-
-
-def with_answers(prediction: Prediction) -> Prediction:
-    """Add the risk of death: twice the average, other from image or RNA alone."""
-    risks = {
-        key: (1.0,) if key == "rna" else (0.0,) if key == "image" else (math.log(2),)
-        for key in prediction.subsets
-    }
-    risk = RiskAnswer(subsets=risks, event="death", center=0.0)
-    return replace(prediction, answers={"risk": risk})
 
 
 def make_result(

@@ -14,13 +14,9 @@ from builders.results import (
     with_answers,
 )
 from builders.trust import FINE, with_trust
+from napari_mmsubtype.core.result_words import DEMO_CAUTION, RESEARCH_ONLY
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
-from napari_mmsubtype.widgets.result_summary import (
-    DEMO_CAUTION,
-    RESEARCH_ONLY,
-    ResultSummary,
-    summarize,
-)
+from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
 from napari_mmsubtype.widgets.result_view import ResultView
 
 

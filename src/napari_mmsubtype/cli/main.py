@@ -16,6 +16,7 @@ import typer
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.demo import demo_command
+from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.preset import preset_app
@@ -52,6 +53,7 @@ app.command("analyze")(analyze_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
+app.command("report")(report_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.add_typer(preset_app, name="preset")

@@ -11,19 +11,24 @@ from napari_mmsubtype.core.answer_words import answer_caution, answer_words
 from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
+from napari_mmsubtype.core.result_words import (
+    DEMO_CAUTION,
+    INTERRUPTED,
+    RESEARCH_ONLY,
+    coverage_words,
+    missing_words,
+    use_words,
+)
 from napari_mmsubtype.core.trust_words import conformal_words, guard_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari_mmsubtype.core.answers import Answer
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
 _SHARED = ("status", "store", "slide", "bundle", "cam_method", "color")
-_NAMED = 3
-_RESEARCH = "Research use only: not for diagnosis."
-_SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
 
 
 def result_record(result: Result) -> dict[str, Any]:
@@ -41,11 +46,11 @@ def result_record(result: Result) -> dict[str, Any]:
         ``mpp_source``, ``bundle``, ``cam_method`` and ``color`` (state of the color
         profile, record of the stain fit); where complete also ``label`` and
         ``classes``, lists in the order of ``classes`` (``probabilities``, ``logits``,
-        those of every subset, the ``shapley`` shares), ``attributions`` (what features
-        of the tables add, see `report_features`), ``answers`` (what other heads say, by
-        name: numbers by subset, what they are, and ``words``), ``modalities``,
-        ``patches``, ``warnings``, ``conformal`` (prediction set) and ``guard``
-        (likeness to the training patients), null where they were not recorded.
+        those of every subset, the ``shapley`` shares), ``answers`` (what other heads
+        say, by name: numbers by subset, what they are, and ``words``),
+        ``attributions`` (what features of the tables add, see `report_features`),
+        ``modalities``, ``patches``, ``warnings``, ``conformal`` (prediction set) and
+        ``guard`` (likeness to the training patients), null if not recorded.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -76,11 +81,11 @@ def result_record(result: Result) -> dict[str, Any]:
         },
         "shapley": {key: list(share) for key, share in prediction.shapley.items()},
         "bias": list(prediction.bias),
-        "attributions": features_record(result),
         "answers": {
             name: {**_plain(answer), "words": answer_words(answer, _whole(prediction))}
             for name, answer in prediction.answers.items()
         },
+        "attributions": features_record(result),
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
@@ -90,12 +95,12 @@ def result_record(result: Result) -> dict[str, Any]:
     }
 
 
-def to_json(record: Mapping[str, Any]) -> str:
+def to_json(record: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write a record as JSON that every reader takes.
 
     Parameters
     ----------
-    record : mapping
+    record : mapping or sequence
         Plain JSON types.
 
     Returns
@@ -123,7 +128,7 @@ def result_text(result: Result) -> str:
     prediction = result.prediction
     store = f"store        {result.path.absolute()}"
     if prediction is None:
-        return f"{result.slide_name}: interrupted; run it again to resume\n{store}"
+        return f"{result.slide_name}: {INTERRUPTED}\n{store}"
     best = max(prediction.call.probabilities)
     lines = [
         f"{result.slide_name}: {prediction.label} ({format_probability(best)}), model "
@@ -145,10 +150,10 @@ def result_text(result: Result) -> str:
         *([f"color        {result.color_text}"] if result.color_text else []),
         store,
         "",
-        _RESEARCH,
+        RESEARCH_ONLY,
     ]
     if result.is_demo and not result.slide_path.startswith("synthetic:"):
-        lines.append(_SYNTHETIC)
+        lines.append(DEMO_CAUTION)
     return "\n".join(lines)
 
 
@@ -226,17 +231,13 @@ def _calls(prediction: Prediction) -> list[str]:
 def _table_line(report: ModalityReport) -> str:
     name = f"{report.modality:<12} "
     if not report.used:
-        return f"{name}not used: {report.reason or 'no reason recorded'}"
-    parts = [f"{report.matched} of {report.expected} features"]
+        return name + use_words(report)
+    parts = [coverage_words(report), report.unit]
     if report.sample:
         parts.insert(0, f"sample {report.sample}")
-    if report.unit:
-        parts.append(report.unit)
     if report.missing:
-        first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
-        listed = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-        parts.append(f"missing {listed}")
-    return name + "; ".join([", ".join(parts), *report.notes])
+        parts.append(f"missing {missing_words(report.missing)}")
+    return name + "; ".join([", ".join(filter(None, parts)), *report.notes])
 
 
 def _patch_line(prediction: Prediction) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,7 @@ from napari_mmsubtype.omics.clinical_table import gather_patients
 from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
 from napari_mmsubtype.omics.duplicates import merge_features, merge_samples
 from napari_mmsubtype.omics.feature_names import describe_features
-from napari_mmsubtype.omics.file_kind import FileKind, recognize
+from napari_mmsubtype.omics.file_kind import FileKind, is_hdf5, recognize
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.matrix import arrange
@@ -37,6 +38,7 @@ from napari_mmsubtype.omics.omics_file import (
 )
 from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
 from napari_mmsubtype.omics.quantifier import read_quantifier
+from napari_mmsubtype.omics.reader_process import read_apart, run_to_end
 from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
 from napari_mmsubtype.omics.units import check_unit, parse_unit
 from napari_mmsubtype.omics.units_by_sample import check_samples
@@ -74,6 +76,7 @@ def read_omics(
 
     Format, compression, encoding, delimiter, modality, orientation and unit are
     recognised by content; each finding and its evidence is kept with the table.
+    HDF5 files are read in a process of their own, as damage in them can make HDF5 hang.
     Samples that are repeated with the same values are merged; features that are
     repeated are averaged (counts are summed).
 
@@ -116,6 +119,42 @@ def read_omics(
     >>> table = read_omics("rna.csv.gz")  # doctest: +SKIP
     >>> table.uns["mmsubtype"]["unit"]  # doctest: +SKIP
     'log2(x+1)'
+    """
+    options: dict[str, Any] = {"unit": unit, "samples_in": samples_in, "layer": layer}
+    options["modality"] = None if modality is None else str(modality)
+    if isinstance(path, str | os.PathLike) and is_hdf5(Path(path)):
+        here = partial(read_here, path, **options)
+        return run_to_end(read_apart(os.fspath(path), options, here))
+    return read_here(path, **options)
+
+
+def read_here(
+    path: str | os.PathLike[str] | Any,
+    *,
+    modality: str | Modality | None = None,
+    unit: str | None = None,
+    samples_in: Literal["rows", "columns"] | None = None,
+    layer: str | None = None,
+) -> anndata.AnnData:
+    """Read a table as `read_omics` does, always in this process.
+
+    Parameters
+    ----------
+    path : path, AnnData or MuData
+        As `read_omics`.
+    modality : str, Modality or None, default: None
+        As `read_omics`.
+    unit : str or None, default: None
+        As `read_omics`.
+    samples_in : {"rows", "columns"} or None, default: None
+        As `read_omics`.
+    layer : str or None, default: None
+        As `read_omics`.
+
+    Returns
+    -------
+    AnnData
+        As `read_omics`, whose errors it raises too.
     """
     kind = None if modality is None else _modality(modality)
     if samples_in is not None and samples_in not in _AXES:

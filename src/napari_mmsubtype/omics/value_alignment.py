@@ -25,6 +25,7 @@ from napari_mmsubtype.omics.impossible_values import contradiction, settle_value
 from napari_mmsubtype.omics.methylation_probes import plain_probe, recognize_platform
 from napari_mmsubtype.omics.probe_annotation import average_columns, pair_columns
 from napari_mmsubtype.omics.scaling import scale_values
+from napari_mmsubtype.omics.table_facts import identifier_words
 from napari_mmsubtype.omics.unit_detection import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
     UNITS,
@@ -69,7 +70,9 @@ class ValuesAligner:
         self.source = parse_unit(str(self.record["unit"]), spec.modality)
         self.target = parse_unit(spec.unit, spec.modality)
         self.names = [str(name) for name in table.var_names]
-        found = match_features(self._identifiers(), spec.features)
+        identifiers = self._identifiers()
+        self.identifiers = identifier_words(identifiers, self.names)
+        found = match_features(identifiers, spec.features)
         self.columns, self.notes = found.columns, found.notes
         self.pairs = self._probe_pairs()
         if self.pairs is not None:
@@ -108,7 +111,9 @@ class ValuesAligner:
             values, settled = settle_values(values, source, spec.clip)
         seen = np.isfinite(values)
         weights = spec.features["weight"].to_numpy(np.float64)
-        report, share = report_coverage(self.record, match, spec.names, seen, weights)
+        report, share = report_coverage(
+            self.record, match, spec.names, seen, weights, self.identifiers
+        )
         report = add_notes(report, (*self.notes, *settled))
         if reason := self._refusal(row, source, share, report):
             return AlignedSample(None, replace(report, used=False, reason=reason))

@@ -206,6 +206,7 @@ def lookup_job(
         By the keys of `tables`.
     """
     from napari_mmsubtype.omics.identifiers import find_sample
+    from napari_mmsubtype.omics.table_facts import sample_words
 
     found: dict[int, Lookup] = {}
     trouble = ""
@@ -231,7 +232,7 @@ def lookup_job(
             Coverage(problem=trouble) if trouble else features.cover(key, table, match)
         )
         found[key] = Lookup(
-            sample=_words(match.sample),
+            sample=sample_words(match.sample),
             notes=_notes(table, match, coverage),
             rows=first_rows(table, match.index),
             coverage=coverage,
@@ -276,15 +277,6 @@ def _text(value: Any) -> str:
     if value is None or value != value:
         return _NO_VALUE
     return value if isinstance(value, str) else f"{float(value):.4g}"
-
-
-def _words(sample: str) -> str:
-    """Name a sample with its type."""
-    from napari_mmsubtype.omics.identifiers import parse_barcode
-
-    barcode = parse_barcode(sample)
-    kind = "" if barcode is None else barcode.sample_type_name
-    return f"{sample}, {kind}" if kind else sample
 
 
 def _notes(

@@ -8,9 +8,17 @@ from html import escape
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_mmsubtype.core.answer_words import answer_caution
+from napari_mmsubtype.core.answer_words import answer_caution, answer_rows
 from napari_mmsubtype.core.attributions import NamedShare, gap_words
 from napari_mmsubtype.core.records import Prediction, format_probability
+from napari_mmsubtype.core.result_words import (
+    DEMO_CAUTION,
+    INTERRUPTED,
+    NAMES,
+    RESEARCH_ONLY,
+    share_rows,
+    subset_rows,
+)
 from napari_mmsubtype.core.trust import UNLIKE
 from napari_mmsubtype.core.trust_words import (
     conformal_words,
@@ -19,17 +27,11 @@ from napari_mmsubtype.core.trust_words import (
 )
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
-    DEMO_CAUTION,
-    NAMES,
-    RESEARCH_ONLY,
     ResultSummary,
-    answer_rows,
     feature_rows,
     patches_text,
     report_text,
     share_name,
-    share_rows,
-    subset_rows,
 )
 
 _AGAINST = "#808080"
@@ -74,7 +76,7 @@ class ResultView(QWidget):
     def _add_header(self) -> None:
         summary, prediction = self._summary, self._summary.prediction
         if prediction is None:
-            call = "Interrupted: run the same request again to resume it."
+            call = INTERRUPTED
         else:
             share = format_probability(max(prediction.call.probabilities))
             call = f"{prediction.label}  {share}"
