@@ -100,9 +100,10 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep computed levels away from the user's cache."""
+    """Keep computed levels and bundles away from the user's folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMSUBTYPE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MMSUBTYPE_BUNDLE_DIR", str(tmp_path_factory.mktemp("bundles")))
         yield
 
 

@@ -98,7 +98,7 @@ def test_model_without_the_modality_is_named(tmp_path, capsys):
         (["--patient", "P9"], "patient 'P9' is not among the 6 samples"),
         (["--unit", "miles"], "unit 'miles'"),
         (["--samples-in", "cells"], "samples_in is 'cells'"),
-        (["--layer", "raw"], "layer='raw' applies to AnnData"),
+        (["--layer", "raw"], "leave out --layer 'raw': it applies to AnnData"),
     ],
 )
 def test_requests_that_cannot_be_met_are_one_line(rna, capsys, words, says):

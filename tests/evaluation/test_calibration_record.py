@@ -79,3 +79,12 @@ def test_problems_name_what_cannot_be(record) -> None:
         "the temperature is 0.0 but must be positive",
         "the temperature of rna is nan but must be positive",
     ]
+
+
+def test_words_for_people(record) -> None:
+    assert Calibration(0.81064).words() == ["temperature 0.8106"]
+    assert record.words() == [
+        "temperature 1.5; 1 subsets of the data have their own",
+        "prediction sets by lac, coverage 80 %, 90 %, 95 %, 99 %, from 19 calibration "
+        "patients; subsets of the data: 1",
+    ]

@@ -71,7 +71,7 @@ def test_everything_comes_back(pristine):
         assert (spec.clip, spec.min_coverage) == (expected.clip, expected.min_coverage)
         pd.testing.assert_frame_equal(spec.features, expected.features)
     assert bundle.temperature == 1.5
-    assert bundle.card.startswith("# tiny 0.0.1")
+    assert "\n# tiny 0.0.1\n" in bundle.card
     assert bundle.info["data"] == "none (synthetic)"
     np.testing.assert_array_equal(bundle.reference["embedding_std"], np.ones(96))
     assert not bundle.encoder.training
@@ -351,7 +351,7 @@ def test_a_folder_without_permission_is_one_clear_error(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # Not by chmod: root, under whom containers run, may read everything.
-    monkeypatch.setattr(bundle_manifest, "verify_hashes", refuse)
+    monkeypatch.setattr(bundle_manifest, "verify_files", refuse)
     with pytest.raises(BundleError, match=r"cannot be read.*check its permissions"):
         load_bundle(folder)
 

@@ -76,9 +76,9 @@ def test_parts_of_another_model_are_refused(tmp_path, calibration, guard) -> Non
 
 
 def test_card_lines(calibration, guard) -> None:
-    assert trust_lines(Calibration(0.8106), Guard()) == ["- Temperature: 0.8106"]
+    assert trust_lines(Calibration(0.8106), Guard()) == ["- Temperature 0.8106"]
     lines = trust_lines(calibration, guard)
     assert lines[1] == (
-        "- Prediction sets: lac, coverage of each class 80 %, 90 %, 95 %, 99 %, from "
-        "40 calibration patients, for 1 subsets of the data"
+        "- Prediction sets by lac, coverage of each class 80 %, 90 %, 95 %, 99 %, from "
+        "40 calibration patients; subsets of the data: 1"
     )

@@ -48,12 +48,15 @@ def test_it_writes_every_part_and_hashes_it(tmp_path):
         "calibration.json",
         "reference.npz",
         "MODEL_CARD.md",
+        "README.md",
         "features/rna.parquet",
         "features/methylation.parquet",
         "features/clinical.parquet",
     }
     manifest = json.loads((folder / "bundle.json").read_text())
-    assert manifest["schema"] == 2
+    assert (manifest["schema"], manifest["needs"]) == (2, "0.1.0")
+    # Model hubs show the card under its second name.
+    assert (folder / "README.md").read_text() == (folder / "MODEL_CARD.md").read_text()
     assert set(manifest["files"]) == files - {"bundle.json"}
     for name, digest in manifest["files"].items():
         content = (folder / name).read_bytes()

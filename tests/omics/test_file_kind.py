@@ -8,10 +8,10 @@ import pytest
 from builders.omics import GENES, beta_frame, log_frame, tpm_frame, write
 from builders.omics_gdc import gdc_folder, sesame_text, star_text, write_sheet
 from builders.omics_portals import gct, h5ad
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.file_kind import (
     SMALL_BYTES,
-    FileKind,
     is_hdf5,
     is_small_text,
     recognize,

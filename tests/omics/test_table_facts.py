@@ -44,12 +44,12 @@ def test_what_spoke_for_a_finding_is_found_in_the_steps():
     steps = [
         "comma-separated, rna (64 known genes (of 90), values to 12), samples in rows "
         "(TCGA barcodes in 100% of the rows)",
-        "unit log2(x+1) (by the caller)",
+        "unit log2(x+1) (as declared)",
         "unit log2 is another thing",
     ]
     assert evidence_for(steps, "rna") == "64 known genes (of 90), values to 12"
     assert evidence_for(steps, "samples in rows").startswith("TCGA barcodes in 100%")
-    assert evidence_for(steps, "unit log2(x+1)") == "by you"
+    assert evidence_for(steps, "unit log2(x+1)") == "as declared"
     assert evidence_for(steps, "unit tpm") == ""
     assert evidence_for([], "rna") == ""
 

@@ -52,7 +52,7 @@ def test_what_is_overruled_is_read_so_and_said_so(tmp_path: Path) -> None:
     assert read(path).unit == "tpm"
     table = read(path, unit="fpkm")
     assert table.unit == "fpkm"
-    assert table.evidence["unit"] == "as declared by you"
+    assert table.evidence["unit"] == "as declared"
     assert table.request.reading == {"unit": "fpkm"}
 
 
@@ -80,7 +80,9 @@ def test_a_table_that_cannot_be_read_gives_its_sentence(tmp_path: Path) -> None:
     assert isinstance(found, UnreadTable)
     assert "'empty.csv' is empty" in found.sentence
     path = write(tpm_frame(5), tmp_path / "rna.csv")
-    assert "'beta' is not one of rna" in read(path, unit="beta").sentence
+    sentence = read(path, unit="beta").sentence
+    assert "'beta' is not one of rna; choose 'counts', 'tpm'" in sentence
+    assert sentence.endswith("under Unit")
 
 
 def test_evidence_is_empty_where_steps_say_nothing(tmp_path: Path) -> None:

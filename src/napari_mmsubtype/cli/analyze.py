@@ -17,7 +17,8 @@ def analyze_command(  # numpydoc ignore=PR01
     ],
     *,
     bundle: Annotated[
-        str, typer.Option(help="'demo', or the folder or zip of a model.")
+        str,
+        typer.Option(help="'demo', a name of `bundle list`, folder, zip or hf://."),
     ] = "demo",
     rna: Annotated[
         str | None, typer.Option(help="RNA table, or folder of GDC files.")
@@ -104,9 +105,12 @@ def analyze_command(  # numpydoc ignore=PR01
     ] = False,
 ) -> None:
     """Analyse one patient; the same request again resumes or shows its store."""
+    # Imports pandas on its way: help and mistakes in the options do not wait.
+    from napari_mmsubtype.models.bundle_address import located
+
     recipe = AnalyzeRecipe(
         slide=_located(slide),
-        bundle=bundle if bundle == "demo" else _located(bundle),
+        bundle=located(bundle),
         patient=patient,
         rna=rna and _located(rna),
         methylation=methylation and _located(methylation),

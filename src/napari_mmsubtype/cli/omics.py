@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from napari_mmsubtype.core.table_files import IN_WORDS
 from napari_mmsubtype.errors import ConfigurationError, OmicsError
 from napari_mmsubtype.omics.table_facts import table_facts
 
@@ -26,9 +27,7 @@ _LINE_WIDTH = 88
 def omics_command(  # numpydoc ignore=PR01
     tables: Annotated[
         list[str],
-        typer.Argument(
-            help="CSV, TSV, GCT, Parquet, h5ad, h5mu, or folders of GDC files."
-        ),
+        typer.Argument(help=f"{IN_WORDS}."),
     ],
     *,
     modality: Annotated[
@@ -167,7 +166,7 @@ def _describe(
     model: Bundle | None,
 ) -> tuple[dict[str, Any], CoverageFacts | None]:
     """Read a table, look the patient up and, with a model, align the row."""
-    from napari_mmsubtype.omics.identifiers import find_sample
+    from napari_mmsubtype.omics.sample_choice import find_row
     from napari_mmsubtype.omics.table import read_omics
 
     table = read_omics(Path(path).expanduser(), **cast("dict[str, Any]", options))
@@ -177,7 +176,7 @@ def _describe(
     if model is not None:
         facts["patient"], coverage = _align(table, patient, model)
         return facts, coverage
-    match = find_sample([str(name) for name in table.obs["sample"]], patient)
+    match = find_row(table, patient)
     notes = list(match.notes)
     facts["patient"] = {"patient": patient, "sample": match.sample, "notes": notes}
     return facts, None

@@ -32,7 +32,8 @@ class AnalyzeRecipe:
     slide : str
         Path of the slide, or a ``synthetic:`` address.
     bundle : str
-        ``"demo"``, or the path of a bundle folder or zip.
+        ``"demo"``, the name of a bundle of the library, the path of a folder or zip,
+        or an address (``hf://``, ``https://``).
     patient : str or None
         Identifier to look up in the tables.
     rna, methylation, clinical : str or None

@@ -93,6 +93,29 @@ class Calibration:
         named = (name for name, held in zip(classes, inside, strict=True) if held)
         return ConformalSet(coverage, tuple(named), **about)
 
+    def words(self) -> list[str]:
+        """Describe the record for people.
+
+        Returns
+        -------
+        list of str
+            One line about temperatures, and one about prediction sets where there are
+            any.
+        """
+        lines = [f"temperature {self.temperature:.4g}"]
+        if self.temperatures:
+            lines[0] += f"; {len(self.temperatures)} subsets of the data have their own"
+        if self.conformal:
+            rule = next(iter(self.conformal.values()))
+            coverages = ", ".join(f"{100 * value:g} %" for value in rule.quantiles)
+            per_class = " of each class" if rule.by_class else ""
+            lines.append(
+                f"prediction sets by {rule.method}, coverage{per_class} {coverages}, "
+                f"from {sum(rule.counts)} calibration patients; subsets of the data: "
+                f"{len(self.conformal)}"
+            )
+        return lines
+
     def problems(self, classes: int) -> list[str]:
         """Look for what cannot be.
 

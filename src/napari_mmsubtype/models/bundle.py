@@ -67,7 +67,8 @@ def load_bundle(source: str | Path) -> Bundle:
     Parameters
     ----------
     source : str or Path
-        ``"demo"`` for the one that comes with the package, or a folder or zip.
+        ``"demo"`` for the one that comes with the package, the name of one of the
+        library, a folder or zip, or an address (``hf://``, ``https://``).
 
     Returns
     -------

@@ -13,36 +13,19 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
+from napari_mmsubtype.models.bundle_content import check_content
+from napari_mmsubtype.models.bundle_disguise import NO_PICKLE, disguise
+from napari_mmsubtype.models.bundle_names import (
+    is_bundle_file,
+    is_left_folder,
+    refuse_collisions,
+    refuse_outside,
+)
 from napari_mmsubtype.models.bundle_schema import MANIFEST
+from napari_mmsubtype.models.bundle_zip import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-MAX_MEMBERS = 1_000
-MAX_MEMBER_BYTES = 4 * 2**30
-MAX_TOTAL_BYTES = 8 * 2**30
-
-PICKLE_SUFFIXES = frozenset(
-    {
-        ".bin",
-        ".ckpt",
-        ".dill",
-        ".joblib",
-        ".npy",
-        ".p",
-        ".pck",
-        ".pickle",
-        ".pkl",
-        ".pt",
-        ".pth",
-        ".sav",
-    }
-)
-_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-_NO_PICKLE = (
-    "a bundle holds only JSON, Parquet, safetensors, Markdown and reference.npz; ask "
-    "its author for one without it"
-)
 
 
 @contextmanager
@@ -71,8 +54,9 @@ def opened(source: Path) -> Iterator[Path]:
         yield _root(source, source)
     elif not source.exists():
         msg = (
-            f"bundle {str(source)!r} does not exist; give 'demo', or the path of a "
-            "bundle folder or zip"
+            f"bundle {str(source)!r} does not exist; give 'demo', the name of a "
+            "bundle of the library (see `napari-mmsubtype bundle list`), or the path "
+            "of a folder or zip"
         )
         raise BundleError(msg)
     elif not zipfile.is_zipfile(source):
@@ -83,13 +67,15 @@ def opened(source: Path) -> Iterator[Path]:
         raise BundleError(msg)
     else:
         with tempfile.TemporaryDirectory(prefix="mmsubtype-bundle-") as folder:
-            _unpack(source, Path(folder))
+            unpack(source, Path(folder))
             refuse_unsafe(Path(folder))
             yield _root(Path(folder), source)
 
 
 def refuse_unsafe(folder: Path) -> None:
     """Look through a folder for links and for files that could run code.
+
+    Folders of version control are passed over: nothing is ever read from them.
 
     Parameters
     ----------
@@ -99,22 +85,55 @@ def refuse_unsafe(folder: Path) -> None:
     Raises
     ------
     BundleIntegrityError
-        At the first symbolic link, special file or pickle-like file.
+        At the first symbolic link, special file, pickle-like file or archive, and
+        where two names are one on some systems.
     """
+    names = []
+    cache = _hub_cache(folder)
     for parent, folders, files in os.walk(folder, followlinks=False):
+        folders[:] = [n for n in folders if not is_left_folder(n)]
         for name in sorted((*folders, *files)):
             path = Path(parent, name)
             mode = path.lstat().st_mode
-            where = f"{path.relative_to(folder).as_posix()!r} in bundle {folder.name!r}"
+            inside = path.relative_to(folder).as_posix()
+            where = f"{inside!r} in bundle {folder.name!r}"
+            if cache is not None and _links_into(path, cache):
+                mode = path.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 msg = (
                     f"{where} is a link or special file; a bundle holds only plain "
                     "files: copy the file in its place"
                 )
                 raise BundleIntegrityError(msg)
-            if stat.S_ISREG(mode) and (reason := _pickle_like(path)):
-                msg = f"{where} {reason} and is refused; {_NO_PICKLE}"
-                raise BundleIntegrityError(msg)
+            if stat.S_ISREG(mode):
+                names.append(inside)
+                _refuse_disguise(path, inside, where)
+    refuse_collisions(names, f"bundle {folder.name!r}")
+
+
+def verify_files(folder: Path, expected: Mapping[str, str]) -> None:
+    """Compare every listed file with its hash, then look into each.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle's folder.
+    expected : mapping of str to str
+        SHA-256 in hexadecimal by path inside the bundle.
+
+    Raises
+    ------
+    BundleIntegrityError
+        If a file is missing, lies outside the folder, has another hash, or does not
+        hold what its name says.
+    """
+    verify_hashes(folder, expected)
+    for name in expected:
+        if is_bundle_file(name):
+            path = folder.joinpath(*PurePosixPath(name).parts)
+            where = f"{name!r} in bundle {folder.name!r}"
+            with path.open("rb") as stream:
+                check_content(name, stream, path.stat().st_size, where)
 
 
 def verify_hashes(folder: Path, expected: Mapping[str, str]) -> None:
@@ -151,30 +170,6 @@ def verify_hashes(folder: Path, expected: Mapping[str, str]) -> None:
             raise BundleIntegrityError(msg)
 
 
-def refuse_outside(name: str, source: str) -> None:
-    """Refuse a path that could leave the folder it belongs in.
-
-    Parameters
-    ----------
-    name : str
-        Path as written in a zip or manifest.
-    source : str
-        Where it was found, for the message.
-
-    Raises
-    ------
-    BundleIntegrityError
-        If the path is absolute, has a drive, a backslash or a ``..``.
-    """
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or set("\\:\0") & set(name):
-        msg = (
-            f"{source} names the file {name!r}, which would lie outside the bundle; "
-            "do not use this file"
-        )
-        raise BundleIntegrityError(msg)
-
-
 def sha256_file(path: Path) -> str:
     """Hash a file.
 
@@ -192,55 +187,27 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _unpack(source: Path, folder: Path) -> None:
-    """Extract a zip, member by member, into an empty folder."""
-    label = f"zip {str(source)!r}"
+def swap_folder(fresh: Path, target: Path) -> None:
+    """Put a finished folder in its place; the older one survives a failure.
+
+    Parameters
+    ----------
+    fresh : Path
+        The new folder, beside its place or below a folder beside it.
+    target : Path
+        Where it goes.
+    """
+    if not target.exists():
+        fresh.rename(target)
+        return
+    older = fresh.with_name(f"{fresh.name}.old")
+    target.rename(older)
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir()]
-            _check_members(members, label)
-            for member in members:
-                target = folder.joinpath(*PurePosixPath(member.filename).parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as read, target.open("xb") as write:
-                    shutil.copyfileobj(read, write, 2**20)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as err:
-        msg = f"{label} is damaged or encrypted ({err}); copy or download it again"
-        raise BundleIntegrityError(msg) from err
-    except OSError as err:
-        msg = f"{label} could not be unpacked into {tempfile.gettempdir()!r} ({err})"
-        raise BundleError(msg) from err
-
-
-def _check_members(members: list[zipfile.ZipInfo], label: str) -> None:
-    """Refuse a zip by its table of contents, before anything is written."""
-    names = [member.filename for member in members]
-    if len(names) > MAX_MEMBERS or len(set(names)) != len(names):
-        msg = (
-            f"{label} lists {len(names)} files, {len(set(names))} of them different; "
-            f"expected at most {MAX_MEMBERS} different ones"
-        )
-        raise BundleIntegrityError(msg)
-    for member in members:
-        refuse_outside(member.filename, label)
-        if stat.S_ISLNK(member.external_attr >> 16):
-            msg = (
-                f"{label} holds the link {member.filename!r}; a bundle holds only "
-                "plain files: pack it again without links"
-            )
-            raise BundleIntegrityError(msg)
-        if member.file_size > MAX_MEMBER_BYTES:
-            msg = (
-                f"{member.filename!r} in {label} would unpack to {member.file_size} "
-                f"bytes; expected at most {MAX_MEMBER_BYTES}"
-            )
-            raise BundleIntegrityError(msg)
-    total = sum(member.file_size for member in members)
-    if total > MAX_TOTAL_BYTES:
-        msg = (
-            f"{label} would unpack to {total} bytes; expected at most {MAX_TOTAL_BYTES}"
-        )
-        raise BundleIntegrityError(msg)
+        fresh.rename(target)
+    except OSError:
+        older.rename(target)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def _root(folder: Path, source: Path) -> Path:
@@ -258,18 +225,26 @@ def _root(folder: Path, source: Path) -> Path:
     raise BundleError(msg)
 
 
-def _pickle_like(path: Path) -> str:
-    """Say why a file could hold a pickle, or give an empty string."""
-    suffix = path.suffix.lower()
-    if suffix in PICKLE_SUFFIXES:
-        return f"ends in {suffix!r} (a kind of file that can run code)"
+def _refuse_disguise(path: Path, name: str, where: str) -> None:
     with path.open("rb") as stream:
-        head = stream.read(16)
-    if suffix == ".safetensors":
-        # The header's length comes first and may look like a pickle's first bytes.
-        return "" if head[8:9] == b"{" else "is not a safetensors file"
-    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return "is a pickle by its content"
-    if head[:4] in _ZIP_MAGIC and suffix != ".npz":
-        return "is an archive by its content"
-    return ""
+        reason = disguise(name, stream)
+    if reason:
+        msg = f"{where} {reason} and is refused; {NO_PICKLE}"
+        raise BundleIntegrityError(msg)
+
+
+def _hub_cache(folder: Path) -> Path | None:
+    """Give the cache of model hubs that a folder is a snapshot in, if it is one.
+
+    There, files are links to one copy of each content: made by the client of the hub,
+    never by who wrote the model, whose own links arrive as text.
+    """
+    snapshots = folder.absolute().parent
+    repository = snapshots.parent
+    if snapshots.name != "snapshots" or not repository.name.startswith("models--"):
+        return None
+    return repository.parent.resolve()
+
+
+def _links_into(path: Path, cache: Path) -> bool:
+    return path.is_file() and path.resolve().is_relative_to(cache)

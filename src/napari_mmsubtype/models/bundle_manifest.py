@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,10 @@ from napari_mmsubtype.errors import (
     BundleIntegrityError,
     ConfigurationError,
 )
-from napari_mmsubtype.models.bundle_files import opened, verify_hashes
+from napari_mmsubtype.models.bundle_address import DEMO, find_local, is_remote
+from napari_mmsubtype.models.bundle_content import read_json_file
+from napari_mmsubtype.models.bundle_download import fetch_bundle
+from napari_mmsubtype.models.bundle_files import opened, verify_files
 from napari_mmsubtype.models.bundle_migration import MIGRATIONS, migrate
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
-DEMO = "demo"
+# What a stranger's file says is repeated to the user only in this form.
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+){1,3}")
 
 
 def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]]:
@@ -41,7 +45,8 @@ def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]
     Parameters
     ----------
     source : str or Path
-        ``"demo"`` for the one that comes with the package, or a folder or zip.
+        ``"demo"`` for the one that comes with the package, the name of one of the
+        library, a folder or zip, or an address (``hf://``, ``https://``).
 
     Returns
     -------
@@ -77,12 +82,14 @@ def load_features(source: str | Path) -> tuple[str, dict[Modality, ModalitySpec]
 
 
 def find_bundle(source: str | Path) -> Path:
-    """Find a bundle by name or path.
+    """Find a bundle by name, path or address.
 
     Parameters
     ----------
     source : str or Path
-        ``"demo"`` for the one that comes with the package, or a folder or zip.
+        ``"demo"`` for the one that comes with the package, the name of one of the
+        library, a folder or zip, or an address (``hf://``, ``https://``), which is
+        downloaded unless it was before.
 
     Returns
     -------
@@ -92,9 +99,14 @@ def find_bundle(source: str | Path) -> Path:
     Raises
     ------
     BundleError
-        If the demo bundle is not in this installation.
+        If the demo bundle is not in this installation, a name is ambiguous, or an
+        address cannot be had.
     """
-    return _demo_folder() if source == DEMO else Path(source)
+    if source == DEMO:
+        return _demo_folder()
+    if is_remote(source):
+        return fetch_bundle(str(source)).path
+    return find_local(source)
 
 
 def read_modalities(
@@ -164,7 +176,7 @@ def read_description(
         If a file is missing, was changed or has no hash.
     """
     manifest = read_manifest(folder, source)
-    verify_hashes(folder, manifest["files"])
+    verify_files(folder, manifest["files"])
     return migrate(manifest, read_json(folder / CALIBRATION))
 
 
@@ -190,17 +202,36 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
     BundleIntegrityError
         If it lists no hash of a file.
     """
-    manifest = read_json(folder / MANIFEST)
+    return checked_manifest(read_json(folder / MANIFEST), source)
+
+
+def checked_manifest(manifest: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Check that the schema of a manifest is known and its list of files complete.
+
+    Parameters
+    ----------
+    manifest : dict
+        As read from JSON.
+    source : Path
+        Folder or zip, for messages.
+
+    Returns
+    -------
+    dict
+        The same.
+
+    Raises
+    ------
+    BundleError
+        If its schema is another.
+    BundleIntegrityError
+        If it lists no hash of a file.
+    """
     schema = manifest.get("schema")
     # True would pass for 1.
     known = type(schema) is int and (schema == SCHEMA_VERSION or schema in MIGRATIONS)
     if not known:
-        msg = (
-            f"bundle {str(source)!r} has schema {schema!r}, this version reads "
-            f"{min(MIGRATIONS)} to {SCHEMA_VERSION}; update napari-mmsubtype, or ask "
-            f"for a bundle of schema {SCHEMA_VERSION}"
-        )
-        raise BundleError(msg)
+        raise BundleError(_unknown_schema(schema, manifest.get("needs"), source))
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not all(
         isinstance(digest, str) for digest in listed.values()
@@ -219,6 +250,22 @@ def read_manifest(folder: Path, source: Path) -> dict[str, Any]:
         )
         raise BundleIntegrityError(msg)
     return manifest
+
+
+def _unknown_schema(schema: Any, needs: Any, source: Path) -> str:
+    """Say what to install for a bundle of another schema."""
+    reads = f"{min(MIGRATIONS)} to {SCHEMA_VERSION}"
+    found = f"bundle {str(source)!r} has schema {schema!r}, this version reads {reads}"
+    newer = type(schema) is int and schema > SCHEMA_VERSION
+    if newer and isinstance(needs, str) and _VERSION.fullmatch(needs):
+        return (
+            f"{found}; install napari-mmsubtype {needs} or newer, or ask for a "
+            f"bundle of schema {SCHEMA_VERSION}"
+        )
+    return (
+        f"{found}; update napari-mmsubtype, or ask for a bundle of schema "
+        f"{SCHEMA_VERSION}"
+    )
 
 
 def _read_modality(
@@ -258,15 +305,4 @@ def read_json(path: Path) -> dict[str, Any]:
     BundleIntegrityError
         If it is none.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        msg = f"{path.name!r} in bundle {path.parent.name!r} is not JSON ({err})"
-        raise BundleIntegrityError(msg) from err
-    if not isinstance(content, dict):
-        msg = (
-            f"{path.name!r} in bundle {path.parent.name!r} holds a "
-            f"{type(content).__name__}, expected an object"
-        )
-        raise BundleIntegrityError(msg)
-    return content
+    return read_json_file(path, f"{path.name!r} in bundle {path.parent.name!r}")

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 """Written by this version; older ones, from 1, are read too."""
 
+NEEDS_VERSION = "0.1.0"
+"""The first version of this package that reads that schema."""
+
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 SELFTEST = "selftest.safetensors"

@@ -63,11 +63,11 @@ def run_selftest(
     Parameters
     ----------
     encoder : Encoder
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the device of the inputs.
     fusion : FusionModel
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the same device.
     tensors : mapping of str to Tensor
-        Inputs as made by `make_selftest`.
+        Inputs as made by `make_selftest`, on any device.
 
     Returns
     -------
@@ -77,9 +77,9 @@ def run_selftest(
     with torch.no_grad():
         bag = encoder(encoder.normalize(tensors[PATCHES]))
         count = len(fusion.modalities)
-        present = torch.cat(
-            [torch.ones(1, count, dtype=torch.bool), torch.eye(count).bool()]
-        )
+        whole = torch.ones(1, count, dtype=torch.bool, device=bag.device)
+        alone = torch.eye(count, dtype=torch.bool, device=bag.device)
+        present = torch.cat([whole, alone])
         rows = len(present)
         omics: dict[str, Tensor] = {
             modality: tensors[f"{_OMICS}{modality}"].expand(rows, -1)
@@ -88,7 +88,7 @@ def run_selftest(
         }
         output = fusion(
             bag.expand(rows, -1, -1),
-            torch.ones(rows, len(bag), dtype=torch.bool),
+            torch.ones(rows, len(bag), dtype=torch.bool, device=bag.device),
             omics,
             present,
         )

@@ -105,19 +105,7 @@ def trust_lines(calibration: Calibration, guard: Guard) -> list[str]:
     list of str
         Items of a Markdown list.
     """
-    line = f"- Temperature: {calibration.temperature:.4g}"
-    if calibration.temperatures:
-        line += f"; {len(calibration.temperatures)} subsets of the data have their own"
-    lines = [line]
-    if calibration.conformal:
-        rule = next(iter(calibration.conformal.values()))
-        coverages = ", ".join(f"{100 * value:g} %" for value in rule.quantiles)
-        per_class = " of each class" if rule.by_class else ""
-        lines.append(
-            f"- Prediction sets: {rule.method}, coverage{per_class} {coverages}, from "
-            f"{sum(rule.counts)} calibration patients, for "
-            f"{len(calibration.conformal)} subsets of the data"
-        )
+    lines = [f"- {words.capitalize()}" for words in calibration.words()]
     judged = [f"{m} ({len(g.scale.scores)})" for m, g in guard.tables.items()]
     if guard.image is not None:
         judged.insert(0, f"image ({len(guard.image.scale.scores)})")

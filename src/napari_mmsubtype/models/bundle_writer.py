@@ -17,12 +17,14 @@ from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.guard import Guard
-from napari_mmsubtype.models.bundle_files import sha256_file
+from napari_mmsubtype.models.bundle_files import sha256_file, swap_folder
+from napari_mmsubtype.models.bundle_names import HUB_CARD
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
     CARD,
     FEATURES,
     MANIFEST,
+    NEEDS_VERSION,
     REFERENCE,
     SCHEMA_VERSION,
     SELFTEST,
@@ -35,6 +37,7 @@ from napari_mmsubtype.models.bundle_trust import check_trust, trust_lines
 from napari_mmsubtype.models.class_heads import ClassHead
 from napari_mmsubtype.models.heads import CLASS_HEAD, Heads
 from napari_mmsubtype.models.model_card import render_card
+from napari_mmsubtype.models.training_facts import TrainingFacts
 from napari_mmsubtype.omics.spec_files import describe_spec, write_tables
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ def save_bundle(
     modalities: Mapping[Modality, ModalitySpec],
     heads: Heads | None = None,
     temperature: float = 1.0,
-    info: Mapping[str, Any] | None = None,
+    info: TrainingFacts | Mapping[str, Any] | None = None,
     reference: Mapping[str, ArrayLike] | None = None,
     calibration: Calibration | None = None,
     guard: Guard | None = None,
@@ -92,9 +95,10 @@ def save_bundle(
     temperature : float, default: 1.0
         Logits of the first head are divided by it before the softmax; that of
         `calibration` counts where one is given.
-    info : mapping of str to Any, optional
-        Facts about training in plain JSON types; see `model_card.render_card` and, for
-        ``icc`` and ``stain``, `bundle_schema.check_info`.
+    info : TrainingFacts or mapping of str to Any, optional
+        Facts about training; a mapping has them in plain JSON types, as
+        `TrainingFacts.from_info` reads them. For ``icc`` and ``stain`` see
+        `bundle_schema.check_info`.
     reference : mapping of str to array-like, optional
         Numeric statistics of the training data.
     calibration : Calibration, optional
@@ -114,7 +118,10 @@ def save_bundle(
         If the parts do not fit each other, or the folder holds something else.
     """
     target = Path(folder)
-    facts = dict(info or {})
+    facts = (
+        info if isinstance(info, TrainingFacts) else TrainingFacts.from_info(info or {})
+    )
+    stated = facts.to_info()
     tables = {m: modalities[m] for m in OMICS if m in modalities}
     if heads is None:
         heads = Heads({CLASS_HEAD: ClassHead(tuple(s.name for s in classes))})
@@ -128,7 +135,7 @@ def save_bundle(
         dim=encoder.dim,
         features={m: len(spec) for m, spec in tables.items()},
     )
-    check_info(facts)
+    check_info(stated)
     if target.exists() and not _replaceable(target):
         msg = (
             f"{str(target)!r} exists and is not a bundle (no {MANIFEST}); choose "
@@ -153,15 +160,16 @@ def save_bundle(
         fusion=fusion,
         patch=patch,
         modalities=tables,
-        trust=trust_lines(calibration, guard),
-        info=facts,
+        calibration=trust_lines(calibration, guard),
+        facts=facts,
     )
     manifest = {
         "schema": SCHEMA_VERSION,
+        "needs": NEEDS_VERSION,
         "name": name,
         "version": version,
         **_describe(classes, heads, encoder, fusion, patch, tables),
-        "info": facts,
+        "info": stated,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
@@ -174,14 +182,15 @@ def save_bundle(
         arrays |= guard.to_arrays()
         if arrays:
             np.savez(fresh / REFERENCE, allow_pickle=False, **arrays)
-        (fresh / CARD).write_text(card, encoding="utf-8", newline="\n")
+        for card_name in (CARD, HUB_CARD):
+            (fresh / card_name).write_text(card, encoding="utf-8", newline="\n")
         manifest["files"] = {
             path.relative_to(fresh).as_posix(): sha256_file(path)
             for path in sorted(fresh.rglob("*"))
             if path.is_file()
         }
         _write_json(fresh / MANIFEST, manifest)
-        _swap(fresh, target)
+        swap_folder(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return target
@@ -256,18 +265,3 @@ def _replaceable(target: Path) -> bool:
     if not target.is_dir():
         return False
     return (target / MANIFEST).is_file() or not any(target.iterdir())
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Put a finished folder in its place; the older one survives a failure."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    older = fresh.with_suffix(".old")
-    target.rename(older)
-    try:
-        fresh.rename(target)
-    except OSError:
-        older.rename(target)
-        raise
-    shutil.rmtree(older, ignore_errors=True)

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import sparse
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.identifiers import parse_barcode
 from napari_mmsubtype.omics.matrix import gene_roles
@@ -234,7 +235,9 @@ def _values(
         msg = f"{name!r} has no layer {layer!r}; it has X, {', '.join(others) or '-'}"
         raise ConfigurationError(msg)
     if matrix is None or 0 in matrix.shape:
-        there = f"; pass layer= for one of: {', '.join(others)}" if others else ""
+        names = [*data.layers, *(["raw"] if data.raw is not None else [])]
+        advice = pass_option("layer", *(key for key in names if key != layer))
+        there = f"; {advice}" if others else ""
         msg = f"{name!r} has no values in {said}{there}"
         raise TableReadError(msg)
     if matrix.shape[0] * matrix.shape[1] > MAX_VALUES:

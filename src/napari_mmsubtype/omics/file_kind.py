@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.omics.feature_names import is_known_feature
 from napari_mmsubtype.omics.packed_file import check_file, read_head
 from napari_mmsubtype.omics.quantifier import find_quantifier
@@ -22,20 +22,6 @@ _BINARY = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"PAR1", b"\x89HDF")
 
 SMALL_BYTES = 2**20
 """Plain text up to this size is read within a blink of a window."""
-
-
-class FileKind(StrEnum):
-    """A way to keep a table, with its name in words."""
-
-    FOLDER = "folder"
-    HDF5 = "HDF5"
-    PARQUET = "Parquet"
-    GCT = "GCT"
-    STAR = "GDC STAR gene counts"
-    PAIRS = "two columns without header"
-    SAMPLE_SHEET = "GDC sample sheet"
-    QUANTIFIER = "values of one sample"
-    DELIMITED = "delimited text"
 
 
 def is_hdf5(path: Path) -> bool:

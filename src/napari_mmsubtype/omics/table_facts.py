@@ -119,7 +119,7 @@ def evidence_for(steps: Sequence[str], finding: str) -> str:
     for step in steps:
         found = pattern.search(step)
         if found is not None:
-            return found[1].replace("by the caller", "by you")
+            return found[1]
     return ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError, MMSubtypeError
 
@@ -152,7 +153,7 @@ def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
         else:
             table = yield from read_apart(request.path, options, here)
     except MMSubtypeError as err:
-        return UnreadTable(request, str(err))
+        return UnreadTable(request, for_door(str(err), Door.OMICS_PANEL))
     yield Progress("describe", message=f"describing {request.name}")
     return describe_table(request, table)
 

@@ -20,6 +20,7 @@ from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
 from napari_mmsubtype.inference.plan import AnalysisPlan, make_plan
 from napari_mmsubtype.models.bundle import Bundle, load_bundle
+from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_writer import (
@@ -74,7 +75,8 @@ def analyze(
     slide : str or Path
         Path of the slide, or a ``synthetic:`` address.
     bundle : str or Path, default: "demo"
-        ``"demo"``, or the path of a bundle folder or zip.
+        ``"demo"``, the name of a bundle of the library, the path of a folder or zip,
+        or an address (``hf://org/name``, ``https://``), which is downloaded once.
     patient : str, optional
         Identifier to look up in the tables; needed where a table is given.
     rna, methylation, clinical : str or Path, optional
@@ -136,7 +138,8 @@ def analyze(
     """
     recipe = AnalyzeRecipe(
         slide=str(slide),
-        bundle=str(bundle),
+        # A path is one, also where a bundle of the library has the same name.
+        bundle=bundle if isinstance(bundle, str) else str(bundle.absolute()),
         patient=patient,
         rna=_text(rna),
         methylation=_text(methylation),
@@ -187,6 +190,8 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     """
     yield Progress("open", message="opening slide and model")
     processor = choose_processor(recipe.device)
+    if is_remote(recipe.bundle):
+        yield Progress("open", message=f"fetching model {recipe.bundle}")
     bundle = load_bundle(recipe.bundle)
     # The model sees the colors that it was trained with.
     icc = bool(bundle.info.get("icc", False))

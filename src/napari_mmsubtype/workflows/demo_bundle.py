@@ -26,9 +26,13 @@ from napari_mmsubtype.training.fusion_trainer import (
 )
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.workflows.demo_card import (
-    demo_facts,
+    FITTED,
+    card_facts,
+    count_patients,
+    describe_data,
     describe_scores,
-    training_facts,
+    describe_scoring,
+    describe_training,
 )
 from napari_mmsubtype.workflows.demo_config import (
     CALIBRATION_SEED,
@@ -157,7 +161,7 @@ def demo_bundle_job(
     if kept is None:
         model = _fresh_model(encoder, specs, config)
         fit = yield from fit_fusion(model, train, validation, config.fusion)
-        model, training = fit.model, training_facts(config, fit.best_epoch)
+        model, training = fit.model, describe_training(config, fit.best_epoch)
     else:
         model, training = kept.fusion, dict(kept.info["training"])
     fresh = yield from _fresh_patients(encoder, specs, config)
@@ -200,12 +204,15 @@ def demo_bundle_job(
         modalities=specs,
         calibration=calibration,
         guard=guard,
-        info=demo_facts(
-            config,
-            split,
-            labels,
-            training,
-            describe_scores(scores, evidence) | describe_trust(trust),
+        info=card_facts(
+            count_patients(config, split, labels),
+            describe_data(config),
+            training | FITTED,
+            describe_scores(scores, evidence),
+            {
+                "how the evidence map was scored": describe_scoring(evidence),
+                **describe_trust(trust),
+            },
         ),
         reference={"embedding_mean": mean.numpy(), "embedding_std": std.numpy()},
     )

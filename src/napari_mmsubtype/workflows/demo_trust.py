@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -292,7 +292,7 @@ def judge_all(
     ]
 
 
-def describe_trust(scores: TrustScores) -> dict[str, Any]:
+def describe_trust(scores: TrustScores) -> dict[str, str]:
     """Put scores into the form of a model card.
 
     Parameters
@@ -302,14 +302,14 @@ def describe_trust(scores: TrustScores) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to Any
+    dict of str to str
         Sentences by what was measured.
     """
     before, after = (
         float(np.mean([pair[i] for pair in scores.ece.values()])) for i in (0, 1)
     )
     n = scores.patients
-    facts: dict[str, Any] = {
+    facts = {
         "calibration error, mean over subsets of the data": (
             f"{before:.3f} with one temperature, {after:.3f} with one for each of "
             f"{len(scores.ece)} subsets ({scores.ece_patients} patients that chose no "
