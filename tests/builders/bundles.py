@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,6 +13,9 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.models.bundle import save_bundle
+from napari_mmsubtype.models.bundle_files import sha256_file
+from napari_mmsubtype.models.bundle_manifest import find_bundle, read_json
+from napari_mmsubtype.models.bundle_schema import CALIBRATION, MANIFEST
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.omics.preprocessing import ModalitySpec
@@ -127,3 +132,20 @@ def tiny_bundle(
         calibration=calibration,
         guard=guard,
     )
+
+
+def first_schema_demo(folder: Path) -> Path:
+    """Write the demo bundle as its version 1.0.0, of schema 1, was."""
+    shutil.copytree(find_bundle("demo"), folder)
+    manifest = read_json(folder / MANIFEST)
+    for key in ("heads", "needs"):
+        del manifest[key]
+    manifest |= {"schema": 1, "version": "1.0.0"}
+    calibration = folder / CALIBRATION
+    calibration.write_text('{"temperature": 0.8106304517598659}')
+    manifest["files"][CALIBRATION] = sha256_file(calibration)
+    for name in ("reference.npz", "README.md"):
+        (folder / name).unlink()
+        del manifest["files"][name]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder

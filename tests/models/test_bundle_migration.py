@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-from shutil import copytree
 
 import pytest
 
-from builders.bundles import tiny_bundle
+from builders.bundles import first_schema_demo, tiny_bundle
 from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.models.bundle import load_bundle
-from napari_mmsubtype.models.bundle_files import sha256_file
-from napari_mmsubtype.models.bundle_manifest import find_bundle, read_json
+from napari_mmsubtype.models.bundle_manifest import read_json
 from napari_mmsubtype.models.bundle_migration import MIGRATIONS, migrate
 from napari_mmsubtype.models.bundle_schema import SCHEMA_VERSION
 
@@ -45,17 +43,8 @@ def test_what_cannot_be_changed_is_named(classes):
 
 
 def test_a_bundle_as_written_by_schema_1_loads(tmp_path):
-    # The demo bundle of version 1.0.0 held no more than this.
-    folder = copytree(find_bundle("demo"), tmp_path / "demo")
-    manifest = read_json(folder / "bundle.json")
-    del manifest["heads"]
-    manifest["schema"] = 1
-    calibration = folder / "calibration.json"
-    calibration.write_text('{"temperature": 0.8106304517598659}')
-    manifest["files"]["calibration.json"] = sha256_file(calibration)
-    del manifest["files"]["reference.npz"]
-    (folder / "reference.npz").unlink()
-    (folder / "bundle.json").write_text(json.dumps(manifest))
+    folder = first_schema_demo(tmp_path / "demo")
+    assert read_json(folder / "bundle.json")["schema"] == 1
     bundle = load_bundle(folder)
     assert bundle.calibration == Calibration(0.8106304517598659)
     assert not bundle.guard
