@@ -55,6 +55,16 @@ def test_whole_distance_is_that_of_the_shrunk_covariance() -> None:
         assert space.rest == pytest.approx(own[k:].mean())
 
 
+@pytest.mark.parametrize(("n", "g"), [(200, 8), (40, 150), (30, 30)])
+def test_shrinkage_is_that_of_scikit_learn(n: int, g: int) -> None:
+    rows = correlated(n, g)
+    space = fit_subspace(rows)
+    standard = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    shrunk = LedoitWolf(assume_centered=True).fit(standard).covariance_
+    largest = np.linalg.eigvalsh(shrunk)[::-1][: len(space.basis)]
+    assert space.variance == pytest.approx(largest)
+
+
 def test_training_rows_are_about_one_away() -> None:
     rows = correlated(400, 40)
     assert fit_subspace(rows).distances(rows).mean(axis=0) == pytest.approx(

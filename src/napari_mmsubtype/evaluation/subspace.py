@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,7 +213,7 @@ def fit_subspace(rows: ArrayLike) -> Subspace:
     taken = np.cumsum(found) / total if total > 0 else np.ones(len(found))
     most = max(1, min(MAX_COMPONENTS, n // _ROWS_PER_COMPONENT, g))
     k = min(int(np.searchsorted(taken, _SHARE) + 1), most)
-    shrinkage = float(ledoit_wolf_shrinkage(centered, assume_centered=True))
+    shrinkage = _shrinkage(centered, found)
     variance = (1 - shrinkage) * found[:k] + shrinkage * average
     beside = (total - float(found[:k].sum())) / max(g - k, 1)
     rest = (1 - shrinkage) * max(beside, 0.0) + shrinkage * average
@@ -225,3 +224,19 @@ def fit_subspace(rows: ArrayLike) -> Subspace:
         np.maximum(variance, _FLOOR),
         0.0 if k == g else max(rest, _FLOOR),
     )
+
+
+def _shrinkage(
+    centered: NDArray[np.float64], eigenvalues: NDArray[np.float64]
+) -> float:
+    """Say how far the covariance is to be shrunk, 0 to 1, as Ledoit and Wolf do.
+
+    The squares of its entries and its trace are sums over its eigenvalues.
+    """
+    n, g = centered.shape
+    squares, trace = float((eigenvalues**2).sum()), float(eigenvalues.sum())
+    fourth = float(((centered**2).sum(axis=1) ** 2).mean())
+    error, spread = fourth - squares, squares - trace**2 / g
+    if spread <= 0:
+        return 1.0
+    return min(max(error / n / spread, 0.0), 1.0)
