@@ -233,7 +233,7 @@ def _shrinkage(
 
     The squares of its entries and its trace are sums over its eigenvalues.
     """
-    n, g = centered.shape
+    n, g = len(centered), float(centered.shape[1])
     squares, trace = float((eigenvalues**2).sum()), float(eigenvalues.sum())
     fourth = float(((centered**2).sum(axis=1) ** 2).mean())
     error, spread = fourth - squares, squares - trace**2 / g

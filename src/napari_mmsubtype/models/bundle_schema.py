@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.errors import BundleError, ConfigurationError
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.guard import Guard
+from napari_mmsubtype.models.portability import require_portable
 from napari_mmsubtype.omics.spec_files import table_names
 from napari_mmsubtype.slides.stain import METHODS
 
