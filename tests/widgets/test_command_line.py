@@ -54,7 +54,7 @@ def test_the_command_builds_the_same_recipe(monkeypatch: pytest.MonkeyPatch) -> 
     analyze = pytest.importorskip("napari_mmsubtype.cli.analyze")
     built: list[AnalyzeRecipe] = []
     monkeypatch.setattr(
-        analyze, "analyze_and_print", lambda recipe, as_json: built.append(recipe)
+        analyze, "analyze_and_print", lambda recipe, **_: built.append(recipe)
     )
     words = shlex.split(command_line(FULL))
     outcome = testing.CliRunner().invoke(main.app, words[1:])
