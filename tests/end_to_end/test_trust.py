@@ -6,11 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import betabinom
 
+from napari_mmsubtype.core.cases import OMICS, Modality, subset_key, subsets
 from napari_mmsubtype.core.trust import TYPICAL, UNLIKE
+from napari_mmsubtype.evaluation.calibration import (
+    calibrate,
+    expected_calibration_error,
+)
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.omics.preprocessing import apply_modality
 from napari_mmsubtype.omics.synthetic import synthetic_cohort, write_cohort
+from napari_mmsubtype.training.bags import BagSet
+from napari_mmsubtype.training.fusion_trainer import predict_logits
 from napari_mmsubtype.workflows.analyze import analyze
 from napari_mmsubtype.workflows.demo_patients import cohort_tables
 
@@ -35,6 +43,53 @@ def verdicts(demo, modality, frame) -> list[str]:
         guard.judge(modality.value, row, spec.names).verdict
         for row in apply_modality(frame, spec)
     ]
+
+
+@pytest.fixture(scope="module")
+def new_tables(demo):
+    """New patients without slides: logits need no encoder."""
+    cohort = synthetic_cohort(600, seed=7702)
+    omics = {
+        m: apply_modality(frame, demo.modalities[m])
+        for m, frame in cohort_tables(cohort).items()
+    }
+    present = np.ones((600, 4), bool)
+    present[:, 0] = False
+    return BagSet(
+        patients=tuple(cohort.patients["patient_id"]),
+        labels=cohort.patients["label"].to_numpy(np.int64),
+        bags=[np.zeros((0, demo.encoder.dim), np.float32)] * 600,
+        omics=omics,
+        present=present,
+        modalities=tuple(Modality),
+    )
+
+
+def test_every_subset_of_tables_is_honest_on_new_patients(demo, new_tables) -> None:
+    own, shared = [], []
+    for subset in subsets(OMICS):
+        key = subset_key(subset)
+        logits = predict_logits(demo.fusion, new_tables.restricted(subset))
+        for found, temperature in (
+            (own, demo.calibration.temperature_of(key)),
+            (shared, demo.temperature),
+        ):
+            found.append(
+                expected_calibration_error(
+                    new_tables.labels, calibrate(logits, temperature)
+                )
+            )
+        rule = demo.calibration.conformal[key]
+        probabilities = calibrate(logits, demo.calibration.temperature_of(key))
+        inside = rule.sets(probabilities, 0.9)
+        held = inside[np.arange(600), new_tables.labels]
+        for label, n in enumerate(rule.counts):
+            mine = new_tables.labels == label
+            law = betabinom(mine.sum(), np.ceil((n + 1) * 0.9), (n + 1) * 0.1)
+            # The most probable class is always in: more may be covered, never less.
+            assert held[mine].sum() > law.mean() - 4 * law.std()
+    assert np.mean(own) < 0.8 * np.mean(shared)
+    assert max(own) < 0.1
 
 
 def test_new_patients_pass_at_the_nominal_rate(demo, new_patients) -> None:
