@@ -147,7 +147,6 @@ def test_a_description_is_read_back(heads):
         "unit": "months",
         "event": "event",
         "alpha": 0.2,
-        "temperature": None,
     }
 
 

@@ -140,8 +140,8 @@ class Heads:
         Returns
         -------
         dict
-            By name, in order: ``kind`` and the head's own parameters; `read_heads`
-            reverses it.
+            By name, in order: ``kind`` and the head's own parameters, without those
+            that are None; `read_heads` reverses it.
         """
         return {
             name: {
@@ -149,6 +149,7 @@ class Heads:
                 **{
                     key: list(value) if isinstance(value, tuple) else value
                     for key, value in asdict(head).items()
+                    if value is not None
                 },
             }
             for name, head in self.heads.items()
