@@ -10,7 +10,6 @@ from pathlib import Path
 import platformdirs
 
 from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_names import library_name_problem
 
 DEMO = "demo"
 
@@ -19,6 +18,10 @@ FOLDER_VARIABLE = "MMSUBTYPE_BUNDLE_DIR"
 
 HUB_SCHEME = "hf://"
 _WEB_SCHEMES = ("http://", "https://")
+
+# Windows opens a device under these names, in any folder and with any ending.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # https://huggingface.co/docs/hub: an organisation or user, and one repository of it.
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
@@ -91,6 +94,45 @@ def is_remote(source: str | Path) -> bool:
     return isinstance(source, str) and source.startswith((HUB_SCHEME, *_WEB_SCHEMES))
 
 
+def is_device(name: str) -> bool:
+    """Tell whether Windows takes a name for a device and not for a file.
+
+    Parameters
+    ----------
+    name : str
+        One part of a path.
+
+    Returns
+    -------
+    bool
+        True for ``nul``, ``COM1.txt`` and the like.
+    """
+    return _DEVICE.fullmatch(name.lower().partition(".")[0].rstrip()) is not None
+
+
+def library_name_problem(name: str) -> str:
+    """Say why a bundle cannot be called so in the library.
+
+    Parameters
+    ----------
+    name : str
+        As given by the user or by the bundle.
+
+    Returns
+    -------
+    str
+        What is wrong, or empty.
+    """
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        return (
+            f"{name!r} cannot name a bundle of the library: use up to 64 letters, "
+            "digits, dots, dashes and underscores, a letter or digit first"
+        )
+    if is_device(name):
+        return f"{name!r} names a device on Windows: choose another name"
+    return ""
+
+
 def library_folder() -> Path:
     """Give the folder in which imported bundles are kept.
 
@@ -104,6 +146,34 @@ def library_folder() -> Path:
     if asked:
         return Path(asked).expanduser().absolute()
     return platformdirs.user_data_path("napari-mmsubtype") / "bundles"
+
+
+def library_places() -> list[tuple[str, Path]]:
+    """List where bundles of the library should be, without looking into them.
+
+    Returns
+    -------
+    list of (str, Path)
+        Name, and folder or zip, sorted; a folder hides a zip of its name, which is
+        then listed under its full name.
+
+    Raises
+    ------
+    BundleError
+        If the folder of the library cannot be read.
+    """
+    folder = library_folder()
+    try:
+        found = sorted(folder.iterdir()) if folder.is_dir() else []
+        folders = [path for path in found if path.is_dir()]
+        zips = [p for p in found if p.suffix.lower() == ".zip" and p.is_file()]
+    except OSError as err:
+        msg = f"the library of bundles {str(folder)!r} cannot be read ({err})"
+        raise BundleError(msg) from err
+    hidden = {path.name for path in folders}
+    places = [(path.name, path) for path in folders]
+    places += [(p.name if p.stem in hidden else p.stem, p) for p in zips]
+    return sorted(place for place in places if not place[0].startswith("."))
 
 
 def find_local(source: str | Path) -> Path:

@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models.bundle_files import opened
-from napari_mmsubtype.models.bundle_manifest import read_description, read_manifest
+from napari_mmsubtype.models.bundle_manifest import (
+    read_description,
+    read_manifest,
+    read_modalities,
+)
 from napari_mmsubtype.models.bundle_names import (
     is_bundle_file,
     is_left_behind,
     refuse_outside,
 )
 from napari_mmsubtype.models.bundle_schema import MANIFEST
+from napari_mmsubtype.models.bundle_summary import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +60,9 @@ def pack_bundle(folder: str | Path, target: str | Path | None = None) -> Path:
     if not source.is_dir():
         msg = f"{str(source)!r} is not a folder; give the folder of a bundle"
         raise BundleError(msg)
-    with opened(source) as place:
-        read_description(place, source)
+    with opened(source) as place, readable(source):
+        described, _ = read_description(place, source)
+        read_modalities(place, described)
         manifest = read_manifest(place, source)
         names = own_files(place, manifest["files"])
         fallback = (
