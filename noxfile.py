@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import nox
 
@@ -25,6 +26,17 @@ TOP = Path(__file__).resolve().parent
 ENVIRONMENT = TOP / ".nox" / "env"
 SCRIPTS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
+
+# What makes the scripts of benchmarks/ short: about a minute each on two cores.
+_SLIDE = "synthetic:seed=0,size=2048"
+SHORT = {
+    "throughput": (_SLIDE, "--encoder", "resnet50", "--repeats", "1", "--json"),
+    "viewing": (_SLIDE, "--count", "8", "--steps", "4", "--json"),
+    "tissue_grid": ("synthetic:seed=0,size=8192", "--json"),
+    "colors": (_SLIDE, "--json"),
+    "quality": ("--rounds", "1", "--synthetic", "1", "--json"),
+    "omics": ("--genes", "20000", "--samples", "60"),
+}
 
 # A virtual screen, software OpenGL, and what Qt's xcb platform loads at run time.
 SCREEN_PACKAGES = (
@@ -87,18 +99,31 @@ def demo_bundle(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure patches per second beside the bare forward pass."""
+    """Run every benchmark briefly; or one, by name, with arguments of your own."""
     install(session)
-    default = ["synthetic:seed=0,size=8192", "--encoder", "resnet50", "--json"]
-    arguments = session.posargs or default
-    run(session, "python", "benchmarks/throughput.py", *arguments)
+    scripts = sorted(path.stem for path in (TOP / "benchmarks").glob("*.py"))
+    name, *own = session.posargs or [""]
+    if name and name not in scripts:
+        session.error(f"no benchmark {name!r}; there are {', '.join(scripts)}")
+    kept = TOP / ".nox" / "bench"
+    kept.mkdir(parents=True, exist_ok=True)
+    for script in [name] if name else scripts:
+        arguments = own or SHORT.get(script, ())
+        path = kept / f"{script}.json"
+        with path.open("w", encoding="utf-8") as out:
+            command = ["python", f"benchmarks/{script}.py", *arguments]
+            run(session, *command, stdout=out)
+        session.log(path.read_text(encoding="utf-8").strip())
+    session.log(f"kept in {kept}")
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Read many damaged copies of slides of every kind."""
+    """Read many damaged copies of slides of every kind, and of HDF5 tables."""
     install(session, "gui", "test")
-    words = ["pytest", "tests/end_to_end/test_fuzz.py", *session.posargs]
+    files = ("test_fuzz.py", "test_damaged_hdf5.py")
+    words = ["pytest", *(f"tests/end_to_end/{name}" for name in files)]
+    words += session.posargs
     run(session, *words, env={"MMSUBTYPE_FUZZ": "full"})
 
 
@@ -108,12 +133,13 @@ def run(
     *arguments: str,
     env: dict[str, str] | None = None,
     log: bool = True,
+    stdout: IO[str] | None = None,
 ) -> None:
     """Run a program of the shared environment."""
     path = os.pathsep.join([str(SCRIPTS), os.environ.get("PATH", "")])
     variables = {"VIRTUAL_ENV": str(ENVIRONMENT), "PATH": path, **(env or {})}
     found = shutil.which(program, path=str(SCRIPTS)) or program
-    session.run(found, *arguments, env=variables, external=True, log=log)
+    session.run(found, *arguments, env=variables, external=True, log=log, stdout=stdout)
 
 
 def install(session: nox.Session, *extras: str) -> None:

@@ -1,6 +1,7 @@
 """Planted artefacts that the quality flags find, and good tissue that they flag.
 
-Usage: ``python benchmarks/quality.py [--data FOLDER] [--size 224] [--json]``
+Usage: ``python benchmarks/quality.py [--data FOLDER] [--size 224] [--json]``;
+``--rounds 1 --synthetic 1`` is a short look.
 
 Artefacts of known place are planted in images: marker strokes in four colors, blur,
 folds (a curved band whose optical density is that of two layers, the second being the
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 MPP = 0.5
 PLANTED_SHARE = 0.2
 ROUNDS = 4
+SYNTHETIC = ((1, 0.2), (2, 0.5), (3, 0.8))  # seed and share of basal tissue
 INKS = {
     "blue": (0.16, 0.28, 0.70),
     "green": (0.12, 0.55, 0.35),
@@ -55,7 +57,7 @@ def main() -> int:
     flagged: dict[str, dict[str, float]] = {}
     found: dict[str, dict[str, list[bool]]] = {}
     cost: list[float] = []
-    for group, name, image, mask in images(arguments.data):
+    for group, name, image, mask in images(arguments.data, arguments.synthetic):
         grid = lay(image, mask, arguments.size)
         clean = measure(image, grid, cost)
         bits = judge_quality(clean, QualitySpec()).bits
@@ -63,7 +65,7 @@ def main() -> int:
         for kind, (flag, plant) in ARTEFACTS.items():
             rng = np.random.default_rng(sum(map(ord, name + kind)))
             hits = found.setdefault(kind, {}).setdefault(group, [])
-            for _ in range(ROUNDS):
+            for _ in range(arguments.rounds):
                 painted, area = plant(image, rng)
                 hits += recall(clean, painted, area, grid, flag, cost)
     report = {
@@ -91,15 +93,21 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with slides/ and regions/")
     parser.add_argument("--size", type=int, default=224, help="pixels at 0.5 um/px")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each artefact")
+    parser.add_argument(
+        "--synthetic", type=int, default=len(SYNTHETIC), help="images, at most 3"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
-def images(folder: Path | None) -> Iterator[tuple[str, str, Image, NDArray[np.bool_]]]:
+def images(
+    folder: Path | None, synthetic: int
+) -> Iterator[tuple[str, str, Image, NDArray[np.bool_]]]:
     """Give group, name, pixels at 0.5 um/px and tissue mask of every image."""
     sources: list[tuple[str, str, float | None]] = [
         ("synthetic", f"synthetic:seed={seed},size=2560,basal={basal}", None)
-        for seed, basal in ((1, 0.2), (2, 0.5), (3, 0.8))
+        for seed, basal in SYNTHETIC[:synthetic]
     ]
     if folder is not None:
         # TCGA regions and the slide without a pixel size are at 40x.

@@ -85,6 +85,13 @@ def test_wheel_holds_manifest_types_marker_and_demo_bundle(wheel):
     assert "napari_mmsubtype/bundles/demo/weights.safetensors" in names
 
 
+def test_wheel_holds_the_templates_of_the_report(wheel):
+    folder = TOP / "src" / "napari_mmsubtype" / "results" / "templates"
+    wanted = {f"napari_mmsubtype/results/templates/{p.name}" for p in folder.iterdir()}
+    assert "napari_mmsubtype/results/templates/report.html.j2" in wanted
+    assert wanted <= set(contents(wheel))
+
+
 def test_wheel_holds_every_module_and_nothing_of_the_house(wheel):
     names = contents(wheel)
     package = TOP / "src" / "napari_mmsubtype"

@@ -270,6 +270,21 @@ def test_models_are_never_unpickled():
                 assert given.get("weights_only") == "True", short(path)
 
 
+def test_short_benchmarks_are_benchmarks():
+    tree = ast.parse((TOP / "noxfile.py").read_text(encoding="utf-8"))
+    short = next(
+        ast.literal_eval(ast.unparse(node.value).replace("_SLIDE", "''"))
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SHORT"
+    )
+    scripts = {path.stem: path for path in (TOP / "benchmarks").glob("*.py")}
+    assert set(short) <= set(scripts)
+    for name, arguments in short.items():
+        known = scripts[name].read_text(encoding="utf-8")
+        for option in (word for word in arguments if word.startswith("--")):
+            assert f'"{option}"' in known, f"{name} {option}"
+
+
 def test_continuous_integration_runs_the_documented_commands():
     script = (TOP / ".ci" / "run").read_text()
     assert (TOP / ".ci" / "run").stat().st_mode & 0o111

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.omics_file import write_omics
     from napari_mmsubtype.omics.table import read_omics
     from napari_mmsubtype.plugin.layers import to_layers
+    from napari_mmsubtype.results.html_report import write_report
     from napari_mmsubtype.results.store import open_result
     from napari_mmsubtype.slides.registry import open_slide
     from napari_mmsubtype.slides.stain import fit_stain
@@ -28,6 +29,7 @@ _PUBLIC = {
     "read_omics": "napari_mmsubtype.omics.table",
     "to_layers": "napari_mmsubtype.plugin.layers",
     "write_omics": "napari_mmsubtype.omics.omics_file",
+    "write_report": "napari_mmsubtype.results.html_report",
 }
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __all__ = [
     "read_omics",
     "to_layers",
     "write_omics",
+    "write_report",
 ]
 
 

@@ -238,10 +238,31 @@ TABLES = {
         frame(TPM * np.nan),
         options={"modality": "rna"},
     ),
-    "negative counts": Broken(
-        "1 negative counts",
+    "a negative count": Broken(
+        "1 negative counts values .down to -4. set to 0",
         text(cell(2, 4, "-4").replace(".", "")),
+        survives=True,
+    ),
+    "negative counts": Broken(
+        "8 negative counts",
+        frame((TPM * 1000).round().astype(int).assign(ESR1=range(-8, 0))),
         options={"modality": "rna"},
+    ),
+    "codes for missing values": Broken(
+        "1 values are -999, .* may stand for a missing value; write NA",
+        text(cell(2, 4, "-999").replace(".", "")),
+    ),
+    "mutations": Broken(
+        "is a list of mutations",
+        text("Hugo_Symbol\tStart_Position\tTumor_Sample_Barcode\nTP53\t7\tP1\n"),
+    ),
+    "percent signs": Broken("'4.1%' in row 3", text(cell(2, 4, "4.1%"))),
+    "nothing measured": Broken(
+        "every value of the rna table is 0", frame(TPM * 0), options={"modality": "rna"}
+    ),
+    "too little to tell": Broken(
+        "cannot tell RNA from methylation: only 1 different value",
+        text("gene,1-Sep\nESR1,0.4\n"),
     ),
     "percent of methylation": Broken(
         "percentages of methylation; divide them by 100",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import uuid
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,33 @@ def sheet_rows(
     ]
 
 
-def write_sheet(path: Path, rows: Sequence[Sequence[str]]) -> Path:
+def write_sheet(
+    path: Path,
+    rows: Sequence[Sequence[str]],
+    *,
+    kinds: Sequence[str] = ("Sample Type",),
+) -> Path:
+    """Write a sheet; those since 2024 end in tissue type and tumour descriptor."""
     header = (
         "File ID", "File Name", "Data Category", "Data Type", "Project ID", "Case ID",
-        "Sample ID", "Sample Type",
+        "Sample ID", *kinds,
     )  # fmt: skip
     path.write_text("".join("\t".join(row) + "\n" for row in [header, *rows]))
+    return path
+
+
+def write_metadata(folder: Path, aliquots: Mapping[str, str]) -> Path:
+    """Write the metadata of a cart, which name the aliquot of each file."""
+    entries = [
+        {
+            "file_name": name,
+            "data_format": "TSV",
+            "associated_entities": [
+                {"entity_submitter_id": barcode, "entity_type": "aliquot"}
+            ],
+        }
+        for name, barcode in aliquots.items()
+    ]
+    path = folder / "metadata.cart.2024-05-01.json"
+    path.write_text(json.dumps(entries))
     return path

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.pages import Page
 from builders.stores import complete_store
 from fakes.jobs import FakeJob
 from napari_mmsubtype.cli.main import BAD_INPUT, CANCELLED, DONE, INTERNAL_ERROR, main
@@ -115,3 +116,25 @@ def test_control_c_closes_the_job(use_job, monkeypatch, capsys):
     use_job(Interrupted())
     assert main(["analyze", "s.svs"]) == CANCELLED
     assert "resumes" in capsys.readouterr().err
+
+
+def test_the_report_is_written_where_asked(use_job, result, tmp_path, capsys):
+    use_job(FakeJob(result))
+    out = tmp_path / "r.html"
+    assert main(["analyze", "s.svs", "--json", "--html", str(out)]) == DONE
+    assert json.loads(capsys.readouterr().out)["report"] == str(out)
+    assert result.prediction.label in Page(out).text
+    assert main(["analyze", "s.svs", "--html", str(tmp_path)]) == DONE
+    beside = tmp_path / "slide.mmsubtype.html"
+    assert f"report       {beside}" in capsys.readouterr().out
+    assert beside.is_file()
+
+
+def test_a_report_that_cannot_be_written_stops_before_the_work(
+    use_job, result, tmp_path, capsys
+):
+    job = use_job(FakeJob(result))
+    out = str(tmp_path / "no" / "r.html")
+    assert main(["analyze", "s.svs", "--html", out]) == BAD_INPUT
+    assert "create it first" in capsys.readouterr().err
+    assert job.yielded == 0

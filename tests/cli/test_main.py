@@ -10,7 +10,7 @@ import pytest
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli import main as main_module
 from napari_mmsubtype.cli.main import BAD_INPUT, CANCELLED, DONE, INTERNAL_ERROR, main
-from napari_mmsubtype.errors import JobCancelled, SlideOpenError
+from napari_mmsubtype.errors import JobCancelled, SlideOpenError, TableReadError
 
 
 @pytest.fixture
@@ -90,6 +90,19 @@ def test_cancelling_is_130(error, app_raising, capsys):
     app_raising(error)
     assert main(["demo"]) == CANCELLED
     assert capsys.readouterr().err.startswith("cancelled: stopped")
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("analyze", "odd values; give --rna-unit 'tpm'"),
+        ("run", "odd values; write rna_unit: 'tpm' into the recipe"),
+    ],
+)
+def test_advice_names_the_option_of_the_command(command, advice, app_raising, capsys):
+    app_raising(TableReadError("odd values; pass rna_unit='tpm'"))
+    assert main([command, "x"]) == BAD_INPUT
+    assert capsys.readouterr().err == f"error: {advice}\n"
 
 
 def test_a_full_disk_is_the_users_to_mend(app_raising, capsys):

@@ -4,8 +4,10 @@ import pytest
 
 from builders.bundles import tiny_bundle
 from builders.omics import barcodes, clinical_frame, log_frame, write
+from builders.pages import Page
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.result_words import DEMO_CAUTION
 from napari_mmsubtype.models.bundle import load_bundle
 
 SUFFIX = "-01A-11R-A12D-07"
@@ -91,10 +93,12 @@ def test_model_without_the_modality_is_named(tmp_path, capsys):
     ("words", "says"),
     [
         (["--bundle", "demo"], "name the patient with --patient"),
+        (["--html", "c.html"], "name the model with --bundle"),
+        (["--bundle", "demo", "--patient", PATIENT, "--html", "c.txt"], "in .html"),
         (["--patient", "P9"], "patient 'P9' is not among the 6 samples"),
         (["--unit", "miles"], "unit 'miles'"),
         (["--samples-in", "cells"], "samples_in is 'cells'"),
-        (["--layer", "raw"], "layer='raw' applies to AnnData"),
+        (["--layer", "raw"], "leave out --layer 'raw': it applies to AnnData"),
     ],
 )
 def test_requests_that_cannot_be_met_are_one_line(rna, capsys, words, says):
@@ -102,3 +106,65 @@ def test_requests_that_cannot_be_met_are_one_line(rna, capsys, words, says):
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def covered(tmp_path):
+    """A model, an RNA table that lacks one of its genes, and a clinical table."""
+    folder = tiny_bundle(tmp_path / "tiny", info={"synthetic": True})
+    genes = list(load_bundle(folder).modalities[Modality.RNA].features["feature"])
+    frame = log_frame(4, suffix=SUFFIX).iloc[:, : len(genes) - 1]
+    frame.columns = genes[:-1]
+    rna = str(write(frame, tmp_path / "rna.csv"))
+    clinical = str(write(clinical_frame(4), tmp_path / "c.csv"))
+    words = ["--patient", PATIENT, "--bundle", str(folder)]
+    return rna, clinical, words, genes
+
+
+def test_several_tables_are_described_one_after_the_other(covered, capsys):
+    rna, clinical, words, _ = covered
+    text = shown(capsys, rna, clinical)
+    assert text.count("source ") == 2
+    facts = json.loads(shown(capsys, rna, clinical, "--json", *words))
+    assert [entry["modality"] for entry in facts] == ["rna", "clinical"]
+    assert all(entry["patient"]["used"] for entry in facts)
+
+
+def test_coverage_of_all_tables_is_one_page(covered, tmp_path, capsys):
+    rna, clinical, words, genes = covered
+    out = tmp_path / "coverage.html"
+    asked = [rna, clinical, *words, "--html", str(out)]
+    assert f"report       {out}" in shown(capsys, *asked)
+    facts = json.loads(shown(capsys, *asked, "--json"))
+    assert {entry["report"] for entry in facts} == {str(out)}
+    page = Page(out)
+    assert len(page.all("section")) == 2
+    assert f"Omics coverage of {PATIENT}" in page.text
+    assert DEMO_CAUTION in page.text
+    for entry in facts:
+        patient = entry["patient"]
+        assert entry["source"] in page.text
+        assert f"{patient['matched']} of {patient['expected']} features" in page.text
+        for note in [*entry["steps"], *patient["notes"]]:
+            assert " ".join(note.split()) in page.text
+    assert genes[-1] in page.text
+    assert f"{len(genes) - 1} symbols" in page.text
+    assert f"{PATIENT}{SUFFIX}, primary solid tumour" in page.text
+
+
+def test_a_table_that_cannot_serve_leaves_no_page(covered, tmp_path, capsys):
+    rna, _, words, _ = covered
+    other = str(write(log_frame(1, suffix="-11A-11R-A12D-07"), tmp_path / "o.csv"))
+    asked = [rna, other, *words, "--html", str(tmp_path / "x.html")]
+    assert main(["omics", *asked]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert f"in the table {other!r}" in error
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_options_of_one_table_are_refused_for_several(covered, capsys):
+    rna, clinical, *_ = covered
+    asked = [rna, clinical, "--unit", "tpm", "--samples-in", "rows"]
+    assert main(["omics", *asked]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert "--unit, --samples-in is about one table, and 2 are given" in error

@@ -5,6 +5,7 @@ import pytest
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.cli.report import result_record, result_text, to_json
 from napari_mmsubtype.core.answers import ChoiceAnswer, RiskAnswer
+from napari_mmsubtype.core.result_words import DEMO_CAUTION, INTERRUPTED
 from napari_mmsubtype.results.store import open_result
 
 
@@ -63,7 +64,7 @@ def test_text_says_call_subsets_tables_patches_and_store(result):
 
 def test_text_warns_when_the_demo_model_met_real_tissue(result):
     assert result.is_demo
-    assert "knows only synthetic tissue" in result_text(result)
+    assert DEMO_CAUTION in result_text(result)
 
 
 def test_interrupted_result_is_told_as_such(tmp_path):
@@ -71,7 +72,7 @@ def test_interrupted_result_is_told_as_such(tmp_path):
     result = open_result(tmp_path / "slide.mmsubtype.zarr")
     assert result_record(result)["status"] == "partial"
     assert "label" not in result_record(result)
-    assert "interrupted" in result_text(result)
+    assert INTERRUPTED in result_text(result)
 
 
 def test_colors_are_told_where_there_is_something_to_tell(result):
@@ -91,13 +92,20 @@ def test_colors_are_told_where_there_is_something_to_tell(result):
 
 
 def test_features_that_a_table_lacks_are_named(result):
-    entry = {"modality": "rna", "used": True, "matched": 6, "expected": 10}
+    entry = {
+        "modality": "rna",
+        "used": True,
+        "matched": 6,
+        "expected": 10,
+        "coverage": 0.6,
+    }
     body = result._body["prediction"]
     body["modalities"] = [
         {**entry, "missing": ["ESR1", "PGR", "VIM", "B2M"], "notes": ["read"]}
     ]
-    assert "6 of 10 features, missing ESR1, PGR, VIM and 1 more; read" in result_text(
-        result
+    assert (
+        "6 of 10 features (60.0%), missing ESR1, PGR, VIM and 1 more; read"
+        in result_text(result)
     )
 
 

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from napari_mmsubtype.core.answer_words import answer_caution, answer_words
+from builders.results import make_prediction, with_answers
+from napari_mmsubtype.core.answer_words import answer_caution, answer_rows, answer_words
 from napari_mmsubtype.core.answers import ChoiceAnswer, RiskAnswer, SurvivalAnswer
 
 STAGE = {"subsets": {"image": (0.17, 0.61, 0.22)}, "labels": ("I", "II", "III")}
@@ -54,3 +55,12 @@ def test_only_chances_are_cautioned_against():
     assert answer_caution({}) == answer_caution({"risk": risk(1.0)}) == ""
     both = {"stage": ChoiceAnswer(**STAGE), "risk": risk(1.0)}
     assert answer_caution(both).startswith("The chances of stage were not calibrated")
+
+
+def test_other_heads_answer_from_all_data_and_from_less() -> None:
+    prediction = with_answers(make_prediction(("image", "rna")))
+    (row,) = answer_rows(prediction)
+    words = "times the risk of death of the average training patient"
+    assert (row.name, row.text) == ("risk", f"2 {words}")
+    assert row.less == f"image alone: 1 {words}\nRNA alone: 2.7 {words}"
+    assert answer_rows(make_prediction()) == []

@@ -16,7 +16,14 @@ def test_prediction_survives_json():
     call = Call(("image", "rna"), (1.5, -0.5), (0.88, 0.12))
     alone = Call(("image",), (-1.0, 0.25), (0.22, 0.78))
     report = ModalityReport(
-        "rna", True, sample="P1", missing=("A",), notes=("z",), weight_coverage=0.9
+        "rna",
+        True,
+        sample="P1",
+        missing=("A",),
+        notes=("z",),
+        weight_coverage=0.9,
+        source="rna.csv",
+        identifiers="2 symbols",
     )
     prediction = Prediction(
         classes=("Luminal", "Basal/HER2"),

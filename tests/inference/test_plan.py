@@ -112,6 +112,12 @@ def test_an_error_names_the_table_it_is_about(plan, rna):
     assert rna in "".join(caught.value.__notes__)
 
 
+def test_an_error_about_a_table_names_the_options_of_the_analysis(plan, rna):
+    with pytest.raises(ConfigurationError, match="pass rna_unit='counts', ") as caught:
+        plan(rna=rna, patient="P1", rna_unit="miles")
+    assert rna in "".join(caught.value.__notes__)
+
+
 @pytest.fixture
 def regions(tmp_path):
     def write(y0, y1, x0, x1, name=""):

@@ -89,6 +89,23 @@ def test_large_risks_do_not_overflow_and_a_constant_changes_nothing():
     assert torch.isfinite(far.grad).all()
 
 
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_the_order_of_cases_does_not_matter_and_many_are_no_burden(ties):
+    rng = np.random.default_rng(0)
+    risks = torch.from_numpy(rng.normal(size=50_000)).float().requires_grad_()
+    times = torch.from_numpy(rng.integers(1, 500, 50_000)).float()
+    events = torch.from_numpy(rng.random(50_000) < 0.3)
+    loss = cox_loss(risks, times, events, ties=ties)
+    (gradient,) = torch.autograd.grad(loss, risks)
+    assert gradient.isfinite().all()
+    shuffle = torch.from_numpy(rng.permutation(50_000))
+    again = cox_loss(risks[shuffle], times[shuffle], events[shuffle], ties=ties)
+    torch.testing.assert_close(again, loss, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        torch.autograd.grad(again, risks)[0], gradient, rtol=1e-3, atol=1e-7
+    )
+
+
 def test_a_batch_without_event_costs_nothing():
     risks = torch.randn(3, requires_grad=True)
     loss = cox_loss(risks, torch.ones(3), torch.zeros(3, dtype=torch.bool))

@@ -65,6 +65,20 @@ def test_many_tokens_attend_by_the_nystrom_formula():
     )
 
 
+def test_one_token_looks_by_the_plain_formula():
+    torch.manual_seed(4)
+    layer = LandmarkAttention(8, 2, 4)
+    tokens = torch.randn(9, 8)
+    (query, key, value), p = parts_of(layer, tokens.numpy())
+    attention = softmax(query[:, :1] @ key.transpose(0, 2, 1))
+    joined = (attention @ value).transpose(1, 0, 2).reshape(1, 8)
+    found, weights = layer.look(tokens[:1], tokens)
+    expected = joined @ p["out.weight"].T + p["out.bias"]
+    np.testing.assert_allclose(found.detach(), expected, rtol=1e-5, atol=1e-6)
+    mean = attention.mean(axis=0)[0]
+    np.testing.assert_allclose(weights.detach(), mean, rtol=1e-5)
+
+
 def test_the_pseudo_inverse_is_that_of_numpy():
     matrix = softmax(3 * np.random.default_rng(0).normal(size=(2, 5, 5)))
     found = pseudo_inverse(torch.from_numpy(matrix), 20).numpy()

@@ -11,7 +11,7 @@ from napari_mmsubtype.omics.coverage import (
 )
 from napari_mmsubtype.omics.identifiers import SampleMatch
 
-RECORD = {"modality": "rna", "unit": "tpm", "steps": ["read"]}
+RECORD = {"modality": "rna", "unit": "tpm", "source": "a.csv", "steps": ["read"]}
 MATCH = SampleMatch("S1", 0, ("another vial",))
 
 
@@ -25,9 +25,18 @@ def test_coverage_is_counted_and_weighed():
     assert (report.matched, report.expected) == (2, 4)
     assert report.missing == ("B", "D")
     assert report.sample == "S1"
+    assert (report.source, report.identifiers) == ("a.csv", "")
     assert report.notes[:2] == ("read", "another vial")
     assert "75.0%" in report.notes[2]
     assert add_notes(report, ["more"]).notes == (*report.notes, "more")
+
+
+def test_heaviest_missing_features_come_first():
+    names = ["A", "B", "C", "D", "E"]
+    weights = np.array([0.1, 0.5, 9.0, 0.5, 0.7])
+    seen = np.array([False, False, True, False, False])
+    report, _ = report_coverage(RECORD, MATCH, names, seen, weights)
+    assert report.missing == ("E", "B", "D", "A")
 
 
 def test_weights_of_nothing_count_every_feature_alike():

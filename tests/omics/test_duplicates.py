@@ -72,3 +72,12 @@ def test_samples_without_a_name_are_dropped():
     assert list(merged.samples) == ["a"]
     assert merged.values.tolist() == [[1]]
     assert merged.steps == ("3 samples without a name dropped",)
+
+
+def test_sums_of_reads_are_no_genes():
+    names = ["ESR1", "__no_feature", "N_unmapped", "TOTAL", "sum ", "N4BP1"]
+    values = np.arange(12, dtype=np.float32).reshape(2, 6)
+    merged = merge_features(Reading(["a", "b"], names, values), summed=True)
+    assert merged.features == ["ESR1", "N4BP1"]
+    assert merged.values.tolist() == [[0, 5], [6, 11]]
+    assert "4 features" in merged.steps[-1]

@@ -8,8 +8,14 @@ import pytest
 from builders.omics import GENES, beta_frame, log_frame, tpm_frame, write
 from builders.omics_gdc import gdc_folder, sesame_text, star_text, write_sheet
 from builders.omics_portals import gct, h5ad
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics.file_kind import FileKind, recognize
+from napari_mmsubtype.omics.file_kind import (
+    SMALL_BYTES,
+    is_hdf5,
+    is_small_text,
+    recognize,
+)
 
 STAR = star_text(tpm_frame(1).iloc[0])
 BETAS = sesame_text(beta_frame(1).iloc[0])
@@ -58,3 +64,26 @@ def test_binary_formats_folders_and_sheets(tmp_path):
 def test_missing_files_are_refused(tmp_path):
     with pytest.raises(TableReadError, match="no table at"):
         recognize(tmp_path / "none.csv")
+
+
+def test_hdf5_is_told_by_its_first_bytes(tmp_path):
+    assert is_hdf5(h5ad(tmp_path / "named.csv", log_frame(3)))
+    assert not is_hdf5(write(log_frame(3), tmp_path / "named.h5ad"))
+    assert not is_hdf5(tmp_path)
+    assert not is_hdf5(tmp_path / "missing.h5ad")
+
+
+def test_short_text_is_told_from_what_may_take_a_while(tmp_path):
+    assert is_small_text(write(log_frame(3), tmp_path / "a.csv"))
+    assert not is_small_text(h5ad(tmp_path / "a.h5ad", log_frame(3)))
+    for name in ("a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.zip"):
+        assert not is_small_text(write(log_frame(3), tmp_path / name))
+    log_frame(3).to_parquet(tmp_path / "a.parquet")
+    assert not is_small_text(tmp_path / "a.parquet")
+    assert not is_small_text(tmp_path)
+    assert not is_small_text(tmp_path / "missing.csv")
+    long = tmp_path / "long.csv"
+    long.write_text("a," * (SMALL_BYTES // 2))
+    assert is_small_text(long)
+    long.write_text("a," * (SMALL_BYTES // 2) + "\n")
+    assert not is_small_text(long)

@@ -24,7 +24,7 @@ from napari_mmsubtype.omics.probe_annotation import tidy_annotation
 from napari_mmsubtype.omics.spec_files import describe_spec
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.omics.table_transform import transform_table
-from napari_mmsubtype.omics.units import beta_to_m
+from napari_mmsubtype.omics.unit_conversion import beta_to_m
 
 EVERYTHING = FitOptions(
     model_unit="log2(tpm+1)",
@@ -214,6 +214,83 @@ def test_promoters_need_a_table_of_probes_of_the_same_array():
         fit_modality(
             beta, modality="methylation", unit="beta", options=options, annotation=other
         )
+
+
+def whole_counts(n: int, *, seed: int = 0) -> pd.DataFrame:
+    """Counts of the same tissue, every patient sequenced to another depth."""
+    rng = np.random.default_rng(seed)
+    share = np.random.default_rng(7).lognormal(0, 2, 10_500)
+    share[: len(GENES)] = np.quantile(share, 0.9)
+    rate = share * rng.lognormal(0, 0.3, (n, share.size))
+    depth = rng.uniform(5e6, 8e7, (n, 1))
+    counts = np.rint(rate / rate.sum(axis=1, keepdims=True) * depth)
+    names = [*GENES, *(f"LOC{i}" for i in range(len(GENES), share.size))]
+    return pd.DataFrame(counts, [f"P{i}" for i in range(n)], names)
+
+
+def test_depth_does_not_reach_a_model_of_counts():
+    counts = whole_counts(12)
+    options = FitOptions(model_unit="log2(cpm+1)")
+    table = as_table(counts, "counts")
+    spec = fit_table(table, options=options)
+    cpm = counts.div(counts.sum(axis=1), axis=0) * 1e6
+    names = list(spec.names)
+    expected = np.log2(cpm[names] + 1)
+    np.testing.assert_allclose(spec.features["mean"], expected.mean(), rtol=1e-4)
+    np.testing.assert_allclose(spec.features["std"], expected.std(ddof=0), rtol=1e-3)
+    # Ten times the depth: the same statistics, and the same row for the same patient.
+    deep = counts.mul(np.linspace(1, 10, 12).round(), axis=0)
+    again = fit_table(as_table(deep, "counts"), options=options)
+    np.testing.assert_allclose(again.features["mean"], spec.features["mean"], atol=1e-5)
+    out = transform_table(table, spec)
+    np.testing.assert_allclose(out.layers["unscaled"], expected, rtol=1e-4, atol=1e-5)
+    out_deep = transform_table(as_table(deep, "counts"), spec)
+    np.testing.assert_allclose(out_deep.X, out.X, atol=1e-3)
+
+
+def test_genes_of_counts_are_kept_by_their_share_of_the_reads():
+    counts = whole_counts(12)
+    options = FitOptions(
+        model_unit="log2(cpm+1)", min_expression=5.0, min_expressed=1.0
+    )
+    spec = fit_table(as_table(counts, "counts"), options=options)
+    cpm = counts.div(counts.sum(axis=1), axis=0) * 1e6
+    # Float32 tables: what lies at the limit itself may fall on either side.
+    assert set(spec.names) >= set(counts.columns[(cpm >= 5.001).all()])
+    assert set(spec.names) <= set(counts.columns[(cpm >= 4.999).all()])
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "words"),
+    [
+        (whole_counts(3), FitOptions(), "learn it; pass options with model_unit="),
+        (np.rint(tpm_frame()), FitOptions(), "rank_normal=True"),
+        (
+            whole_counts(3),
+            FitOptions(model_unit="log2(tpm+1)"),
+            r"without gene lengths; pass model_unit='log2\(cpm\+1\)'",
+        ),
+        (
+            np.rint(tpm_frame()),
+            FitOptions(model_unit="log2(cpm+1)"),
+            "not every training patient has a whole transcriptome",
+        ),
+        (
+            np.rint(tpm_frame()),
+            FitOptions(model_unit="log2(tpm+1)"),
+            r"give all genes \(10,000 or more\)",
+        ),
+        (
+            np.log2(tpm_frame() + 1),
+            FitOptions(model_unit="log2(x+1)"),
+            "cannot be made",
+        ),
+    ],
+)
+def test_counts_are_fitted_by_depth_or_not_at_all(frame, options, words):
+    unit = "log2(counts+1)" if options.model_unit == "log2(x+1)" else "counts"
+    with pytest.raises(ConfigurationError, match=words):
+        fit_modality(frame, modality="rna", unit=unit, options=options)
 
 
 @pytest.mark.real_data

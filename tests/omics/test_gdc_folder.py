@@ -12,11 +12,20 @@ from builders.omics_gdc import (
     gdc_folder,
     sheet_rows,
     star_text,
+    write_metadata,
     write_sheet,
 )
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.errors import ConfigurationError, TableReadError
+from napari_mmsubtype.errors import (
+    ConfigurationError,
+    TableReadError,
+    UnmatchedSampleError,
+)
+from napari_mmsubtype.omics.fit_options import FitOptions
+from napari_mmsubtype.omics.fitting import fit_table
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
+from napari_mmsubtype.omics.omics_file import write_omics
+from napari_mmsubtype.omics.sample_choice import find_row
 from napari_mmsubtype.omics.table import read_omics
 
 FRAME = tpm_frame(4, suffix="-01A")
@@ -55,15 +64,62 @@ def test_sheet_and_files_that_differ_are_reported(tmp_path):
     assert any("1 files are not in the sheet" in step for step in steps)
 
 
-def test_samples_with_several_files_are_reported_and_not_chosen(tmp_path):
-    files = gdc_folder(tmp_path, FRAME)
+def twice(folder, analytes=None):
+    """Four files of three samples, the first sample twice."""
+    files = gdc_folder(folder, FRAME)
     rows = sheet_rows(files)
     rows[1] = (*rows[1][:5], *rows[0][5:])
-    write_sheet(tmp_path / "gdc_sample_sheet.tsv", rows)
+    write_sheet(folder / "gdc_sample_sheet.tsv", rows)
+    names = [file.name for file in files.values()]
+    if analytes:
+        write_metadata(
+            folder,
+            {
+                name: f"{FRAME.index[0]}-11{analyte}-A12D-07"
+                for name, analyte in zip(names, analytes, strict=False)
+            },
+        )
+    return names
+
+
+def test_samples_with_several_files_are_not_guessed_and_a_file_can_be_named(tmp_path):
+    names = twice(tmp_path)
     table = read_omics(tmp_path)
+    sample = FRAME.index[0]
     steps = table.uns["mmsubtype"]["steps"]
-    assert f"1 samples have several files ({FRAME.index[0]})" in steps
-    assert any("different values" in step for step in steps)
+    assert any(s.startswith(f"1 samples have several files ({sample})") for s in steps)
+    assert not any("none of them can be chosen" in step for step in steps)
+    with pytest.raises(UnmatchedSampleError, match=f"2 files .*{names[0]}.*metadata"):
+        find_row(table, sample[:12])
+    for name in (names[1], names[1].partition(".")[0]):
+        match = find_row(table, name)
+        assert match.sample == sample
+        np.testing.assert_allclose(table.X[match.index, :30], FRAME.iloc[1], rtol=1e-5)
+        assert name in match.notes[0]
+
+
+def test_the_better_aliquot_stands_for_its_sample(tmp_path):
+    twice(tmp_path, "RH")
+    table = read_omics(tmp_path)
+    sample = FRAME.index[0]
+    steps = " ".join(table.uns["mmsubtype"]["steps"])
+    assert f"{sample}-11H-A12D-07 rather than {sample}-11R-A12D-07" in steps
+    match = find_row(table, sample[:12])
+    np.testing.assert_allclose(table.X[match.index, :30], FRAME.iloc[1], rtol=1e-5)
+    assert "aliquot TCGA-E2-A000-01A-11H-A12D-07 was taken" in match.notes[-1]
+    other = find_row(table, f"{sample}-11R-A12D-07")
+    np.testing.assert_allclose(table.X[other.index, :30], FRAME.iloc[0], rtol=1e-5)
+    # The other three patients have one row each.
+    options = FitOptions(model_unit="log2(tpm+1)")
+    steps = fit_table(table, options=options).steps
+    assert steps[0].startswith("fitted on 3 training patients")
+
+
+def test_the_choice_of_aliquots_is_kept_with_the_table(tmp_path):
+    twice(tmp_path / "gdc", "RH")
+    table = read_omics(tmp_path / "gdc")
+    again = read_omics(write_omics(table, tmp_path / "t.h5ad"))
+    assert find_row(again, "TCGA-E2-A000") == find_row(table, "TCGA-E2-A000")
 
 
 def test_without_a_sheet_files_name_the_samples(tmp_path):
@@ -132,6 +188,16 @@ def test_folder_without_such_files_says_what_it_holds(tmp_path, content):
     shown = "'notes.txt'" if content else "nothing"
     with pytest.raises(TableReadError, match=f"it holds {shown}; pass one table file"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gdc_sample_sheet.tsv", "gdc_manifest.x.txt"])
+def test_lists_without_their_files_are_not_the_download(tmp_path, name):
+    path = write_sheet(tmp_path / name, [])
+    with pytest.raises(TableReadError, match=f"holds '{name}' but none of the files"):
+        read(tmp_path)
+    if "sheet" in name:
+        with pytest.raises(TableReadError, match="download the cart itself"):
+            read(path)
 
 
 def test_sheets_that_cannot_serve_are_refused(tmp_path):

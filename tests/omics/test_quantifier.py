@@ -79,7 +79,7 @@ def test_counts_of_star_without_their_summary(tmp_path):
     np.testing.assert_array_equal(reading.values, [[12, 2]])
     assert reading.unit.unit.name == "counts"
     with pytest.raises(
-        ConfigurationError, match="STAR, which has no tpm; pass one of c"
+        ConfigurationError, match="STAR, which has no tpm; pass unit='c"
     ):
         read_quantifier(path, "tpm")
 

@@ -136,10 +136,13 @@ def test_equal_repeats_of_a_sample_merge_and_others_stay_apart(tmp_path):
     assert second in steps
 
 
-def test_negative_counts_are_refused(tmp_path):
+def test_negative_counts_are_refused_where_many(tmp_path):
     counts = np.rint(tpm_frame())
     counts.iloc[2, 3] = -4
-    with pytest.raises(TableReadError, match=r"'t.csv'.*1 negative counts"):
+    table = read_omics(write(counts, tmp_path / "t.csv"))
+    assert table.X.min() == 0
+    counts.iloc[:, 3] = -counts.iloc[:, 3].abs()
+    with pytest.raises(TableReadError, match=r"'t.csv'.*12 negative counts"):
         read_omics(write(counts, tmp_path / "t.csv"))
 
 
@@ -239,3 +242,32 @@ def test_public_clinical_tables_have_one_row_per_patient(real_data, name, patien
     table = read_omics(real_data / name, modality="clinical")
     assert table.obs["sample"].is_unique
     assert len(table.obs) == patients
+
+
+@pytest.mark.parametrize(("unit", "expected"), [(None, "tpm"), ("counts", "counts")])
+def test_counts_beside_gene_lengths_become_tpm(tmp_path, unit, expected):
+    rng = np.random.default_rng(0)
+    genes = [f"ENSG{i:011d}" for i in range(10_200)]
+    counts = rng.integers(1, 5000, (10_200, 2))
+    frame = pd.DataFrame({"Geneid": genes, "Chr": "chr1;chr1"})
+    frame = frame.assign(Start=100, Length=rng.integers(200, 9000, 10_200))
+    frame[["P1.bam", "P2.bam"]] = counts
+    path = tmp_path / "counts.tsv"
+    frame.to_csv(path, sep="\t", index=False)
+    table = read_omics(path, modality="rna", unit=unit)
+    assert table.uns["mmsubtype"]["unit"] == expected
+    rate = counts / frame["Length"].to_numpy()[:, None]
+    tpm = rate / rate.sum(axis=0) * 1e6
+    np.testing.assert_allclose(table.X, (tpm if unit is None else counts).T, rtol=1e-5)
+    said = "made TPM by the table's own gene lengths" in table.uns["mmsubtype"]["steps"]
+    assert said is (unit is None)
+
+
+def test_lengths_of_a_few_genes_make_no_tpm(tmp_path):
+    frame = pd.DataFrame({"Geneid": GENES, "Start": 1, "Length": 900})
+    frame = frame.assign(P1=range(30), P2=range(30, 60))
+    path = tmp_path / "counts.tsv"
+    frame.to_csv(path, sep="\t", index=False)
+    table = read_omics(path, modality="rna")
+    assert table.uns["mmsubtype"]["unit"] == "counts"
+    assert any("counts stay counts" in s for s in table.uns["mmsubtype"]["steps"])

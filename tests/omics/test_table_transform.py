@@ -8,7 +8,7 @@ from builders.omics import as_table, beta_frame, clinical_frame, log_frame, tpm_
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.omics.preprocessing import FitOptions, align_sample, fit_modality
 from napari_mmsubtype.omics.table_transform import transform_table
-from napari_mmsubtype.omics.units import m_to_beta
+from napari_mmsubtype.omics.unit_conversion import m_to_beta
 
 SPEC = fit_modality(
     log_frame(30, seed=3),

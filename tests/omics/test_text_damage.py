@@ -22,6 +22,7 @@ DELIMITERS = {"\t": "tab", ",": "comma", " ": "space"}
         (b"id,a\nx,1\ny\x00,2\n", "1 NUL bytes among its text .the first in line 3"),
         (bytes(range(256)), "binary file"),
         (b"\x00" * 50, "binary file"),
+        (b"##fileformat=VCFv4.2\n#CHROM\tPOS\n", "list of variants .VCF."),
         (b"X\n\x00\x00\x00\x03", "write.csv"),
         (b"RDX3\nX\n\x00", "write.csv"),
         (b"\x89HDF\r\n\x1a\n", "packed HDF5"),
@@ -103,3 +104,22 @@ def test_other_headers_pass(header, row):
 def test_irregular_lines_are_explained(lines, words):
     widths = {d: [line.count(d) + 1 for line in lines] for d in DELIMITERS}
     assert re.search(words, describe_irregular("t", lines, widths, DELIMITERS))
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("2,104.0", "'2,104.0' in row 2.*without thousands separators"),
+        ("1.002.104,5", "without thousands separators"),
+        ("4.1%", "'4.1%' in row 2.*percent sign"),
+        ("12,5 %", "percent sign"),
+    ],
+)
+def test_numbers_dressed_up_for_people_are_refused(cell, words):
+    with pytest.raises(TableReadError, match=words):
+        check_cells("t", ("id", "a"), [("x", cell)])
+
+
+@pytest.mark.parametrize("cell", ["2,5", "1,104", "2104.5", "100", "a,b", "50% Müller"])
+def test_plain_cells_pass(cell):
+    check_cells("t", ("id", "a"), [("x", cell)])

@@ -7,7 +7,8 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.fit_options import FitOptions
 from napari_mmsubtype.omics.training_matrix import TrainingMatrix
-from napari_mmsubtype.omics.units import UNITS, beta_to_m
+from napari_mmsubtype.omics.unit_conversion import beta_to_m
+from napari_mmsubtype.omics.units import UNITS
 
 TPM = np.random.default_rng(0).lognormal(2, 1.5, (20, 6))
 NAMES = ["ESR1", "PGR", "KRT5", "EGFR", "ERBB2", "MKI67"]
@@ -113,8 +114,14 @@ def test_single_precision_is_enough_for_selection():
 
 
 def test_impossible_values_are_refused_or_clipped():
-    with pytest.raises(TableReadError, match="1 negative values"):
-        matrix(np.where(TPM.max() == TPM, -4.0, TPM)).check(UNITS["counts"])
+    with pytest.raises(TableReadError, match="20 negative values"):
+        matrix(np.where(TPM.max(axis=1, keepdims=True) == TPM, -TPM, TPM)).check(
+            UNITS["counts"]
+        )
+    work = matrix(np.where(TPM.max() == TPM, -4.0, TPM))
+    work.check(UNITS["counts"])
+    assert work.values.min() == 0
+    assert "1 negative counts values (down to -4) set to 0" in work.steps
     wide = np.tile(np.log2(TPM + 1), (1, 40))
     work = TrainingMatrix(wide, [f"G{i}" for i in range(240)], Modality.RNA, 6.0)
     with pytest.raises(TableReadError, match="logarithms already"):

@@ -145,3 +145,25 @@ def test_probes_of_the_newest_array_match_those_of_the_older_ones():
     )
     assert sample.report.matched == 20
     assert any("EPICv2 array" in note for note in sample.report.notes)
+
+
+def test_counts_of_a_few_genes_are_refused_and_not_guessed():
+    few = (tpm_frame() * 40).iloc[:, :10]
+    spec = fit_modality(
+        log_frame(30, seed=3), modality="rna", unit="log2(tpm+1)", min_coverage=0.2
+    )
+    sample = align_sample(as_table(few, "counts"), PATIENT, spec)
+    assert sample.values is None
+    assert "only 10 expressed genes are shared" in sample.report.reason
+
+
+def test_counts_of_all_genes_become_counts_per_million():
+    rest = np.random.default_rng(0).integers(0, 3000, (12, 11_000))
+    names = [f"LOC{i}" for i in range(11_000)]
+    frame = tpm_frame().round().join(pd.DataFrame(rest, tpm_frame().index, names))
+    frame.index = barcodes(12, "")
+    sample = align_sample(as_table(frame, "counts"), PATIENT, SPEC)
+    row = frame.iloc[0]
+    expected = np.log2(row[list(GENES)] / row.sum() * 1e6 + 1)
+    np.testing.assert_allclose(sample.unscaled, expected, rtol=1e-4)
+    assert any("CPM is not TPM" in note for note in sample.report.notes)

@@ -142,6 +142,16 @@ def test_colors_are_told_where_something_was_asked(tmp_path):
     )
 
 
+def test_model_is_told_with_version_and_digest(tmp_path):
+    facts = complete_store(tmp_path).bundle_facts
+    assert facts == {
+        "name": "tiny",
+        "version": "1",
+        "digest": "1" * 64,
+        "synthetic": True,
+    }
+
+
 def test_attributions_are_given_where_the_store_has_them(tmp_path):
     assert make_result(tmp_path / "a").attributions is None
     written = make_attributions()

@@ -9,7 +9,7 @@ import pytest
 
 from fakes.jobs import FakeJob
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.errors import JobCancelled, NoTissueError
+from napari_mmsubtype.errors import ConfigurationError, JobCancelled, NoTissueError
 from napari_mmsubtype.widgets.job_runner import JobRunner
 
 
@@ -92,6 +92,17 @@ def test_no_unexpected_error_is_swallowed(
     assert kind.__name__ in failed[0]
     assert "CUDA out of memory" in failed[0]
     assert results == []
+
+
+def test_advice_is_given_in_the_words_of_the_panel(
+    runner, run_job, notifications
+) -> None:
+    error = ConfigurationError("odd values; pass rna_unit='tpm', or mend the table")
+    run_job(runner, FakeJob(error=error))
+    assert notifications == [
+        "odd values; choose 'tpm' under Unit of the RNA table in the panel Omics, or "
+        "mend the table"
+    ]
 
 
 def test_job_that_cancels_itself_is_no_error(runner, run_job, notifications) -> None:

@@ -15,6 +15,7 @@ from napari_mmsubtype.widgets.omics_table import (
     UnreadTable,
     read_table_job,
 )
+from napari_mmsubtype.widgets.table_choice import Choice
 from napari_mmsubtype.workflows.jobs import run_job
 
 
@@ -48,9 +49,14 @@ def test_it_shows_what_was_recognised(make) -> None:
     assert card.name.toolTip().endswith("t.csv")
 
 
-def test_an_unused_table_says_so(make) -> None:
+def test_whether_a_table_is_used_is_shown_with_its_reason(make) -> None:
     card = make()
-    assert card.text().startswith("Not used")
+    card.setChoice(Choice(False, "Not used. Tick the box."))
+    assert (card.use.isChecked(), card.text()) == (False, "Not used. Tick the box.")
+    assert not card.state.isHidden()
+    card.setChoice(Choice(True))
+    assert (card.use.isChecked(), card.text()) == (True, "")
+    assert card.state.isHidden()
 
 
 def test_what_the_user_overrules_is_asked_for(make, qtbot) -> None:
@@ -71,7 +77,7 @@ def test_what_the_user_overrules_is_asked_for(make, qtbot) -> None:
 def test_what_is_overruled_is_shown_and_can_be_taken_back(make, qtbot) -> None:
     card = make(unit="fpkm")
     assert card.unit.currentText() == "fpkm"
-    assert card.evidence("unit") == "as declared by you"
+    assert card.evidence("unit") == "as declared"
     with qtbot.waitSignal(card.requestChanged, timeout=1000) as asked:
         choose(card.unit, "Recognize")
     assert asked.args[0].unit is None

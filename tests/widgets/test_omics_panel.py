@@ -195,6 +195,47 @@ def test_one_table_per_modality_is_used(panel, idle, rna, tmp_path) -> None:
     assert panel.value().tables[Modality.RNA].path.endswith("tpm.csv")
 
 
+def test_the_table_that_holds_the_patient_is_used(panel, idle, rna, tmp_path) -> None:
+    others = log_frame(12, suffix="-01A").set_axis(
+        [f"TCGA-A1-B{i:03d}-01A" for i in range(12)]
+    )
+    drop(panel, rna, write(others, tmp_path / "others.csv"))
+    idle(panel)
+    first, second = cards(panel)
+    for patient, used in (("TCGA-A1-B003", second), (PATIENT, first)):
+        panel.patient.setValue(patient)
+        idle(panel)
+        assert [c.use.isChecked() for c in cards(panel)] == [
+            used is first,
+            used is second,
+        ]
+        assert used.text() == f"Used: the only RNA table that holds {patient}."
+        path = panel.value().tables[Modality.RNA].path
+        assert path == used.request.path
+    second.use.click()
+    assert second.use.isChecked()
+    assert f"rna.csv holds {PATIENT}" in second.text()
+    assert "RNA cannot serve" in panel.link.text()
+
+
+def test_of_two_tables_that_hold_the_patient_the_user_chooses(
+    panel, idle, rna, tmp_path
+) -> None:
+    drop(panel, rna, write(log_frame(12), tmp_path / "again.csv"))
+    panel.patient.setValue(PATIENT)
+    idle(panel)
+    first, second = cards(panel)
+    assert "first of 2 RNA tables" in first.text()
+    assert "tick again.csv" in first.text()
+    assert f"Not used, though it holds {PATIENT}" in second.text()
+    second.use.click()
+    assert not first.use.isChecked()
+    panel.patient.setValue("TCGA-E2-A005")
+    idle(panel)
+    assert second.use.isChecked()
+    assert "Used as you ticked it" in second.text()
+
+
 def test_a_table_is_removed(panel, idle, rna, clinical) -> None:
     drop(panel, rna, clinical)
     idle(panel)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from builders.omics import beta_frame, clinical_frame, log_frame, tpm_frame, write
+from builders.omics_portals import h5ad
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.errors import TableReadError
+from napari_mmsubtype.omics import reader_process
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.omics.units import UNITS, parse_unit
 from napari_mmsubtype.widgets.omics_table import (
@@ -46,7 +52,7 @@ def test_what_is_overruled_is_read_so_and_said_so(tmp_path: Path) -> None:
     assert read(path).unit == "tpm"
     table = read(path, unit="fpkm")
     assert table.unit == "fpkm"
-    assert table.evidence["unit"] == "as declared by you"
+    assert table.evidence["unit"] == "as declared"
     assert table.request.reading == {"unit": "fpkm"}
 
 
@@ -74,7 +80,9 @@ def test_a_table_that_cannot_be_read_gives_its_sentence(tmp_path: Path) -> None:
     assert isinstance(found, UnreadTable)
     assert "'empty.csv' is empty" in found.sentence
     path = write(tpm_frame(5), tmp_path / "rna.csv")
-    assert "'beta' is not one of rna" in read(path, unit="beta").sentence
+    sentence = read(path, unit="beta").sentence
+    assert "'beta' is not one of rna; choose 'counts', 'tpm'" in sentence
+    assert sentence.endswith("under Unit")
 
 
 def test_evidence_is_empty_where_steps_say_nothing(tmp_path: Path) -> None:
@@ -96,3 +104,38 @@ def test_units_are_those_that_a_modality_takes() -> None:
     assert unit_names(Modality.METHYLATION) == ("z-score", "beta", "m-value")
     for name in unit_names(Modality.RNA):
         assert parse_unit(name, Modality.RNA).name == name
+
+
+def test_a_long_table_is_read_apart_and_a_short_one_here(tmp_path, monkeypatch) -> None:
+    def apart(path: str, options: dict, here: Any) -> Any:
+        asked.append((Path(path).name, options["unit"]))
+        yield Progress("read", 1, 2)
+        return here()
+
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(reader_process, "read_apart", apart)
+    for name in ("rna.csv", "rna.csv.gz"):
+        assert read(write(tpm_frame(5), tmp_path / name), unit="fpkm").unit == "fpkm"
+    assert asked == [("rna.csv.gz", "fpkm")]
+    assert "no table at" in read(tmp_path / "missing.csv.gz").sentence
+
+
+def test_cancelling_ends_the_process_that_reads(tmp_path: Path) -> None:
+    path = write(tpm_frame(5), tmp_path / "rna.csv.gz")
+    job = read_table_job(TableRequest(str(path)))
+    for _ in range(3):
+        assert next(job).message == "reading rna.csv.gz"
+    (child,) = psutil.Process().children()
+    job.close()
+    assert not child.is_running()
+
+
+def test_a_file_that_hangs_has_a_sentence(tmp_path: Path, monkeypatch) -> None:
+    def stuck(*_: Any) -> Any:
+        yield Progress("read")
+        raise TableReadError("'a.h5ad' seems damaged")
+
+    monkeypatch.setattr(reader_process, "read_apart", stuck)
+    found = read(h5ad(tmp_path / "a.h5ad", tpm_frame(3)))
+    assert isinstance(found, UnreadTable)
+    assert found.sentence == "'a.h5ad' seems damaged"

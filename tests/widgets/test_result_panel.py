@@ -10,8 +10,10 @@ from napari.layers import Layer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QLabel
 
+from builders.pages import Page
 from builders.results import make_result
 from napari_mmsubtype.plugin.layers import to_layers
+from napari_mmsubtype.widgets import result_panel
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import summarize
 
@@ -106,6 +108,54 @@ def test_result_can_be_copied_as_text(panel, tmp_path: Path) -> None:
     panel.addSummary(summarize(make_result(tmp_path)))
     panel._copy.click()
     assert "Luminal" in QGuiApplication.clipboard().text()
+
+
+def test_report_of_the_result_that_is_shown_is_saved(
+    panel, qtbot, tmp_path: Path, monkeypatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(result_panel, "show_info", told.append)
+    asked: list[str] = []
+
+    def choose(*words: Any) -> tuple[str, str]:
+        asked.append(words[2])
+        return str(tmp_path / "chosen"), ""
+
+    monkeypatch.setattr(result_panel.QFileDialog, "getSaveFileName", choose)
+    assert panel._save.isHidden()
+    panel.addSummary(summarize(make_result(tmp_path)))
+    assert not panel._save.isHidden()
+    with qtbot.waitSignal(panel._reporter.finished, timeout=20_000):
+        panel._save.click()
+        assert not panel._save.isEnabled()
+    assert panel._save.isEnabled()
+    path = tmp_path / "chosen.html"
+    assert asked == [str(tmp_path / "missing.mmsubtype.html")]
+    assert told == [f"Report saved as {path}"]
+    assert "Luminal" in Page(path).text
+
+
+def test_no_report_is_written_where_none_is_chosen(
+    panel, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(
+        result_panel.QFileDialog, "getSaveFileName", lambda *_: ("", "")
+    )
+    panel.addSummary(summarize(make_result(tmp_path)))
+    panel._save.click()
+    assert not panel._reporter.is_running
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_report_that_cannot_be_written_is_a_notification(
+    panel, qtbot, tmp_path: Path, notifications
+) -> None:
+    panel.addSummary(summarize(make_result(tmp_path)))
+    with qtbot.waitSignal(panel._reporter.finished, timeout=20_000):
+        panel.saveReport(str(tmp_path / "no" / "r.html"))
+    assert len(notifications) == 1
+    assert "create it first" in notifications[0]
+    assert panel._save.isEnabled()
 
 
 def test_closed_panel_no_longer_listens(viewer, qtbot, tmp_path: Path) -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from builders.results import (
     make_attributions,
     make_prediction,
@@ -12,16 +10,12 @@ from builders.results import (
     with_answers,
 )
 from napari_mmsubtype.core.records import ModalityReport, PatchCounts
+from napari_mmsubtype.core.result_words import DEMO_CAUTION, RESEARCH_ONLY
 from napari_mmsubtype.widgets.result_summary import (
-    DEMO_CAUTION,
-    RESEARCH_ONLY,
-    answer_rows,
     feature_rows,
     patches_text,
     report_text,
     share_name,
-    share_rows,
-    subset_rows,
     summarize,
     summary_text,
 )
@@ -34,43 +28,6 @@ def test_summary_reads_what_the_store_says(tmp_path: Path) -> None:
     assert summary.is_demo
     assert summary.prediction.label == "Luminal"
     assert [c.name for c in summary.classes] == ["Luminal", "Basal/HER2"]
-
-
-@pytest.mark.parametrize(
-    ("modalities", "texts"),
-    [
-        (("image",), ["image alone"]),
-        (("image", "rna"), ["all data", "image alone", "RNA alone"]),
-        (
-            ("image", "rna", "clinical"),
-            [
-                "all data",
-                "without image",
-                "without RNA",
-                "without clinical",
-                "image alone",
-                "RNA alone",
-                "clinical alone",
-            ],
-        ),
-    ],
-)
-def test_subset_rows_say_each_thing_once(modalities, texts) -> None:
-    assert [row.text for row in subset_rows(make_prediction(modalities))] == texts
-
-
-def test_subset_rows_tell_where_the_call_changes() -> None:
-    rows = {row.text: row.label for row in subset_rows(make_prediction())}
-    assert rows["all data"] == rows["without image"] == "Luminal"
-    assert rows["without RNA"] == rows["image alone"] == "Basal/HER2"
-
-
-def test_shares_are_against_the_other_classes() -> None:
-    assert share_rows(make_prediction()) == [
-        ("image", pytest.approx(-0.8)),
-        ("RNA", pytest.approx(2.0)),
-        ("clinical", pytest.approx(-0.8)),
-    ]
 
 
 def test_report_says_sample_coverage_unit_and_notes() -> None:
@@ -86,7 +43,7 @@ def test_report_says_sample_coverage_unit_and_notes() -> None:
         notes=("not comparable across cohorts",),
     )
     assert report_text(report).splitlines() == [
-        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98%), z-score",
+        "sample TCGA-E2-A14V-01, 1,180 of 1,200 features (98.0%), z-score",
         "· missing: ESR1, PGR, KRT5 and 2 more",
         "· not comparable across cohorts",
     ]
@@ -129,22 +86,6 @@ def test_colors_are_in_the_text_where_something_was_asked(tmp_path: Path) -> Non
     assert "colors: profile X: applied" in summary_text(told).splitlines()
 
 
-def test_other_heads_answer_from_all_data_and_from_less() -> None:
-    prediction = with_answers(make_prediction(("image", "rna")))
-    (row,) = answer_rows(prediction)
-    words = "times the risk of death of the average training patient"
-    assert (row.name, row.text) == ("risk", f"2 {words}")
-    assert row.less == f"image alone: 1 {words}\nRNA alone: 2.7 {words}"
-    assert answer_rows(make_prediction()) == []
-
-
-def test_the_text_tells_what_else_was_answered(tmp_path: Path) -> None:
-    summary = summarize(make_result(tmp_path))
-    assert "risk:" not in summary_text(summary)
-    told = replace(summary, prediction=with_answers(make_prediction()))
-    assert "\nrisk: 2 times the risk of death of the av" in summary_text(told)
-
-
 def test_features_are_those_of_the_store_and_are_copied_as_text(tmp_path: Path) -> None:
     assert feature_rows(summarize(make_result(tmp_path / "a"))) == ([], [])
     result = make_result(tmp_path / "b", attributions=make_attributions())
@@ -155,3 +96,10 @@ def test_features_are_those_of_the_store_and_are_copied_as_text(tmp_path: Path) 
     text = summary_text(summary)
     assert "features for Luminal, in logits: GENE10 (RNA) +2.00, " in text
     assert "gene groups for Luminal, in logits: even (RNA) +2.40" in text
+
+
+def test_the_text_tells_what_else_was_answered(tmp_path: Path) -> None:
+    summary = summarize(make_result(tmp_path))
+    assert "risk:" not in summary_text(summary)
+    told = replace(summary, prediction=with_answers(make_prediction()))
+    assert "\nrisk: 2 times the risk of death of the av" in summary_text(told)

@@ -13,13 +13,9 @@ from builders.results import (
     make_result,
     with_answers,
 )
+from napari_mmsubtype.core.result_words import DEMO_CAUTION, RESEARCH_ONLY
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
-from napari_mmsubtype.widgets.result_summary import (
-    DEMO_CAUTION,
-    RESEARCH_ONLY,
-    ResultSummary,
-    summarize,
-)
+from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
 from napari_mmsubtype.widgets.result_view import ResultView
 
 

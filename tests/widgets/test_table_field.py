@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QFileDialog
 
-from napari_mmsubtype.widgets.table_field import TableField
+from napari_mmsubtype.core.table_files import table_endings
+from napari_mmsubtype.widgets.table_field import TABLES, TableField
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def test_the_reading_goes_with_its_path(field) -> None:
     assert (field.value(), field.reading()) == (None, {})
 
 
-def test_a_folder_of_gdc_files_is_taken(field, tmp_path: Path) -> None:
+def dropped(path: Path) -> QDropEvent:
     mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(tmp_path))])
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
     event = QDropEvent(
         QPointF(1, 1),
         Qt.DropAction.CopyAction,
@@ -38,7 +40,12 @@ def test_a_folder_of_gdc_files_is_taken(field, tmp_path: Path) -> None:
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    field.dropEvent(event)
+    event.mime = mime  # Qt does not keep it alive
+    return event
+
+
+def test_a_folder_of_gdc_files_is_taken(field, tmp_path: Path) -> None:
+    field.dropEvent(dropped(tmp_path))
     assert field.value() == str(tmp_path)
     assert field.problem() == ""
 
@@ -46,3 +53,36 @@ def test_a_folder_of_gdc_files_is_taken(field, tmp_path: Path) -> None:
 def test_a_missing_file_is_a_problem(field, tmp_path: Path) -> None:
     field.setValue(str(tmp_path / "gone.csv"))
     assert field.problem() == "There is no file named gone.csv."
+
+
+def test_files_and_folders_can_be_browsed_for(field, tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def files(parent: Any, title: str, start: str, name_filter: str) -> Any:
+        asked.append(name_filter)
+        return "/data/rna.gct", ""
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", files)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    file, folder = field.browseButton.menu().actions()
+    file.trigger()
+    assert field.value() == "/data/rna.gct"
+    folder.trigger()
+    assert field.value() == str(tmp_path)
+    assert field.problem() == ""
+    assert asked == [TABLES]
+
+
+def test_every_file_that_is_read_is_offered() -> None:
+    for ending in table_endings():
+        assert f" *{ending} " in TABLES.replace("(", " ").replace(")", " ")
+
+
+def test_a_clinical_table_is_no_folder(qtbot, tmp_path: Path) -> None:
+    field = TableField("Choose a clinical table", folders=False)
+    qtbot.addWidget(field)
+    assert field.browseButton.menu() is None
+    field.dropEvent(dropped(tmp_path))
+    assert field.value() is None
+    field.setValue(str(tmp_path))
+    assert "is a folder; choose a file" in field.problem()

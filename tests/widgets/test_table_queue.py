@@ -59,7 +59,7 @@ def test_cancel_drops_what_waits_and_what_is_read(queue, gate, qtbot) -> None:
     queue.cancel()
     assert queue.lost == [1, 2]
     assert queue.is_stopping
-    assert "Stopping once 0.csv is read" in queue.text()
+    assert "Stopping to read 0.csv" in queue.text()
     gate.set()
     qtbot.waitUntil(lambda: not queue.is_busy, timeout=20_000)
     assert queue.lost == [1, 2, 0]

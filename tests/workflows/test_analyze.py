@@ -337,7 +337,7 @@ def test_bad_input_is_one_clear_error_and_nothing_is_written(
 
 def test_a_table_the_model_has_no_branch_for_is_refused(tmp_path, rna):
     image_rna = tiny_bundle(tmp_path / "b", modalities=("rna",))
-    with pytest.raises(ConfigurationError, match="leave out --methylation"):
+    with pytest.raises(ConfigurationError, match="leave out methylation="):
         analyze(SLIDE, image_rna, methylation=rna, patient="P1", out=tmp_path / "o")
 
 

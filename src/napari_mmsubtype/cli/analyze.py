@@ -93,6 +93,10 @@ def analyze_command(  # numpydoc ignore=PR01
     out: Annotated[
         str | None, typer.Option(help="Folder for the store; default: this folder.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(help="Also write the report as HTML: a file or a folder."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON.")
     ] = False,
@@ -122,10 +126,12 @@ def analyze_command(  # numpydoc ignore=PR01
         batch_size=batch_size,
         out=_located(out or "."),
     )
-    analyze_and_print(recipe, as_json=as_json)
+    analyze_and_print(recipe, as_json=as_json, html=html)
 
 
-def analyze_and_print(recipe: AnalyzeRecipe, *, as_json: bool) -> None:
+def analyze_and_print(
+    recipe: AnalyzeRecipe, *, as_json: bool, html: str | None = None
+) -> None:
     """Run a recipe with progress on stderr and print the outcome to stdout.
 
     Parameters
@@ -134,16 +140,31 @@ def analyze_and_print(recipe: AnalyzeRecipe, *, as_json: bool) -> None:
         The request.
     as_json : bool
         Print JSON and nothing else.
+    html : str or None, default: None
+        File or folder that receives the report.
     """
     from napari_mmsubtype.cli.progress_line import ProgressLine
     from napari_mmsubtype.cli.report import result_record, result_text, to_json
 
+    if html is not None:
+        # Hours of work should not end with a name that cannot be written to.
+        from napari_mmsubtype.results.html_report import report_target
+
+        report_target(html, "report.html")
     with ProgressLine() as progress:
         # torch takes seconds to import: help and mistakes in the options do not wait.
         from napari_mmsubtype.workflows import analyze, jobs
 
         result = jobs.run_job(analyze.analyze_job(recipe), progress)
-    typer.echo(to_json(result_record(result)) if as_json else result_text(result))
+    record = result_record(result)
+    text = result_text(result)
+    if html is not None:
+        from napari_mmsubtype.results.html_report import write_report
+
+        report = write_report(result, html).absolute()
+        record["report"] = str(report)
+        text += f"\nreport       {report}"
+    typer.echo(to_json(record) if as_json else text)
 
 
 def _located(path: str) -> str:

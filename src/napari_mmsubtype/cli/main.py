@@ -17,11 +17,13 @@ from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.bundle import bundle_app
 from napari_mmsubtype.cli.demo import demo_command
+from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
+from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
 DONE = 0
@@ -53,9 +55,10 @@ app.command("analyze")(analyze_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
-app.add_typer(bundle_app, name="bundle")
+app.command("report")(report_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.add_typer(bundle_app, name="bundle")
 app.add_typer(preset_app, name="preset")
 
 
@@ -111,7 +114,8 @@ def _outcome(words: list[str], *, debug: bool) -> int:
     except (JobCancelled, KeyboardInterrupt) as err:
         return _fail(str(err) or "stopped by the user", CANCELLED, debug=debug)
     except MMSubtypeError as err:
-        return _fail(_with_notes(err), BAD_INPUT, debug=debug)
+        door = Door.RECIPE if words[0] == "run" else Door.COMMAND
+        return _fail(for_door(_with_notes(err), door), BAD_INPUT, debug=debug)
     except OSError as err:
         if err.errno in _USERS_FAULT:
             return _fail(_about_disk(err), BAD_INPUT, debug=debug)

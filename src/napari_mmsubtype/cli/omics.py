@@ -5,14 +5,19 @@ from __future__ import annotations
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.core.table_files import IN_WORDS
+from napari_mmsubtype.errors import ConfigurationError, OmicsError
+from napari_mmsubtype.omics.table_facts import table_facts
 
 if TYPE_CHECKING:
     import anndata
+
+    from napari_mmsubtype.models.bundle import Bundle
+    from napari_mmsubtype.results.coverage_facts import CoverageFacts
 
 _SHOWN = 5
 _LABEL_WIDTH = 13
@@ -20,11 +25,9 @@ _LINE_WIDTH = 88
 
 
 def omics_command(  # numpydoc ignore=PR01
-    table: Annotated[
-        str,
-        typer.Argument(
-            help="CSV, TSV, GCT, Parquet, h5ad, h5mu, or a folder of GDC files."
-        ),
+    tables: Annotated[
+        list[str],
+        typer.Argument(help=f"{IN_WORDS}."),
     ],
     *,
     modality: Annotated[
@@ -40,71 +43,56 @@ def omics_command(  # numpydoc ignore=PR01
         str | None, typer.Option(help="Layer of an AnnData, or 'raw'.")
     ] = None,
     patient: Annotated[
-        str | None, typer.Option(help="Patient to look up in the table.")
+        str | None, typer.Option(help="Patient to look up in the tables.")
     ] = None,
     bundle: Annotated[
         str | None,
         typer.Option(help="'demo', or a model: what it would take from the patient."),
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(help="Also write the coverage as HTML: a file or a folder."),
+    ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the facts as JSON.")
+        bool, typer.Option("--json", help="Print the facts as JSON; several: a list.")
     ] = False,
 ) -> None:
-    """Show what is recognised in a table, and how much of a model it covers."""
+    """Show what is recognised in tables, and how much of a model they cover."""
     from napari_mmsubtype.cli.report import to_json
-    from napari_mmsubtype.omics.table import read_omics
 
-    if bundle is not None and patient is None:
-        msg = "a bundle is given but no patient; name the patient with --patient"
-        raise ConfigurationError(msg)
-    read = read_omics(
-        Path(table).expanduser(),
-        modality=modality,
-        unit=unit,
-        samples_in=cast("Literal['rows', 'columns'] | None", samples_in),
-        layer=layer,
-    )
-    facts = table_facts(read)
-    if patient is not None:
-        facts["patient"] = _patient_facts(read, patient, bundle)
-    typer.echo(to_json(facts) if as_json else facts_text(facts))
-
-
-def table_facts(table: anndata.AnnData) -> dict[str, Any]:
-    """Describe a table in plain JSON types.
-
-    Parameters
-    ----------
-    table : AnnData
-        As `read_omics`.
-
-    Returns
-    -------
-    dict
-        ``modality``, ``unit``, ``source``; ``samples`` and ``features``, each with
-        their ``count`` and ``first`` names; ``sample_types``, how many of each TCGA
-        type; ``identifiers``, how many features have each kind; ``steps``, what was
-        recognised, with its evidence, and what was done.
-    """
-    from napari_mmsubtype.core.cases import Modality
-
-    record = table.uns["mmsubtype"]
-    samples = [str(name) for name in table.obs["sample"]]
-    clinical = record["modality"] == Modality.CLINICAL
-    names = [str(column) for column in table.obs.columns if column != "sample"]
-    features = names if clinical else [str(name) for name in table.var_names]
-    return {
-        "source": record["source"],
-        "modality": record["modality"],
-        "unit": record["unit"],
-        "samples": {"count": len(samples), "first": samples[:_SHOWN]},
-        "sample_types": _sample_types(samples),
-        "features": {"count": len(features), "first": features[:_SHOWN]},
-        "identifiers": {
-            str(kind): int((table.var[kind] != "").sum()) for kind in table.var.columns
-        },
-        "steps": list(record["steps"]),
+    options = {
+        "modality": modality,
+        "unit": unit,
+        "samples_in": samples_in,
+        "layer": layer,
     }
+    _check_request(tables, options, patient, bundle, html)
+    model = None
+    if bundle is not None:
+        # torch takes seconds to import: a table alone does not wait for it.
+        from napari_mmsubtype.models.bundle import load_bundle
+
+        model = load_bundle(bundle)
+    described = []
+    for path in tables:
+        try:
+            described.append(_describe(path, options, patient, model))
+        except OmicsError as err:
+            if len(tables) > 1:
+                err.add_note(f"in the table {path!r}")
+            raise
+    facts = [entry for entry, _ in described]
+    if html is not None and patient is not None and model is not None:
+        covered = [coverage for _, coverage in described if coverage is not None]
+        report = str(_write_html(covered, html, patient, model).absolute())
+        for entry in facts:
+            entry["report"] = report
+    if as_json:
+        typer.echo(to_json(facts[0] if len(facts) == 1 else facts))
+        return
+    typer.echo("\n\n".join(map(facts_text, facts)))
+    if html is not None:
+        typer.echo(f"\n{_labelled('report', facts[0]['report'])[0]}")
 
 
 def facts_text(facts: dict[str, Any]) -> str:
@@ -140,35 +128,99 @@ def facts_text(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _patient_facts(
-    table: anndata.AnnData, patient: str, bundle: str | None
-) -> dict[str, Any]:
-    """Look a patient up and, with a model, align the row."""
-    if bundle is None:
-        from napari_mmsubtype.omics.identifiers import find_sample
-
-        match = find_sample([str(name) for name in table.obs["sample"]], patient)
-        return {"patient": patient, "sample": match.sample, "notes": list(match.notes)}
-    # torch takes seconds to import: a table alone does not wait for it.
-    from napari_mmsubtype.core.cases import Modality
-    from napari_mmsubtype.models.bundle import load_bundle
-    from napari_mmsubtype.omics.preprocessing import align_sample
-
-    loaded = load_bundle(bundle)
-    modality = Modality(table.uns["mmsubtype"]["modality"])
-    spec = loaded.modalities.get(modality)
-    if spec is None:
-        known = ", ".join(loaded.modalities) or "no tables"
+def _check_request(
+    tables: list[str],
+    options: dict[str, str | None],
+    patient: str | None,
+    bundle: str | None,
+    html: str | None,
+) -> None:
+    """Refuse requests that lack something, before any table is read."""
+    given = [f"--{n.replace('_', '-')}" for n, value in options.items() if value]
+    if len(tables) > 1 and given:
         msg = (
-            f"bundle {loaded.name!r} has no {modality} branch (it takes: {known}); "
+            f"{', '.join(given)} is about one table, and {len(tables)} are given; give "
+            "the tables one at a time"
+        )
+        raise ConfigurationError(msg)
+    if bundle is not None and patient is None:
+        msg = "a bundle is given but no patient; name the patient with --patient"
+        raise ConfigurationError(msg)
+    if html is None:
+        return
+    if bundle is None:
+        msg = (
+            "--html reports how much of a model a patient's tables cover; name the "
+            "model with --bundle and the patient with --patient"
+        )
+        raise ConfigurationError(msg)
+    from napari_mmsubtype.results.html_report import COVERAGE_NAME, report_target
+
+    report_target(html, COVERAGE_NAME)
+
+
+def _describe(
+    path: str,
+    options: dict[str, str | None],
+    patient: str | None,
+    model: Bundle | None,
+) -> tuple[dict[str, Any], CoverageFacts | None]:
+    """Read a table, look the patient up and, with a model, align the row."""
+    from napari_mmsubtype.omics.sample_choice import find_row
+    from napari_mmsubtype.omics.table import read_omics
+
+    table = read_omics(Path(path).expanduser(), **cast("dict[str, Any]", options))
+    facts = table_facts(table)
+    if patient is None:
+        return facts, None
+    if model is not None:
+        facts["patient"], coverage = _align(table, patient, model)
+        return facts, coverage
+    match = find_row(table, patient)
+    notes = list(match.notes)
+    facts["patient"] = {"patient": patient, "sample": match.sample, "notes": notes}
+    return facts, None
+
+
+def _align(
+    table: anndata.AnnData, patient: str, model: Bundle
+) -> tuple[dict[str, Any], CoverageFacts]:
+    """Align a patient's row to a model."""
+    from napari_mmsubtype.core.cases import Modality
+    from napari_mmsubtype.omics.preprocessing import align_sample
+    from napari_mmsubtype.results.coverage_facts import coverage_facts
+
+    modality = Modality(table.uns["mmsubtype"]["modality"])
+    spec = model.modalities.get(modality)
+    if spec is None:
+        known = ", ".join(model.modalities) or "no tables"
+        msg = (
+            f"bundle {model.name!r} has no {modality} branch (it takes: {known}); "
             "give another table or bundle"
         )
         raise ConfigurationError(msg)
-    report = asdict(align_sample(table, patient, spec).report)
+    report = align_sample(table, patient, spec).report
+    entry = asdict(report)
     steps = set(table.uns["mmsubtype"]["steps"])
-    report["notes"] = [note for note in report["notes"] if note not in steps]
-    report["missing"] = list(report["missing"])
-    return {"patient": patient, "bundle": loaded.name, **report}
+    entry["notes"] = [note for note in report.notes if note not in steps]
+    entry["missing"] = list(report.missing)
+    facts = {"patient": patient, "bundle": model.name, **entry}
+    return facts, coverage_facts(report, least=spec.min_coverage)
+
+
+def _write_html(
+    coverage: list[CoverageFacts], html: str, patient: str, model: Bundle
+) -> Path:
+    """Write the coverage of a patient's tables."""
+    from napari_mmsubtype.results.html_report import CoverageModel, write_coverage
+
+    about = CoverageModel(
+        name=model.name,
+        version=model.version,
+        digest=model.digest,
+        is_demo=bool(model.info.get("synthetic", False)),
+    )
+    return write_coverage(coverage, html, patient=patient, model=about)
 
 
 def _patient_lines(entry: dict[str, Any]) -> list[str]:
@@ -185,20 +237,6 @@ def _patient_lines(entry: dict[str, Any]) -> list[str]:
     for number, note in enumerate(entry["notes"]):
         lines += _labelled("" if number else "notes", str(note))
     return lines
-
-
-def _sample_types(samples: list[str]) -> dict[str, int]:
-    """Count TCGA's sample types."""
-    from napari_mmsubtype.omics.identifiers import parse_barcode
-
-    counts: dict[str, int] = {}
-    for sample in samples:
-        barcode = parse_barcode(sample)
-        if barcode is not None and barcode.sample_type:
-            name = barcode.sample_type_name or "other"
-            label = f"{name} (-{barcode.sample_type})"
-            counts[label] = counts.get(label, 0) + 1
-    return counts
 
 
 def _labelled(label: str, text: str) -> list[str]:

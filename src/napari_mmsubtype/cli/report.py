@@ -11,18 +11,23 @@ from napari_mmsubtype.core.answer_words import answer_caution, answer_words
 from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
+from napari_mmsubtype.core.result_words import (
+    DEMO_CAUTION,
+    INTERRUPTED,
+    RESEARCH_ONLY,
+    coverage_words,
+    missing_words,
+    use_words,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari_mmsubtype.core.answers import Answer
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
 
 _SHARED = ("status", "store", "slide", "bundle", "cam_method", "color")
-_NAMED = 3
-_RESEARCH = "Research use only: not for diagnosis."
-_SYNTHETIC = "The demo model knows only synthetic tissue: its call means nothing here."
 
 
 def result_record(result: Result) -> dict[str, Any]:
@@ -43,8 +48,7 @@ def result_record(result: Result) -> dict[str, Any]:
         those of every subset, the ``shapley`` shares), ``answers`` (what other heads
         say, by name: numbers by subset, what they are, and ``words``),
         ``attributions`` (what features of the tables add, see `report_features`),
-        ``modalities``, ``patches`` and
-        ``warnings``.
+        ``modalities``, ``patches`` and ``warnings``.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -87,12 +91,12 @@ def result_record(result: Result) -> dict[str, Any]:
     }
 
 
-def to_json(record: Mapping[str, Any]) -> str:
+def to_json(record: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write a record as JSON that every reader takes.
 
     Parameters
     ----------
-    record : mapping
+    record : mapping or sequence
         Plain JSON types.
 
     Returns
@@ -120,7 +124,7 @@ def result_text(result: Result) -> str:
     prediction = result.prediction
     store = f"store        {result.path.absolute()}"
     if prediction is None:
-        return f"{result.slide_name}: interrupted; run it again to resume\n{store}"
+        return f"{result.slide_name}: {INTERRUPTED}\n{store}"
     best = max(prediction.call.probabilities)
     lines = [
         f"{result.slide_name}: {prediction.label} ({format_probability(best)}), model "
@@ -141,10 +145,10 @@ def result_text(result: Result) -> str:
         *([f"color        {result.color_text}"] if result.color_text else []),
         store,
         "",
-        _RESEARCH,
+        RESEARCH_ONLY,
     ]
     if result.is_demo and not result.slide_path.startswith("synthetic:"):
-        lines.append(_SYNTHETIC)
+        lines.append(DEMO_CAUTION)
     return "\n".join(lines)
 
 
@@ -184,17 +188,13 @@ def _calls(prediction: Prediction) -> list[str]:
 def _table_line(report: ModalityReport) -> str:
     name = f"{report.modality:<12} "
     if not report.used:
-        return f"{name}not used: {report.reason or 'no reason recorded'}"
-    parts = [f"{report.matched} of {report.expected} features"]
+        return name + use_words(report)
+    parts = [coverage_words(report), report.unit]
     if report.sample:
         parts.insert(0, f"sample {report.sample}")
-    if report.unit:
-        parts.append(report.unit)
     if report.missing:
-        first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
-        listed = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-        parts.append(f"missing {listed}")
-    return name + "; ".join([", ".join(parts), *report.notes])
+        parts.append(f"missing {missing_words(report.missing)}")
+    return name + "; ".join([", ".join(filter(None, parts)), *report.notes])
 
 
 def _patch_line(prediction: Prediction) -> str:

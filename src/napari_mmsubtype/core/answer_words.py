@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.answers import ChoiceAnswer, RiskAnswer
+from napari_mmsubtype.core.cases import subset_key
 from napari_mmsubtype.core.records import format_probability
+from napari_mmsubtype.core.result_words import subsets_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_mmsubtype.core.answers import Answer, SurvivalAnswer
+    from napari_mmsubtype.core.records import Prediction
 
 _LARGEST = 100.0
 _UNCALIBRATED = (
     "The chances of {} were not calibrated: they order patients, but they are no rates."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """What one further head of the model says.
+
+    Attributes
+    ----------
+    name : str
+        Of the head.
+    text : str
+        From all data, in words.
+    less : str
+        The same from less data, a line for each; empty with one modality.
+    """
+
+    name: str
+    text: str
+    less: str
+
+
+def answer_rows(prediction: Prediction) -> list[AnswerRow]:
+    """Put what the further heads say into words.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        With answers for every subset of its modalities.
+
+    Returns
+    -------
+    list of AnswerRow
+        In the order of the heads; none where the model has only classes.
+    """
+    whole, *less = subsets_by_text(prediction).items()
+    return [
+        AnswerRow(
+            name,
+            answer_words(answer, subset_key(whole[1])),
+            "\n".join(
+                f"{text}: {answer_words(answer, subset_key(subset))}"
+                for text, subset in less
+            ),
+        )
+        for name, answer in prediction.answers.items()
+    ]
 
 
 def answer_words(answer: Answer, key: str) -> str:

@@ -53,12 +53,17 @@ class ModalityReport:
     coverage : float
         ``matched / expected``.
     missing : tuple of str
-        Features the model has and the table lacks.
+        Features the model has and the table lacks, the heaviest in the model first (in
+        results of older versions, in the model's order).
     notes : tuple of str
         Anything the user should know (steps taken, values clipped, cautions).
     weight_coverage : float or None
         Share of the model's weight that has values: a feature that the model leans on
         counts more. None in results of versions that did not record it.
+    source : str
+        The table's file or folder; empty in results of versions that did not record it.
+    identifiers : str
+        Kinds of identifiers that its features have, in words; likewise.
     """
 
     modality: str
@@ -72,6 +77,8 @@ class ModalityReport:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     weight_coverage: float | None = None
+    source: str = ""
+    identifiers: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cam_methods import chosen_cam
 from napari_mmsubtype.core.cases import Modality, ordered
+from napari_mmsubtype.core.option_words import for_analysis, leave_out
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
 from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
@@ -156,13 +157,14 @@ def align_tables(
             known = ", ".join(bundle.modalities) or "no tables"
             msg = (
                 f"bundle {bundle.name!r} has no {modality} branch (it takes: image, "
-                f"{known}); leave out --{modality}"
+                f"{known}); {leave_out(modality)}"
             )
             raise ConfigurationError(msg)
         try:
             table = read_omics(path, modality=modality, **recipe.reading(modality))
             aligned[modality] = align_sample(table, recipe.patient or "", spec)
-        except OmicsError as err:
+        except (OmicsError, ConfigurationError) as err:
+            err.args = (for_analysis(str(err), modality), *err.args[1:])
             err.add_note(f"in the {modality} table {str(path)!r}")
             raise
     return aligned

@@ -12,6 +12,7 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.fusion import FusionModel, FusionOutput, register_fusion
 from napari_mmsubtype.models.mil import GatedAttention
 from napari_mmsubtype.models.omics_encoders import ClinicalMLP, Groups, GroupTokens
+from napari_mmsubtype.models.patch_projection import patch_projection, project_patches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,9 +185,7 @@ class CrossAttentionFusion(FusionModel):
         if width % heads:
             msg = f"width must be a multiple of heads, found {width} and {heads}"
             raise ValueError(msg)
-        self.project = nn.Sequential(
-            nn.Linear(dim, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout)
-        )
+        self.project = patch_projection(dim, width, dropout)
         self.encoders = nn.ModuleDict()
         self.missing = nn.ParameterDict()
         for modality, length in self.omics.items():
@@ -225,7 +224,9 @@ class CrossAttentionFusion(FusionModel):
         present: Tensor,
     ) -> FusionOutput:
         patients = len(bag)
-        patches = self.project((bag - self.embedding_mean) / self.embedding_scale)
+        patches = project_patches(
+            self.project, bag, self.embedding_mean, self.embedding_scale
+        )
         stand_in = self.missing_image.expand(patients, 1, -1)
         patches = torch.cat([stand_in, patches], dim=1)
         valid = torch.cat([~mask.any(dim=1, keepdim=True), mask], dim=1)

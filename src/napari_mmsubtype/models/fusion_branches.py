@@ -12,6 +12,7 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
 from napari_mmsubtype.models.mil_pooling import create_pooling
 from napari_mmsubtype.models.omics_encoders import vector_encoder
+from napari_mmsubtype.models.patch_projection import patch_projection, project_patches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,9 +79,7 @@ class BranchFusion(FusionModel):
         dropout: float = 0.25,
     ) -> None:
         super().__init__(dim, classes, omics)
-        self.project = nn.Sequential(
-            nn.Linear(dim, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout)
-        )
+        self.project = patch_projection(dim, width, dropout)
         self.pool = create_pooling(pooling, width, **(pooling_options or {}))
         self.encoders = nn.ModuleDict(
             {
@@ -101,9 +100,10 @@ class BranchFusion(FusionModel):
     ) -> Branches:
         """Encode each modality and hear its own head."""
         present = torch.cat([mask.any(dim=1, keepdim=True), present[:, 1:]], dim=1)
-        pooled = self.pool(
-            self.project((bag - self.embedding_mean) / self.embedding_scale), mask
+        patches = project_patches(
+            self.project, bag, self.embedding_mean, self.embedding_scale
         )
+        pooled = self.pool(patches, mask)
         evidence: Tensor = self.own_heads[Modality.IMAGE](pooled.contributions)
         tokens: dict[Modality, Tensor] = {Modality.IMAGE: pooled.vector}
         logits = {Modality.IMAGE.value: evidence.sum(dim=1)}

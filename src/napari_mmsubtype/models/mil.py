@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_mmsubtype.models.patch_projection import linear_standardized
+
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Turn scores into weights that sum to one over the valid entries.
@@ -91,23 +93,17 @@ class GatedAttention(nn.Module):
         Tensor of float, shape (b, n)
             Weights, 0 for padding and summing to 1 over each bag with any patch.
         """
-        value = _standardized(self.value, bag, mean, scale)
-        gate = _standardized(self.gate, bag, mean, scale)
+        # Both at once: reading a large bag twice costs more than the products.
+        both = linear_standardized(
+            torch.cat([self.value.weight, self.gate.weight]),
+            torch.cat([self.value.bias, self.gate.bias]),
+            bag,
+            mean,
+            scale,
+        )
+        value, gate = both.chunk(2, dim=-1)
         if self.context is not None and context is not None:
             shift_value, shift_gate = self.context(context).unsqueeze(1).chunk(2, -1)
             value, gate = value + shift_value, gate + shift_gate
         hidden = self.dropout(torch.tanh(value) * torch.sigmoid(gate))
         return masked_softmax(self.score(hidden).squeeze(-1), mask)
-
-
-def _standardized(
-    layer: nn.Linear, bag: Tensor, mean: Tensor | None, scale: Tensor | None
-) -> Tensor:
-    """Apply a layer to ``(bag - mean) / scale`` without copying a bag of any size."""
-    weight: Tensor = layer.weight
-    bias: Tensor = layer.bias
-    if scale is not None:
-        weight = weight / scale
-    if mean is not None:
-        bias = bias - weight @ mean
-    return F.linear(bag, weight, bias)

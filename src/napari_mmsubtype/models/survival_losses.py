@@ -17,8 +17,6 @@ def cox_loss(
 ) -> Tensor:
     """Average minus the log partial likelihood over the events.
 
-    Every pair of cases is compared: memory grows with the square of ``b``.
-
     Parameters
     ----------
     risks : Tensor of float, shape (b,)
@@ -45,19 +43,21 @@ def cox_loss(
         raise ValueError(msg)
     if not bool(events.any()):
         return risks.sum() * 0.0
-    when, risk = times[events], risks[events]
-    lowest = torch.finfo(risks.dtype).min
-    at_risk = times >= when[:, None]
-    total = torch.logsumexp(
-        risks.expand(len(when), -1).masked_fill(~at_risk, lowest), dim=1
+    order = torch.argsort(times, descending=True, stable=True)
+    risks, events = risks[order], events[order]
+    _, time, cases = torch.unique_consecutive(
+        times[order], return_inverse=True, return_counts=True
     )
+    # At risk is who is followed at least as long, those at the same time included.
+    at_risk = torch.logcumsumexp(risks, dim=0)[cases.cumsum(0) - 1][time]
+    risk, total, time = risks[events], at_risk[events], time[events]
     if ties == "efron":
-        tied = when == when[:, None]
-        of_tied = torch.logsumexp(
-            risk.expand(len(when), -1).masked_fill(~tied, lowest), dim=1
-        )
-        share = tied.tril(-1).sum(dim=1) / tied.sum(dim=1)
-        total = total + torch.log1p(-share * torch.exp(of_tied - total))
+        tied = torch.bincount(time, minlength=len(cases))
+        before = torch.arange(len(time), device=time.device)
+        share = (before - (tied.cumsum(0) - tied)[time]).to(risk) / tied[time]
+        parts = torch.exp(risk - total)
+        of_tied = torch.zeros_like(cases, dtype=parts.dtype).index_add(0, time, parts)
+        total = total + torch.log1p(-share * of_tied[time])
     return (total - risk).mean()
 
 

@@ -61,14 +61,15 @@ class LandmarkAttention(nn.Module):
         Tensor of float, shape (n, width)
             What each token found.
         """
-        query = self._split(self.query(tokens)) / math.sqrt(self.out.in_features)
-        query = query * math.sqrt(self.heads)
         key, value = (self._split(t) for t in self.key_value(tokens).chunk(2, dim=1))
+        query = self._split(self.query(tokens)) / math.sqrt(key.shape[2])
         if len(tokens) <= self.landmarks:
             found = torch.softmax(query @ key.mT, dim=2) @ value
         else:
-            order = torch.argsort(tokens.detach() @ self.axis)
-            few_queries, few_keys = (self._means(t, order) for t in (query, key))
+            # Layers are linear: what they give for means are means of what they give.
+            few = self._means(tokens)
+            few_queries = self._split(self.query(few)) / math.sqrt(key.shape[2])
+            few_keys = self._split(self.key_value(few).chunk(2, dim=1)[0])
             near = torch.softmax(few_queries @ few_keys.mT, dim=2)
             summary = torch.softmax(few_queries @ key.mT, dim=2) @ value
             summary = pseudo_inverse(near, self.iterations) @ summary
@@ -93,25 +94,31 @@ class LandmarkAttention(nn.Module):
         weights : Tensor of float, shape (n,)
             Attention, averaged over the heads.
         """
-        query = self._split(self.query(one)) / math.sqrt(self.out.in_features)
-        query = query * math.sqrt(self.heads)
-        key, value = (self._split(t) for t in self.key_value(tokens).chunk(2, dim=1))
-        weights = torch.softmax(query @ key.mT, dim=2)
-        found: Tensor = self.out((weights @ value).transpose(0, 1).flatten(1))
-        return found, weights.mean(dim=0)[0]
+        key_weight, value_weight = self.key_value.weight.view(
+            2, self.heads, -1, self.key_value.in_features
+        )
+        key_bias, value_bias = self.key_value.bias.view(2, self.heads, -1)
+        query = self._split(self.query(one))[:, 0] / math.sqrt(key_bias.shape[1])
+        # To bring one query to the tokens is cheaper than every token to a key.
+        back = torch.einsum("he,hew->hw", query, key_weight)
+        offset = (query * key_bias).sum(dim=1, keepdim=True)
+        weights = torch.softmax(back @ tokens.mT + offset, dim=1)
+        value = torch.einsum("hw,hew->he", weights @ tokens, value_weight) + value_bias
+        found: Tensor = self.out(value.reshape(1, -1))
+        return found, weights.mean(dim=0)
 
     def _split(self, tokens: Tensor) -> Tensor:
         """Divide tokens among the heads, shape (heads, n, width / heads)."""
         return tokens.view(len(tokens), self.heads, -1).transpose(0, 1)
 
-    def _means(self, tokens: Tensor, order: Tensor) -> Tensor:
-        """Average equal runs of sorted tokens, shape (heads, landmarks, ...)."""
-        count = tokens.shape[1]
-        run = torch.arange(count, device=tokens.device) * self.landmarks // count
-        sums = tokens.new_zeros(len(tokens), self.landmarks, tokens.shape[2])
-        sums = sums.index_add(1, run, tokens[:, order])
+    def _means(self, tokens: Tensor) -> Tensor:
+        """Average equal runs of tokens along the axis, shape (landmarks, width)."""
+        count = len(tokens)
+        place = torch.argsort(tokens.detach() @ self.axis).argsort()
+        run = place * self.landmarks // count
+        sums = tokens.new_zeros(self.landmarks, tokens.shape[1])
         sizes = torch.bincount(run, minlength=self.landmarks)
-        return sums / sizes[:, None]
+        return sums.index_add(0, run, tokens) / sizes[:, None]
 
 
 def pseudo_inverse(matrix: Tensor, iterations: int) -> Tensor:

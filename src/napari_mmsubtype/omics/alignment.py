@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, UnmatchedFeaturesError
 from napari_mmsubtype.omics.clinical import (
     describe_place,
@@ -21,12 +22,13 @@ from napari_mmsubtype.omics.coverage import (
     describe_mismatch,
     report_coverage,
 )
-from napari_mmsubtype.omics.identifiers import SampleMatch, find_sample
+from napari_mmsubtype.omics.sample_choice import find_row
 from napari_mmsubtype.omics.value_alignment import ValuesAligner
 
 if TYPE_CHECKING:
     import anndata
 
+    from napari_mmsubtype.omics.identifiers import SampleMatch
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
 
@@ -40,7 +42,7 @@ def align_sample(
     table : AnnData
         As `table.read_omics`.
     patient : str
-        Patient, sample or slide identifier; see `identifiers.find_sample`.
+        Patient, sample or slide identifier; see `sample_choice.find_row`.
     spec : ModalitySpec
         The model's features.
 
@@ -59,8 +61,7 @@ def align_sample(
         If table and model are of different modalities.
     """
     check_modality(table, spec)
-    match = find_sample(sample_names(table), patient)
-    return aligner(table, spec).align(match)
+    return aligner(table, spec).align(find_row(table, patient))
 
 
 def table_record(table: anndata.AnnData) -> dict[str, Any]:
@@ -92,23 +93,6 @@ def table_record(table: anndata.AnnData) -> dict[str, Any]:
     return dict(record)
 
 
-def sample_names(table: anndata.AnnData) -> list[str]:
-    """Name the samples of a table as its file does.
-
-    Parameters
-    ----------
-    table : AnnData
-        As `table.read_omics`.
-
-    Returns
-    -------
-    list of str
-        ``obs["sample"]``, or the names of the rows where there is no such column.
-    """
-    given = table.obs.get("sample", table.obs_names)
-    return [str(name) for name in given]
-
-
 def check_modality(table: anndata.AnnData, spec: ModalitySpec) -> None:
     """Check that a table is of the model's modality.
 
@@ -128,7 +112,8 @@ def check_modality(table: anndata.AnnData, spec: ModalitySpec) -> None:
     if str(record["modality"]) != spec.modality.value:
         msg = (
             f"the table holds {record['modality']}, the model expects "
-            f"{spec.modality.value}; read it with modality={spec.modality.value!r}"
+            f"{spec.modality.value}; to read it so, "
+            f"{pass_option('modality', spec.modality.value)}"
         )
         raise ConfigurationError(msg)
 

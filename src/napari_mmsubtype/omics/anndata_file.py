@@ -14,11 +14,13 @@ import pandas as pd
 from scipy import sparse
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.identifiers import parse_barcode
 from napari_mmsubtype.omics.matrix import gene_roles
 from napari_mmsubtype.omics.orientation import detect_orientation
 from napari_mmsubtype.omics.reading import Reading
+from napari_mmsubtype.omics.watched_file import open_watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +75,11 @@ def open_annotated(path: Path, modality: Modality | None) -> Annotated:
         If the file is damaged, is of another kind, or has no such part.
     """
     try:
-        with h5py.File(path) as file, warnings.catch_warnings():
+        with (
+            open_watched(path) as source,
+            h5py.File(source) as file,
+            warnings.catch_warnings(),
+        ):
             # Files of older versions are read all the same.
             warnings.simplefilter("ignore")
             if "mod" in file:
@@ -81,7 +87,7 @@ def open_annotated(path: Path, modality: Modality | None) -> Annotated:
                 data = anndata.io.read_elem(file["mod"][part])
                 steps = (f"MuData, part {part!r} of {', '.join(file['mod'])}",)
             elif {"obs", "var"} <= set(file):
-                data, steps = anndata.io.read_h5ad(path), ("AnnData",)
+                data, steps = anndata.io.read_h5ad(source), ("AnnData",)
             else:
                 held = ", ".join(list(file)[:5]) or "nothing"
                 msg = (
@@ -229,7 +235,9 @@ def _values(
         msg = f"{name!r} has no layer {layer!r}; it has X, {', '.join(others) or '-'}"
         raise ConfigurationError(msg)
     if matrix is None or 0 in matrix.shape:
-        there = f"; pass layer= for one of: {', '.join(others)}" if others else ""
+        names = [*data.layers, *(["raw"] if data.raw is not None else [])]
+        advice = pass_option("layer", *(key for key in names if key != layer))
+        there = f"; {advice}" if others else ""
         msg = f"{name!r} has no values in {said}{there}"
         raise TableReadError(msg)
     if matrix.shape[0] * matrix.shape[1] > MAX_VALUES:

@@ -49,13 +49,15 @@ def report_coverage(
     expected: Sequence[str],
     seen: NDArray[np.bool_],
     weights: NDArray[np.floating],
+    identifiers: str = "",
 ) -> tuple[ModalityReport, float]:
     """Start the report of a table with what was found in it.
 
     Parameters
     ----------
     record : mapping
-        ``uns["mmsubtype"]`` of the table: ``modality``, ``unit``, ``steps``.
+        ``uns["mmsubtype"]`` of the table: ``modality``, ``unit``, ``source`` and
+        ``steps``.
     match : SampleMatch
         The row taken for the patient.
     expected : sequence of str, length n
@@ -64,6 +66,8 @@ def report_coverage(
         Which of them have a value.
     weights : ndarray of float, shape (n,)
         How much the model leans on each; not negative.
+    identifiers : str, default: ""
+        Kinds of identifiers of the table's features, in words.
 
     Returns
     -------
@@ -87,9 +91,14 @@ def report_coverage(
         matched=matched,
         expected=len(expected),
         coverage=matched / len(expected),
-        missing=tuple(n for n, s in zip(expected, seen, strict=True) if not s),
+        # Heaviest first: of a long list, people read the beginning.
+        missing=tuple(
+            expected[i] for i in np.argsort(-weights, kind="stable") if not seen[i]
+        ),
         notes=(*(str(step) for step in record["steps"]), *match.notes, summary),
         weight_coverage=share,
+        source=str(record["source"]),
+        identifiers=identifiers,
     )
     return report, share
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.omics.feature_names import is_par_y, mangled_by_spreadsheet
+from napari_mmsubtype.omics.gdc_replicates import REPLICATE
 from napari_mmsubtype.omics.reading import UNNAMED
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.reading import Reading
 
 _SHOWN = 3
+# Rows that STAR and HTSeq write beside the genes, and spreadsheets below them.
+_SUMMARIES = ("__", "N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")
+_SUMS = frozenset({"total", "totals", "sum", "grand total", "library size"})
 
 
 def merge_features(reading: Reading, *, summed: bool) -> Reading:
@@ -42,8 +46,9 @@ def merge_features(reading: Reading, *, summed: bool) -> Reading:
     kept = [i for i, name in enumerate(reading.features) if _is_feature(name)]
     if len(kept) < len(reading.features):
         notes.append(
-            f"{len(reading.features) - len(kept)} features without a name or on the "
-            "pseudo-autosomal part of Y dropped"
+            f"{len(reading.features) - len(kept)} features without a name, on the "
+            "pseudo-autosomal part of Y, or that sum up reads (N_unmapped, total) "
+            "dropped"
         )
     names = [reading.features[i].strip() for i in kept]
     if dates := mangled_by_spreadsheet(names):
@@ -99,17 +104,22 @@ def merge_samples(reading: Reading) -> Reading:
     codes, unique = pd.factorize(np.array(samples, dtype=object))
     keep = np.ones(len(samples), dtype=bool)
     differing = []
+    passed_over = np.zeros(len(samples), dtype=bool)
+    if reading.obs is not None and REPLICATE in reading.obs:
+        passed_over = reading.obs[REPLICATE].to_numpy(dtype=bool)
     for code in np.flatnonzero(np.bincount(codes) > 1):
         rows = np.flatnonzero(codes == code)
+        rows = rows[np.argsort(passed_over[rows], kind="stable")]
         block = reading.values[rows]
         alike = [np.array_equal(block[0], row, equal_nan=True) for row in block[1:]]
         keep[rows[1:]] = ~np.array(alike)
-        if not all(alike):
+        if (keep[rows] & ~passed_over[rows]).sum() > 1:
             differing.append(str(unique[code]))
     notes = []
     if not keep.all():
         notes.append(f"{int((~keep).sum())} samples repeated with equal values dropped")
-    if differing:
+    # Of files, the reader has said what can be done.
+    if differing and (reading.obs is None or "file" not in reading.obs):
         notes.append(
             f"{len(differing)} samples stand more than once with different values "
             f"({_listed(differing)}); none of them can be chosen: keep one row of each"
@@ -149,8 +159,12 @@ def _named(reading: Reading) -> Reading:
 
 
 def _is_feature(label: str) -> bool:
-    """Tell a feature's label from none, and from a second copy on Y."""
-    return bool(label.strip()) and not is_par_y(label) and not label.startswith(UNNAMED)
+    """Tell a feature's label from none, from a second copy on Y, and from a sum."""
+    name = label.strip()
+    if not name or is_par_y(label) or label.startswith(UNNAMED):
+        return False
+    # They would count as reads of genes where counts are brought to a million.
+    return not name.startswith(_SUMMARIES) and name.casefold() not in _SUMS
 
 
 def _merged(block: NDArray[np.float32], *, summed: bool) -> NDArray[np.float64]:

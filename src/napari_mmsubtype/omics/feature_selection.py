@@ -14,7 +14,7 @@ _BLOCK = 4096
 
 
 def expressed_share(
-    values: NDArray[np.floating], threshold: float
+    values: NDArray[np.floating], threshold: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Say in how many patients each feature is expressed.
 
@@ -22,7 +22,7 @@ def expressed_share(
     ----------
     values : ndarray of float, shape (patient, feature)
         TPM, FPKM, counts or their logarithms, NaN where missing.
-    threshold : float
+    threshold : float, or ndarray of float64, shape (patient, 1)
         A value of at least this counts.
 
     Returns

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.omics.feature_names import is_known_feature
 from napari_mmsubtype.omics.packed_file import check_file, read_head
 from napari_mmsubtype.omics.quantifier import find_quantifier
@@ -16,20 +17,54 @@ if TYPE_CHECKING:
 _STAR = re.compile(r"^gene_id\tgene_name\tgene_type\t", re.MULTILINE)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?|NA")
 _PAIRS_LOOKED_AT = 5
+_LOOKED_AT = 4096
+_BINARY = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"PAR1", b"\x89HDF")
+
+SMALL_BYTES = 2**20
+"""Plain text up to this size is read within a blink of a window."""
 
 
-class FileKind(StrEnum):
-    """A way to keep a table, with its name in words."""
+def is_hdf5(path: Path) -> bool:
+    """Tell whether a file is HDF5, which damage can send round in circles.
 
-    FOLDER = "folder"
-    HDF5 = "HDF5"
-    PARQUET = "Parquet"
-    GCT = "GCT"
-    STAR = "GDC STAR gene counts"
-    PAIRS = "two columns without header"
-    SAMPLE_SHEET = "GDC sample sheet"
-    QUANTIFIER = "values of one sample"
-    DELIMITED = "delimited text"
+    Parameters
+    ----------
+    path : Path
+        Anything.
+
+    Returns
+    -------
+    bool
+        False for whatever `recognize` refuses.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == b"\x89HDF"
+    except OSError:
+        return False
+
+
+def is_small_text(path: Path) -> bool:
+    """Tell whether a file is read in a moment: short, and neither packed nor binary.
+
+    Parameters
+    ----------
+    path : Path
+        Anything.
+
+    Returns
+    -------
+    bool
+        False for folders, and for what cannot be opened.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_LOOKED_AT)
+            size = os.fstat(stream.fileno()).st_size
+    except OSError:
+        return False
+    is_binary = b"\0" in head or head.startswith(_BINARY)
+    return size <= SMALL_BYTES and not is_binary
 
 
 def recognize(path: Path) -> FileKind:
@@ -53,10 +88,10 @@ def recognize(path: Path) -> FileKind:
     if path.is_dir():
         return FileKind.FOLDER
     check_file(path)
-    with path.open("rb") as stream:
-        magic = stream.read(8)
-    if magic.startswith(b"\x89HDF"):
+    if is_hdf5(path):
         return FileKind.HDF5
+    with path.open("rb") as stream:
+        magic = stream.read(4)
     if magic.startswith(b"PAR1"):
         return FileKind.PARQUET
     return _of_text(read_head(path))

@@ -20,10 +20,11 @@ class FitOptions:
     ----------
     model_unit : str or None
         Unit of the model, for example ``"log2(tpm+1)"`` or ``"m-value"``; None keeps
-        the table's.
+        the table's, but counts need one (``"log2(cpm+1)"``) or `rank_normal`.
     min_expression, min_expressed : float
         RNA features must reach ``min_expression`` (in TPM, FPKM or counts, not in
-        their logarithms) in at least this share of the training patients.
+        their logarithms; counts of whole transcriptomes per million) in at least this
+        share of the training patients.
     max_missing : float
         Features without a value in a larger share of the training patients are dropped.
     select : {"none", "variance", "mad"}

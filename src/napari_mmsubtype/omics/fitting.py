@@ -13,6 +13,7 @@ from napari_mmsubtype.omics.alignment import table_record
 from napari_mmsubtype.omics.clinical import fit_clinical
 from napari_mmsubtype.omics.fit_options import FitOptions
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
+from napari_mmsubtype.omics.sample_choice import standing_rows
 from napari_mmsubtype.omics.training_matrix import TrainingMatrix
 from napari_mmsubtype.omics.units import parse_unit
 
@@ -102,6 +103,13 @@ def fit_modality(
     work = TrainingMatrix(values, names, kind, clip)
     source = parse_unit(unit, kind)
     target = parse_unit(chosen.model_unit or source.name, kind)
+    if target.quantity == "counts" and not chosen.rank_normal:
+        msg = (
+            "counts grow with the depth of sequencing, and a model of counts would "
+            "learn it; pass options with model_unit='log2(cpm+1)' (a table of all "
+            "genes) or rank_normal=True, or give training patients in TPM"
+        )
+        raise ConfigurationError(msg)
     work.check(source)
     if kind is Modality.METHYLATION:
         source = work.choose_probes(source, chosen, annotation)
@@ -130,7 +138,8 @@ def fit_table(
     table : AnnData
         As `table.read_omics`: samples by features, with unit and identifiers.
     samples : sequence of str or None, default: None
-        Row names of the training samples; None takes every row.
+        Row names of the training samples; None takes every row but those that another
+        aliquot of the same sample was preferred to.
     clip : float, default: 6.0
         Scaled values are clipped to ± this.
     min_coverage : float, default: 0.5
@@ -157,7 +166,7 @@ def fit_table(
         As `fit_modality`, and if a sample is not in the table.
     """
     record = table_record(table)
-    rows = list(table.obs_names if samples is None else samples)
+    rows = list(standing_rows(table) if samples is None else samples)
     strange = [row for row in rows if row not in table.obs_names]
     if strange or not rows:
         msg = (

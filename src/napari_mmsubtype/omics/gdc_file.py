@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.delimited import read_rows
 from napari_mmsubtype.omics.feature_names import is_probe
-from napari_mmsubtype.omics.file_kind import FileKind
 from napari_mmsubtype.omics.packed_file import read_head
 from napari_mmsubtype.omics.text_layout import Layout
 from napari_mmsubtype.omics.unit_detection import UnitFinding
@@ -31,14 +32,6 @@ STAR_COLUMNS = {
     "stranded_second": "counts",
 }
 """Columns of values in a STAR file and their units; the first is taken by default."""
-
-# Probes of each Illumina array, as counted in the GDC's files.
-_ARRAYS = (
-    ("HM27", 25_000, 28_000),
-    ("HM450", 450_000, 490_000),
-    ("EPIC", 830_000, 880_000),
-    ("EPIC v2", 900_000, 960_000),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +80,10 @@ def star_column(unit: str | None) -> tuple[str, UnitFinding]:
         known = parse_unit(wanted, Modality.RNA).name
         fitting = [c for c, name in STAR_COLUMNS.items() if name == known]
         if not fitting:
-            listed = ", ".join(STAR_COLUMNS)
+            units = tuple(dict.fromkeys(STAR_COLUMNS.values()))
             msg = (
-                f"GDC STAR files have no column in {unit!r}; pass one of {listed}, or "
-                "tpm, fpkm, fpkm-uq, counts"
+                f"GDC STAR files have no column in {unit!r}; "
+                f"{pass_option('unit', *units)}"
             )
             raise ConfigurationError(msg)
         column = fitting[0]
@@ -157,32 +150,13 @@ def modality_of(path: Path, kind: FileKind) -> Modality:
     return Modality.METHYLATION if is_probe(first) else Modality.RNA
 
 
-def array_name(probes: int) -> str:
-    """Name a methylation array by its number of probes.
-
-    Parameters
-    ----------
-    probes : int
-        Rows of a file.
-
-    Returns
-    -------
-    str
-        For example ``"HM450"``; ``"part of an array"`` where none fits.
-    """
-    return next(
-        (name for name, low, high in _ARRAYS if low <= probes <= high),
-        "part of an array",
-    )
-
-
 def _star_layout(path: Path, column: str) -> Layout:
     """Find the header of a STAR file, below its comments."""
     lines = read_head(path).decode("utf-8", "replace").splitlines()
     skip = next(i for i, line in enumerate(lines) if line.startswith("gene_id\t"))
     header = tuple(cell.strip() for cell in lines[skip].split("\t"))
     if column not in header:
-        listed = ", ".join(name for name in header if name in STAR_COLUMNS) or "none"
-        msg = f"{path.name!r} has no column {column!r} (it has: {listed}); pass unit="
+        there = [name for name in header if name in STAR_COLUMNS]
+        msg = f"{path.name!r} has no column {column!r}; {pass_option('unit', *there)}"
         raise TableReadError(msg)
     return Layout("utf-8", "\t", header, skip + 1, ())

@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
-from napari_mmsubtype.omics.delimited import read_delimited
-from napari_mmsubtype.omics.file_kind import FileKind, recognize
+from napari_mmsubtype.omics.file_kind import recognize
 from napari_mmsubtype.omics.gdc_file import (
     OneSample,
-    array_name,
     modality_of,
     read_one_sample,
     star_column,
 )
+from napari_mmsubtype.omics.gdc_replicates import mark_replicates
+from napari_mmsubtype.omics.gdc_sheet import find_sheet, name_files
+from napari_mmsubtype.omics.methylation_probes import recognize_platform
 from napari_mmsubtype.omics.reading import Reading
 
 if TYPE_CHECKING:
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SHEETS = "gdc_sample_sheet*.tsv"
 _SUFFIXES = (".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip")
 _NOT_DATA = ("manifest", "annotations", "gdc_sample_sheet", "gdc_manifest")
+_LISTS = ("gdc_sample_sheet", "gdc_manifest", "manifest")
 # A project's folder, the download in it, one folder per file.
 _DEPTHS = ("*", "*/*", "*/*/*")
 _SHOWN = 3
@@ -101,17 +104,16 @@ def find_gdc_files(path: Path, modality: Modality | None) -> GdcFiles:
         raise TableReadError(_nothing(folder, modality, candidates))
     if len(found) > 1:
         listed = "; ".join(f"{len(f)} of {m} ({k})" for (m, k), f in found.items())
+        kinds = dict.fromkeys(str(m) for m, _ in found)
         msg = (
-            f"{str(folder)!r} holds files of several kinds: {listed}; pass modality=, "
-            "or give a folder with one kind alone"
+            f"{str(folder)!r} holds files of several kinds: {listed}; "
+            f"{pass_option('modality', *kinds)}, or give a folder with one kind alone"
         )
         raise ConfigurationError(msg)
     ((chosen, kind), files), *_ = found.items()
     if sheet is not None:
         return GdcFiles(chosen, kind, tuple(files), sheet)
-    sheet = _find_sheet(
-        [folder, *list(folder.absolute().parents)[: 1 + path.is_file()]]
-    )
+    sheet = find_sheet([folder, *list(folder.absolute().parents)[: 1 + path.is_file()]])
     named = sheet is not None and sheet.parent == folder
     return GdcFiles(chosen, kind, tuple(files), sheet, named)
 
@@ -129,8 +131,8 @@ def read_gdc(found: GdcFiles, unit: str | None) -> Reading:
     Returns
     -------
     Reading
-        Samples × all features of any file, NaN where a file lacks one; ``obs`` has
-        ``patient`` and ``sample_type`` where a sheet says them.
+        Samples × all features of any file, NaN where a file lacks one; ``obs`` as
+        `gdc_sheet.NamedFiles` and `gdc_replicates.mark_replicates` give it.
 
     Raises
     ------
@@ -143,27 +145,28 @@ def read_gdc(found: GdcFiles, unit: str | None) -> Reading:
         column, finding = star_column(unit)
         said = f"STAR gene counts, column {column!r}"
     steps = [f"GDC: {len(found.files)} files of {said}"]
-    names, obs, described = _named(found)
-    steps += described
-    files = [file for file in found.files if file in names]
+    named = name_files(found.files, found.sheet, is_named=found.is_named)
+    steps += named.notes
+    files = [file for file in found.files if file in named.samples]
     samples = [read_one_sample(file, found.kind, column) for file in files]
     values, first, compared = _stacked(samples, files, found.modality)
     steps += compared
-    twice = [n for n, c in Counter(names[f] for f in files).items() if c > 1]
-    if twice:
-        steps.append(f"{len(twice)} samples have several files ({_listed(twice)})")
+    names = [named.samples[file] for file in files]
+    obs = named.obs
+    if obs is not None:
+        obs = obs.loc[[str(file) for file in files]].reset_index(drop=True)
+        obs, chosen = mark_replicates(names, obs, found.modality)
+        steps += chosen
     beside = None
     if first.symbols is not None:
         beside = pd.DataFrame({"symbol": first.symbols}, dtype=object)
     return Reading(
-        [names[file] for file in files],
+        names,
         first.features.tolist(),
         values,
         tuple(steps),
         beside,
-        None
-        if obs is None
-        else obs.loc[[str(f) for f in files]].reset_index(drop=True),
+        obs,
         finding,
         files[0].name,
     )
@@ -190,111 +193,18 @@ def _nothing(
     there = [file.name for file in candidates] or [p.name for p in folder.iterdir()]
     listed = _listed([repr(name) for name in there]) or "nothing"
     what = f"{modality} " if modality else ""
+    lists = [p.name for p in folder.iterdir() if p.name.casefold().startswith(_LISTS)]
+    if lists and not candidates:
+        return (
+            f"{str(folder)!r} holds {_listed([repr(n) for n in lists])} but none of "
+            "the files listed there; download the cart itself (or run gdc-client with "
+            "the manifest) into this folder"
+        )
     return (
         f"{str(folder)!r} is a folder without {what}files of the GDC (STAR gene counts "
         f"*.augmented_star_gene_counts.tsv, *.sesame.level3betas.txt); it holds "
         f"{listed}; pass one table file instead"
     )
-
-
-def _find_sheet(places: Sequence[Path]) -> Path | None:
-    """Find the sample sheet among the files, or near them."""
-    for place in places:
-        sheets = sorted(place.glob(_SHEETS))
-        if len(sheets) > 1:
-            msg = (
-                f"{str(place)!r} holds {len(sheets)} sample sheets "
-                f"({_listed([s.name for s in sheets])}); pass the one meant as the path"
-            )
-            raise TableReadError(msg)
-        if sheets:
-            return sheets[0]
-    return None
-
-
-def _named(
-    found: GdcFiles,
-) -> tuple[dict[Path, str], pd.DataFrame | None, list[str]]:
-    """Name the files by the sheet, or by themselves where there is none."""
-    if found.sheet is None:
-        return _by_file(found, f"no {_SHEETS} in or beside the folder")
-    sheet = read_delimited(found.sheet, numeric=False).text
-    lacking = [c for c in ("File ID", "File Name", "Sample ID") if c not in sheet]
-    if lacking:
-        msg = (
-            f"{found.sheet.name!r} has no column {lacking[0]!r}; download the sample "
-            "sheet (not the manifest) of the cart from the GDC portal again"
-        )
-        raise TableReadError(msg)
-    rows = sheet.fillna("").reset_index(drop=True)
-    by_id = {name: row for row, name in enumerate(rows["File ID"])}
-    by_name = {_bare(name): row for row, name in enumerate(rows["File Name"])}
-    places: dict[Path, int] = {}
-    for file in found.files:
-        row = by_name.get(_bare(file.name), by_id.get(file.parent.name))
-        if row is not None:
-            places[file] = row
-    if not places and not found.is_named:
-        return _by_file(found, f"{found.sheet.name!r} lists none of the files")
-    if not places:
-        msg = (
-            f"{found.sheet.name!r} lists none of the {len(found.files)} files (such as "
-            f"{found.files[0].name!r}); give the sheet that was downloaded with them"
-        )
-        raise TableReadError(msg)
-    names = {file: _sample(str(rows["Sample ID"][row])) for file, row in places.items()}
-    kinds = {_bare(file.name).partition(".")[2] for file in found.files}
-    wanted = [
-        row
-        for row, name in enumerate(rows["File Name"])
-        if _bare(name).partition(".")[2] in kinds
-    ]
-    absent = [str(rows["Sample ID"][r]) for r in wanted if r not in places.values()]
-    foreign = [file.name for file in found.files if file not in places]
-    notes = [f"samples named by {found.sheet.name!r}"]
-    if absent:
-        notes.append(
-            f"{len(absent)} samples of the sheet have no file here ({_listed(absent)})"
-        )
-    if foreign:
-        notes.append(
-            f"{len(foreign)} files are not in the sheet and were left aside "
-            f"({_listed(foreign)})"
-        )
-    return names, _obs(rows, places), notes
-
-
-def _by_file(found: GdcFiles, reason: str) -> tuple[dict[Path, str], None, list[str]]:
-    """Name the samples by their files, for want of a sheet."""
-    note = (
-        f"{reason}: samples are named by their files; download the sample sheet of the "
-        "cart to name them by barcode"
-    )
-    return {file: file.name.partition(".")[0] for file in found.files}, None, [note]
-
-
-def _obs(rows: pd.DataFrame, places: dict[Path, int]) -> pd.DataFrame:
-    """Keep what the sheet says of the samples, by file."""
-    known = {"Case ID": "patient", "Sample Type": "sample_type"}
-    taken = rows.iloc[list(places.values())]
-    obs = pd.DataFrame(
-        {name: taken[c].map(_sample) for c, name in known.items() if c in taken},
-        dtype=object,
-    )
-    obs.index = pd.Index([str(file) for file in places], dtype=object)
-    return obs
-
-
-def _bare(name: str) -> str:
-    """Drop the ending of a packed file: the sheet may name it unpacked."""
-    for suffix in (".gz", ".bz2", ".xz", ".zip"):
-        name = name.removesuffix(suffix)
-    return name
-
-
-def _sample(text: str) -> str:
-    """Write a name that the sheet repeats once per analyte only once."""
-    return ", ".join(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
 def _stacked(
@@ -304,7 +214,13 @@ def _stacked(
     sizes = Counter(len(sample.features) for sample in samples)
     notes = []
     if modality is Modality.METHYLATION:
-        arrays = Counter(array_name(len(sample.features)) for sample in samples)
+        # Files of one size are of one array: half a million names are judged once.
+        one = {len(sample.features): sample for sample in samples}
+        known = {n: recognize_platform(s.features.tolist()) for n, s in one.items()}
+        arrays = Counter(
+            known[len(sample.features)].platform or "part of an array"
+            for sample in samples
+        )
         notes.append(
             "arrays: " + ", ".join(f"{n} {name}" for name, n in arrays.items())
         )

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from napari_mmsubtype.omics.unit_detection import WHOLE_TRANSCRIPTOME
-from napari_mmsubtype.omics.units import LOG2_MAXIMUM, M_OFFSET, Unit, looks_logged
+from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME
+from napari_mmsubtype.omics.units import (
+    EXPRESSION,
+    LOG2_MAXIMUM,
+    M_OFFSET,
+    Unit,
+    looks_logged,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +86,7 @@ def contradiction(values: NDArray[np.floating], unit: Unit) -> str:
     """
     most = float(np.nanmax(values, initial=-np.inf))
     features = values.shape[-1]
-    linear = unit.quantity in {"counts", "tpm", "fpkm"} and not unit.is_log
+    linear = unit.quantity in EXPRESSION and not unit.is_log
     if linear and looks_logged(values):
         return (
             f"values up to {most:.4g} over {features} features are logarithms already, "

@@ -24,11 +24,9 @@ EXPRESSION_SUFFIX = "_rnaseq"
 
 _OTHER_SUFFIXES = {"_cnv": "copy-number", "_mut": "mutation"}
 # What featureCounts and others write about each gene, before its samples.
+_LENGTHS = ("length", "gene_length", "effective_length")
 _OF_GENES = frozenset(
-    (
-        *("start", "end", "strand", "chr", "chromosome", "width"),
-        *("length", "gene_length", "effective_length"),
-    )
+    ("start", "end", "strand", "chr", "chromosome", "width", *_LENGTHS)
 )
 _LOOKED_AT = 50
 _SHOWN = 5
@@ -75,7 +73,7 @@ def arrange(
         found = (
             detect_orientation(rows, raw.columns, raw.corner)
             if samples_in is None
-            else Orientation(samples_in, "as declared by the caller")
+            else Orientation(samples_in, "as declared")
         )
     except TableReadError as err:
         msg = f"{name!r}: {err}"
@@ -89,11 +87,16 @@ def arrange(
     if found.samples_in == "rows":
         return Reading(rows, list(raw.columns), raw.values, steps, hint=name)
     about = [c for c in raw.columns if c.strip().casefold() in _OF_GENES]
+    lengths = None
     if 0 < len(about) < len(raw.columns):
         steps = (*steps, f"columns about the genes left aside: {', '.join(about)}")
+        folded = [c.strip().casefold() for c in raw.columns]
+        known = [folded.index(name) for name in _LENGTHS if name in folded]
+        lengths = raw.values[:, known[0]].copy() if known else None
         raw = _only(raw, [i for i, c in enumerate(raw.columns) if c not in about])
     turned = raw.values.T
-    return Reading(list(raw.columns), rows, turned, steps, beside, hint=name)
+    columns = list(raw.columns)
+    return Reading(columns, rows, turned, steps, beside, hint=name, lengths=lengths)
 
 
 def gene_roles(names: Sequence[str]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.clinical_table import SYNONYMS, match_variables
 from napari_mmsubtype.omics.feature_names import is_known_feature, is_probe
 from napari_mmsubtype.omics.matrix import EXPRESSION_SUFFIX
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOOKED_AT = 4000
-_MIN_FEATURES = 3
+_MIN_SHARE = 0.5
+# So many different values within 0 to 1 are no flags, ranks or single cells.
+_MIN_DIFFERENT = 20
+_SHOWN = 3
 _FEW_COLUMNS = 1000
 _FEW_GENES = 20
 _JUDGED_VALUES = 4_000_000
@@ -95,33 +99,64 @@ def detect_modality(
     Returns
     -------
     ModalityFinding
-        As `detect_by_names`; else probes are methylation, a table without numbers is
-        clinical, and the rest is methylation where all values lie within 0 to 1, RNA
-        otherwise.
+        As `detect_by_names`; else methylation where half of the names of an axis are
+        probes (``cg``, ``ch``; ``rs`` beside them), clinical without numbers. Of the
+        rest, at least 20 different values all within 0 to 1 are methylation, and values
+        above 1 are RNA where there are as many or a gene is known.
+
+    Raises
+    ------
+    TableReadError
+        If neither names nor values tell.
     """
     named = detect_by_names(columns)
     if named is not None:
         return named
-    labels = [*columns[:_LOOKED_AT], *rows[:_LOOKED_AT]]
-    probes = sum(map(is_probe, labels))
-    known = sum(map(is_known_feature, labels)) - probes
-    if probes >= _MIN_FEATURES and probes > known:
-        return ModalityFinding(Modality.METHYLATION, f"{probes} methylation probes")
+    axes = (list(columns[:_LOOKED_AT]), list(rows[:_LOOKED_AT]))
+    for labels in axes:
+        probes = [label for label in labels if is_probe(label)]
+        # The rs numbers alone are genotypes of any table, not those of an array.
+        if len(probes) >= _MIN_SHARE * len(labels) and any(map(_is_site, probes)):
+            evidence = f"{len(probes)} of {len(labels)} names are methylation probes"
+            return ModalityFinding(Modality.METHYLATION, evidence)
     if not values.size:
         return ModalityFinding(Modality.CLINICAL, "no column of numbers")
+    known = max(
+        sum(is_known_feature(label) and not is_probe(label) for label in labels)
+        for labels in axes
+    )
     genes = f"{known} known genes, " if known else ""
-    low, high = _range(values)
-    if low >= 0 and high <= 1:
-        return ModalityFinding(
-            Modality.METHYLATION, f"{genes}values from {low:.3g} to {high:.3g}"
-        )
-    return ModalityFinding(Modality.RNA, f"{genes}values from {low:.4g} to {high:.4g}")
+    low, high, different = _range(values)
+    span = f"values from {low:.4g} to {high:.4g}"
+    if different >= _MIN_DIFFERENT and low >= 0 and high <= 1:
+        return ModalityFinding(Modality.METHYLATION, f"{genes}{span}")
+    # Above 1 they are no betas, and M-values of genes are rare: few values will do.
+    if high > 1 and (known or different >= _MIN_DIFFERENT):
+        return ModalityFinding(Modality.RNA, f"{genes}{span}")
+    examples = ", ".join(repr(label) for label in columns[:_SHOWN])
+    count = f"only {different} different value" + "s" * (different != 1)
+    msg = (
+        f"cannot tell RNA from methylation: {count}"
+        + (f" from {low:.4g} to {high:.4g}" if different else "")
+        + (f" of {known} known genes" if known else ", no known gene or probe")
+        + f" (columns such as {examples}); say which it is, modality='rna', "
+        "'methylation' or 'clinical' (--modality)"
+    )
+    raise TableReadError(msg)
 
 
-def _range(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Find the least and the greatest value; 0 and infinity where there is none."""
+def _is_site(probe: str) -> bool:
+    """Tell a probe of methylation from one of a genotype."""
+    return probe.strip().startswith(("cg", "ch"))
+
+
+def _range(values: NDArray[np.floating]) -> tuple[float, float, int]:
+    """Find the least, the greatest, and how many different values there are."""
     step = max(1, -(-values.size // _JUDGED_VALUES))
     finite = values[::step][np.isfinite(values[::step])]
     if not finite.size:
-        return 0.0, float("inf")
-    return float(finite.min()), float(finite.max())
+        return 0.0, 0.0, 0
+    different = np.unique(finite[: _MIN_DIFFERENT * 100]).size
+    if different < _MIN_DIFFERENT:
+        different = np.unique(finite).size
+    return float(finite.min()), float(finite.max()), int(different)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.units import UNITS
 
@@ -140,8 +141,8 @@ def restore(
         raise TableReadError(msg)
     if modality is not None and record["modality"] != modality:
         msg = (
-            f"{name!r} holds {record['modality']}, not {modality}; pass "
-            f"modality={record['modality']!r} or leave it out"
+            f"{name!r} holds {record['modality']}, not {modality}; "
+            f"{pass_option('modality', record['modality'])}"
         )
         raise ConfigurationError(msg)
     values = data.X

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.feature_names import is_known_feature
 from napari_mmsubtype.omics.identifiers import parse_barcode
@@ -90,7 +91,7 @@ def detect_orientation(
         f"cannot tell whether rows or columns are samples: {len(rows)} rows "
         f"({_examples(rows)}), {len(columns)} columns ({_examples(columns)}); name the "
         "first column 'patient_id' where each row is a patient or 'gene' where each "
-        "row is a gene, or pass samples_in='rows' or 'columns'"
+        f"row is a gene, or {pass_option('samples_in', 'rows', 'columns')}"
     )
     raise TableReadError(msg)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.delimited import read_rows
 from napari_mmsubtype.omics.packed_file import read_head
@@ -145,7 +146,7 @@ def read_quantifier(path: Path, unit: str | None) -> Reading:
     if column is None:
         msg = (
             f"{path.name!r} is the output of {program.name}, which has no {wanted}; "
-            f"pass one of {', '.join(program.columns)}"
+            f"{pass_option('unit', *program.columns)}"
         )
         raise ConfigurationError(msg)
     header = tuple(cell.strip() for cell in first.split("\t"))

@@ -41,6 +41,8 @@ class Reading:
         Where the format says the unit itself.
     hint : str
         Name that may tell apart units which the values allow.
+    lengths : ndarray of float32, shape (m,), or None
+        Of the genes, in bases, where they stood beside the counts.
     """
 
     samples: Sequence[str]
@@ -51,6 +53,7 @@ class Reading:
     obs: pd.DataFrame | None = None
     unit: UnitFinding | None = None
     hint: str = ""
+    lengths: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.samples), len(self.features))

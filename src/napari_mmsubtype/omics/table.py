@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import leave_out
+from napari_mmsubtype.core.table_files import FileKind
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.anndata_file import (
     Annotated,
@@ -22,13 +25,17 @@ from napari_mmsubtype.omics.anndata_file import (
 )
 from napari_mmsubtype.omics.clinical_table import gather_patients
 from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
-from napari_mmsubtype.omics.duplicates import merge_features, merge_samples
-from napari_mmsubtype.omics.feature_names import describe_features
-from napari_mmsubtype.omics.file_kind import FileKind, recognize
+from napari_mmsubtype.omics.file_kind import is_hdf5, recognize
+from napari_mmsubtype.omics.finished_table import finish_table
+from napari_mmsubtype.omics.foreign_table import check_foreign
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.matrix import arrange
-from napari_mmsubtype.omics.modality_detection import detect_by_names, detect_modality
+from napari_mmsubtype.omics.modality_detection import (
+    ModalityFinding,
+    detect_by_names,
+    detect_modality,
+)
 from napari_mmsubtype.omics.omics_file import (
     CLINICAL_UNIT,
     RECORD,
@@ -37,14 +44,13 @@ from napari_mmsubtype.omics.omics_file import (
 )
 from napari_mmsubtype.omics.parquet_file import read_parquet, read_parquet_names
 from napari_mmsubtype.omics.quantifier import read_quantifier
-from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
-from napari_mmsubtype.omics.units import check_unit, parse_unit
-from napari_mmsubtype.omics.units_by_sample import check_samples
+from napari_mmsubtype.omics.reader_process import read_apart, run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_mmsubtype.omics.reading import Reading
 
-_DETECTED_VALUES = 4_000_000
 _GDC = {FileKind.FOLDER, FileKind.STAR, FileKind.PAIRS, FileKind.SAMPLE_SHEET}
 _AXES = ("rows", "columns")
 _MEMORY = "memory"
@@ -74,6 +80,7 @@ def read_omics(
 
     Format, compression, encoding, delimiter, modality, orientation and unit are
     recognised by content; each finding and its evidence is kept with the table.
+    HDF5 files are read in a process of their own, as damage in them can make HDF5 hang.
     Samples that are repeated with the same values are merged; features that are
     repeated are averaged (counts are summed).
 
@@ -117,6 +124,42 @@ def read_omics(
     >>> table.uns["mmsubtype"]["unit"]  # doctest: +SKIP
     'log2(x+1)'
     """
+    options: dict[str, Any] = {"unit": unit, "samples_in": samples_in, "layer": layer}
+    options["modality"] = None if modality is None else str(modality)
+    if isinstance(path, str | os.PathLike) and is_hdf5(Path(path)):
+        here = partial(read_here, path, **options)
+        return run_to_end(read_apart(os.fspath(path), options, here))
+    return read_here(path, **options)
+
+
+def read_here(
+    path: str | os.PathLike[str] | Any,
+    *,
+    modality: str | Modality | None = None,
+    unit: str | None = None,
+    samples_in: Literal["rows", "columns"] | None = None,
+    layer: str | None = None,
+) -> anndata.AnnData:
+    """Read a table as `read_omics` does, always in this process.
+
+    Parameters
+    ----------
+    path : path, AnnData or MuData
+        As `read_omics`.
+    modality : str, Modality or None, default: None
+        As `read_omics`.
+    unit : str or None, default: None
+        As `read_omics`.
+    samples_in : {"rows", "columns"} or None, default: None
+        As `read_omics`.
+    layer : str or None, default: None
+        As `read_omics`.
+
+    Returns
+    -------
+    AnnData
+        As `read_omics`, whose errors it raises too.
+    """
     kind = None if modality is None else _modality(modality)
     if samples_in is not None and samples_in not in _AXES:
         msg = f"samples_in is {samples_in!r}; expected 'rows', 'columns' or None"
@@ -154,7 +197,8 @@ def _modality(modality: str | Modality) -> Modality:
 def _refuse_option(name: str, value: object, found: FileKind, where: str) -> None:
     """Refuse an option that would be without effect."""
     if value is not None:
-        msg = f"{name}={value!r} applies to {where}; the file is {found}: leave it out"
+        advice = leave_out(name, str(value))
+        msg = f"{advice}: it applies to {where}, and the file is {found}"
         raise ConfigurationError(msg)
 
 
@@ -176,11 +220,14 @@ def _from_annotated(found: Annotated, asked: _Request) -> anndata.AnnData:
     if asked.modality is Modality.CLINICAL:
         return _clinical(clinical_columns(found), asked, found.steps)
     reading = read_annotated(found, asked.name, asked.layer)
-    if asked.modality is None:
-        finding = detect_modality(reading.features, reading.samples, reading.values)
-        recorded = found.data.uns.get(RECORD, {}).get("modality", finding.modality)
+    recorded = found.data.uns.get(RECORD, {}).get("modality")
+    if asked.modality is None and recorded is not None:
         asked = replace(asked, modality=_modality(recorded))
-        reading = _noted(reading, f"{asked.modality} ({finding.evidence})")
+        reading = _noted(reading, f"{asked.modality} (uns[{RECORD!r}] says so)")
+    elif asked.modality is None:
+        finding = _detected(asked, reading.features, reading.samples, reading.values)
+        asked = replace(asked, modality=finding.modality)
+        reading = _noted(reading, f"{finding.modality} ({finding.evidence})")
     return _finished(reading, asked)
 
 
@@ -208,8 +255,10 @@ def _from_quantifier(path: Path, found: FileKind, asked: _Request) -> anndata.An
 def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData:
     """Read delimited text or Parquet."""
     notes: tuple[str, ...] = ()
+    columns = _column_names(path, found)
+    check_foreign(asked.name, columns)
     if asked.modality is None:
-        named = detect_by_names(_column_names(path, found))
+        named = detect_by_names(columns)
         if named is not None and named.modality is Modality.CLINICAL:
             # Its columns may mix numbers and words, which a table of numbers may not.
             asked = replace(asked, modality=named.modality)
@@ -220,7 +269,7 @@ def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData
     raw = _read_raw(path, found, numeric=True)
     if asked.modality is None:
         rows = [str(label) for label in raw.text.iloc[:, 0]]
-        finding = detect_modality(raw.columns, rows, raw.values)
+        finding = _detected(asked, raw.columns, rows, raw.values)
         asked = replace(asked, modality=finding.modality)
         raw = replace(
             raw, notes=(*raw.notes, f"{finding.modality} ({finding.evidence})")
@@ -235,6 +284,20 @@ def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData
         )
         raise TableReadError(msg)
     return _finished(arrange(raw, asked.name, kind, asked.samples_in), asked)
+
+
+def _detected(
+    asked: _Request,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    values: np.ndarray[Any, Any],
+) -> ModalityFinding:
+    """Recognise the modality; where that fails, say of which file."""
+    try:
+        return detect_modality(columns, rows, values)
+    except TableReadError as err:
+        msg = f"{asked.name!r}: {err}"
+        raise TableReadError(msg) from err
 
 
 def _column_names(path: Path, found: FileKind) -> list[str]:
@@ -265,70 +328,23 @@ def _clinical(
     obs.index = pd.Index([str(name) for name in frame.index], dtype=object)
     obs.insert(0, "sample", obs.index.to_numpy(), allow_duplicates=True)
     obs = obs.loc[:, ~obs.columns.duplicated()]
-    record = _record(asked, CLINICAL_UNIT, [*steps, *gathered])
+    record = {
+        "modality": str(asked.modality),
+        "unit": CLINICAL_UNIT,
+        "source": asked.source,
+        "steps": [*steps, *gathered],
+    }
     return anndata.AnnData(
         X=np.zeros((len(obs), 0), dtype=np.float32), obs=obs, uns={RECORD: record}
     )
 
 
 def _finished(reading: Reading, asked: _Request) -> anndata.AnnData:
-    """Check the unit, merge repeats, and put the parts together."""
-    kind = asked.modality or Modality.RNA
-    declared = (
-        reading.unit
-        if asked.unit is None
-        else UnitFinding(parse_unit(asked.unit, kind), "as declared by the caller")
+    """Check the unit and put the parts together."""
+    return finish_table(
+        reading,
+        modality=asked.modality or Modality.RNA,
+        unit=asked.unit,
+        source=asked.source,
+        name=asked.name,
     )
-    try:
-        finding = declared or detect_unit(
-            _some_rows(reading.values), kind, hint=reading.hint
-        )
-        check_samples(reading.values, reading.samples, finding.unit)
-        values, notes = check_unit(reading.values, finding.unit)
-    except TableReadError as err:
-        msg = f"{asked.name!r}: {err}"
-        raise TableReadError(msg) from err
-    steps = (*reading.steps, f"unit {finding.unit.name} ({finding.evidence})", *notes)
-    reading = replace(reading, values=values, steps=steps)
-    reading = merge_features(reading, summed=finding.unit.name == "counts")
-    reading = merge_samples(reading)
-    var = describe_features(list(reading.features), reading.identifiers)
-    return anndata.AnnData(
-        X=np.ascontiguousarray(reading.values, dtype=np.float32),
-        obs=_obs(reading),
-        var=var,
-        uns={RECORD: _record(asked, finding.unit.name, list(reading.steps))},
-    )
-
-
-def _some_rows(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Thin out samples, evenly, until detection is quick."""
-    step = max(1, -(-values.size // _DETECTED_VALUES))
-    return values[::step]
-
-
-def _obs(reading: Reading) -> pd.DataFrame:
-    """Describe the samples under unique row names."""
-    samples = list(reading.samples)
-    times = pd.Series(samples, dtype=object).groupby(samples, sort=False).cumcount()
-    index = [
-        name if n == 0 else f"{name} #{n + 1}"
-        for name, n in zip(samples, times, strict=True)
-    ]
-    obs = pd.DataFrame(
-        {"sample": np.array(samples, dtype=object)}, index=pd.Index(index, dtype=object)
-    )
-    if reading.obs is not None:
-        for column in reading.obs:
-            obs[column] = reading.obs[column].to_numpy()
-    return obs
-
-
-def _record(asked: _Request, unit: str, steps: list[str]) -> dict[str, Any]:
-    """Say what was read, and what was done to it."""
-    return {
-        "modality": str(asked.modality),
-        "unit": unit,
-        "source": asked.source,
-        "steps": steps,
-    }

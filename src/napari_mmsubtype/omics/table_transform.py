@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.omics.alignment import aligner, check_modality, sample_names
+from napari_mmsubtype.omics.alignment import aligner, check_modality
 from napari_mmsubtype.omics.clinical import encode_clinical, read_variables
 from napari_mmsubtype.omics.clinical_columns import locate_variables
 from napari_mmsubtype.omics.identifiers import SampleMatch
 from napari_mmsubtype.omics.impossible_values import settle_values
+from napari_mmsubtype.omics.sample_choice import sample_names
 from napari_mmsubtype.omics.scaling import scale_values
-from napari_mmsubtype.omics.units import m_to_beta, parse_unit
+from napari_mmsubtype.omics.unit_conversion import m_to_beta
+from napari_mmsubtype.omics.units import parse_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

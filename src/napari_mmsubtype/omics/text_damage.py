@@ -15,6 +15,8 @@ _FORMULA_ERROR = re.compile(
     r"#(REF|DIV/0|NAME|VALUE|NUM|NULL|SPILL|CALC)[!?]?|Err:\d+", re.IGNORECASE
 )
 _DECIMAL = re.compile(r"[+-]?\d*[.,]\d+([eE][+-]?\d+)?|0")
+_GROUPED = re.compile(r"[+-]?\d{1,3}((,\d{3})+\.\d+|(\.\d{3})+,\d+)")
+_PERCENT = re.compile(r"[+-]?\d+([.,]\d+)?\s?%")
 _COUNTED = re.compile(r"[VX]?(\d+)")
 _R_DATA = (b"RDX2\n", b"RDX3\n", b"X\n\x00\x00", b"A\n2\n", b"A\n3\n")
 
@@ -32,7 +34,8 @@ def check_bytes(name: str, head: bytes) -> None:
     Raises
     ------
     TableReadError
-        If they are an R object, HDF5, another binary file, or text with NUL bytes.
+        If they are an R object, HDF5, a VCF, another binary file, or text with NUL
+        bytes.
     """
     if head.startswith(_R_DATA):
         msg = (
@@ -42,6 +45,12 @@ def check_bytes(name: str, head: bytes) -> None:
         raise TableReadError(msg)
     if head.startswith(b"\x89HDF"):
         msg = f"{name!r} is a packed HDF5 file; unpack it first"
+        raise TableReadError(msg)
+    if head.startswith(b"##fileformat=VCF"):
+        msg = (
+            f"{name!r} is a list of variants (VCF); expected a table of samples: RNA "
+            "expression, methylation or clinical variables"
+        )
         raise TableReadError(msg)
     control = sum(byte < 32 and byte not in b"\t\n\r\x0c\x1b" for byte in head)
     if not control:
@@ -115,11 +124,13 @@ def check_cells(
     Raises
     ------
     TableReadError
-        If there are formulas, errors of formulas, a counted header above the true
-        one, or no header.
+        If there are formulas, errors of formulas, percent signs, separators of
+        thousands, a counted header above the true one, or no header.
     """
     for number, row in enumerate(sample, start=2):
         for cell in row:
+            if "," in cell or "%" in cell:
+                _check_number(name, cell.strip(), number)
             if is_formula(cell):
                 raise TableReadError(describe_formula(name, cell, f"row {number}"))
     decimals = [cell for cell in header[1:] if _DECIMAL.fullmatch(cell)]
@@ -254,3 +265,19 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_number(name: str, cell: str, row: int) -> None:
+    """Refuse numbers that are dressed up for people."""
+    if _GROUPED.fullmatch(cell):
+        msg = (
+            f"{name!r} has {cell!r} in row {row}, a number with separators between "
+            "thousands; export it without thousands separators"
+        )
+        raise TableReadError(msg)
+    if _PERCENT.fullmatch(cell):
+        msg = (
+            f"{name!r} has {cell!r} in row {row}, a number with a percent sign; "
+            "export plain numbers, for methylation as shares from 0 to 1"
+        )
+        raise TableReadError(msg)

@@ -17,6 +17,7 @@ from napari_mmsubtype.omics.feature_selection import (
     spread,
 )
 from napari_mmsubtype.omics.impossible_values import contradiction, settle_values
+from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME, library_total
 from napari_mmsubtype.omics.methylation_probes import (
     keep_probes,
     plain_probe,
@@ -29,15 +30,8 @@ from napari_mmsubtype.omics.probe_annotation import (
     probes_of_genes,
 )
 from napari_mmsubtype.omics.scaling import rank_normal
-from napari_mmsubtype.omics.unit_detection import WHOLE_TRANSCRIPTOME
-from napari_mmsubtype.omics.units import (
-    UNITS,
-    Unit,
-    check_unit,
-    m_to_beta,
-    to_linear,
-    to_unit,
-)
+from napari_mmsubtype.omics.unit_conversion import m_to_beta, to_unit
+from napari_mmsubtype.omics.units import TPM_TOTAL, UNITS, Unit, check_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,11 +94,11 @@ class TrainingMatrix:
             raise TableReadError(reason)
         self.values, settled = settle_values(checked, unit, self.clip)
         self.steps += [*notes, *settled]
-        if unit.quantity == "fpkm" and len(self.names) >= WHOLE_TRANSCRIPTOME:
-            # Of all genes: what is dropped later counts too.
-            self.totals = np.array(
-                [np.nansum(to_linear(row, unit)) for row in self.values]
-            )
+        # Of all genes: what is dropped later counts too.
+        totals = [library_total(row, unit) for row in self.values]
+        whole = [total for total in totals if total is not None]
+        if whole and len(whole) == len(totals):
+            self.totals = np.array(whole)
 
     def choose_probes(
         self, source: Unit, options: FitOptions, annotation: pd.DataFrame | None
@@ -193,9 +187,11 @@ class TrainingMatrix:
             )
             raise ConfigurationError(msg)
         # The threshold on the values' own scale: no second copy of a large table.
-        least = options.min_expression
+        least: float | NDArray[np.float64] = options.min_expression
+        if unit.quantity == "counts" and self.totals is not None:
+            least = least * self.totals[:, None] / TPM_TOTAL
         if unit.pseudocount is not None:
-            least = float(np.log2(least + unit.pseudocount))
+            least = np.log2(least + unit.pseudocount)
         share = expressed_share(self.values, least)
         self._keep(
             share >= options.min_expressed,
@@ -221,19 +217,15 @@ class TrainingMatrix:
         if "z-score" in {source.quantity, target.quantity}:
             msg = f"{source.name} cannot be made {target.name}; give another table"
             raise ConfigurationError(msg)
-        totals = self.totals if target.quantity == "tpm" else None
-        to_tpm = source.quantity == "fpkm" and totals is not None
+        totals = self.totals
+        pair = (source.quantity, target.quantity)
+        summed = totals is not None and pair in {("fpkm", "tpm"), ("counts", "cpm")}
         methylation = self.kind is Modality.METHYLATION
         # A logarithm of unknown kind is taken for the model's, as for patients later.
-        unknown = "expression" in {source.quantity, target.quantity}
+        unknown = {source.quantity, target.quantity} <= {"expression", "tpm"}
         alike = unknown and source.pseudocount == target.pseudocount
-        if source.quantity != target.quantity and not (to_tpm or methylation or alike):
-            msg = (
-                f"{source.name} cannot be made {target.name} without a reference; "
-                f"leave out the model unit, or give training patients in "
-                f"{target.quantity}"
-            )
-            raise ConfigurationError(msg)
+        if source.quantity != target.quantity and not (summed or methylation or alike):
+            raise ConfigurationError(_no_way(source, target, whole=totals is not None))
         nothing = np.full(len(self.names), np.nan)
         notes: tuple[str, ...] = ()
         converted = np.empty_like(self.values)
@@ -373,3 +365,25 @@ class TrainingMatrix:
         self.names = [n for n, k in zip(self.names, kept, strict=True) if k]
         if reason:
             self.steps.append(f"{int((~kept).sum())} features {reason} dropped")
+
+
+def _no_way(source: Unit, target: Unit, *, whole: bool) -> str:
+    """Say why training values cannot be brought to a unit, and what can be done."""
+    found = f"{source.name} cannot be made {target.name}"
+    if source.quantity == "counts" and target.quantity == "tpm":
+        way = (
+            "pass model_unit='log2(cpm+1)'"
+            if whole
+            else f"give all genes ({WHOLE_TRANSCRIPTOME:,} or more), rank_normal=True"
+        )
+        return f"{found} without gene lengths; {way}, or training patients in TPM"
+    if source.quantity == "counts" and target.quantity == "cpm":
+        return (
+            f"{found}: not every training patient has a whole transcriptome (values "
+            f"for {WHOLE_TRANSCRIPTOME:,} genes) whose sum tells the depth; give all "
+            "genes, or pass rank_normal=True and leave out the model unit"
+        )
+    return (
+        f"{found} without a reference; leave out the model unit, or give training "
+        f"patients in {target.quantity}"
+    )

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import TableReadError
+from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME
 from napari_mmsubtype.omics.units import (
     LOG2_MAXIMUM,
-    MAX_INVALID_BETA,
+    MAX_INVALID,
     TPM_TOTAL,
     UNITS,
     Unit,
+    to_linear,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WHOLE_TRANSCRIPTOME = 10_000
-"""A table with at least this many features is taken for all genes of a sample."""
+# Tables are rounded, and leave out a few genes such as those on Y.
+_NEAR_MILLION = 0.02
+_SUMMED_SAMPLES = 50
+_MOST_COPIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,9 @@ def detect_unit(
     if found.size == 0:
         msg = f"every value of the {modality.value} table is missing; export it again"
         raise TableReadError(msg)
+    if not found.any():
+        msg = f"every value of the {modality.value} table is 0; export it again"
+        raise TableReadError(msg)
     if modality is Modality.METHYLATION:
         return _detect_methylation(found)
     return _detect_expression(np.asarray(values), found, hint.casefold())
@@ -78,7 +86,7 @@ def _detect_methylation(found: NDArray[np.floating]) -> UnitFinding:
     low, high = float(found.min()), float(found.max())
     span = f"values from {low:.4g} to {high:.4g}"
     outside = float(np.mean((found < 0) | (found > 1)))
-    if outside <= MAX_INVALID_BETA:
+    if outside <= MAX_INVALID:
         return UnitFinding(UNITS["beta"], f"{span}, {1 - outside:.1%} within 0 to 1")
     if low >= 0 and high <= 100:
         msg = f"{span}: these may be percentages of methylation; divide them by 100"
@@ -94,7 +102,7 @@ def _detect_methylation(found: NDArray[np.floating]) -> UnitFinding:
         )
     msg = (
         f"{span} are neither beta (0 to 1) nor M-values (about -10 to 10); "
-        "check the table or pass unit="
+        f"check the table or {pass_option('unit')}"
     )
     raise TableReadError(msg)
 
@@ -106,31 +114,62 @@ def _detect_expression(
     low, high = float(found.min()), float(found.max())
     span = f"values from {low:.4g} to {high:.4g}"
     whole = bool(np.all(found == np.rint(found)))
-    if low < 0:
+    negative = int((found < 0).sum())
+    few = negative <= MAX_INVALID * found.size and high > LOG2_MAXIMUM
+    if negative and few:
+        span = f"{span}, {negative} negative"
+    elif negative:
         return _detect_negative(found, span, whole=whole)
     if whole and high > 1:
         return UnitFinding(UNITS["counts"], f"{span}, all whole numbers")
     if high <= 1:
         msg = (
             f"{span} look like methylation (beta), not expression; give the table as "
-            "methylation, or pass unit="
+            f"methylation, or {pass_option('unit')}"
         )
         raise TableReadError(msg)
     if high <= LOG2_MAXIMUM:
-        for name in ("tpm", "fpkm", "counts"):
-            if name in hint:
-                unit = UNITS[f"log2({name}+1)"]
-                return UnitFinding(unit, f"{span}, file name says {name}")
-        return UnitFinding(
-            UNITS["log2(x+1)"], f"{span}: too small for anything but logarithms"
-        )
+        return _detect_logarithm(values, span, hint)
     return _detect_linear(values, span, hint)
+
+
+def _detect_logarithm(
+    values: NDArray[np.floating], span: str, hint: str
+) -> UnitFinding:
+    """Tell logarithms of TPM, FPKM and counts apart."""
+    whole_genome = values.shape[1] >= WHOLE_TRANSCRIPTOME
+    total = 0.0
+    if whole_genome:
+        some = values[:_SUMMED_SAMPLES]
+        linear = [np.nansum(to_linear(row, UNITS["log2(x+1)"])) for row in some]
+        total = float(np.median(linear))
+        span = f"{span}, 2**x - 1 sums to {total:.4g} over {values.shape[1]} features"
+    if whole_genome and abs(total / TPM_TOTAL - 1) < _NEAR_MILLION:
+        name = "cpm" if "cpm" in hint else "tpm"
+        return UnitFinding(UNITS[f"log2({name}+1)"], span)
+    for name in ("tpm", "fpkm", "cpm", "counts"):
+        if name in hint:
+            unit = UNITS[f"log2({name}+1)"]
+            return UnitFinding(unit, f"{span}, file name says {name}")
+    if total > (1 + _NEAR_MILLION) * TPM_TOTAL:
+        return UnitFinding(
+            UNITS["log2(counts+1)"], f"{span}: more than TPM or FPKM can be"
+        )
+    return UnitFinding(
+        UNITS["log2(x+1)"], f"{span}: too small for anything but logarithms"
+    )
 
 
 def _detect_negative(
     found: NDArray[np.floating], span: str, *, whole: bool
 ) -> UnitFinding:
     """Tell z-scores from logarithms with a small pseudocount."""
+    if whole and found.min() >= -_MOST_COPIES and found.max() <= _MOST_COPIES:
+        msg = (
+            f"{span}, all whole numbers: these may be copy-number calls (-2 to 2), not "
+            f"expression; give RNA expression, or {pass_option('unit')}"
+        )
+        raise TableReadError(msg)
     if whole:
         count = int((found < 0).sum())
         msg = f"{span}: {count} negative counts; counts start at 0, check the table"
@@ -151,7 +190,8 @@ def _detect_negative(
         )
     msg = (
         f"{span} (median {middle:.3g}, spread {spread:.3g}) are neither z-scores nor "
-        "expression that starts at 0; pass unit= (for example 'z-score', 'log2(tpm+1)')"
+        "expression that starts at 0; for example, "
+        f"{pass_option('unit', 'z-score', 'log2(tpm+1)')}"
     )
     raise TableReadError(msg)
 
@@ -161,16 +201,17 @@ def _detect_linear(values: NDArray[np.floating], span: str, hint: str) -> UnitFi
     total = float(np.median(np.nansum(values, axis=1)))
     whole_genome = values.shape[1] >= WHOLE_TRANSCRIPTOME
     sums = f"{span}, samples sum to {total:.4g} over {values.shape[1]} features"
-    if whole_genome and abs(total / TPM_TOTAL - 1) < 0.02:
-        return UnitFinding(UNITS["tpm"], sums)
+    if whole_genome and abs(total / TPM_TOTAL - 1) < _NEAR_MILLION:
+        return UnitFinding(UNITS["cpm" if "cpm" in hint else "tpm"], sums)
     for name, words in (
+        ("cpm", ("cpm",)),
         ("fpkm", ("fpkm", "rpkm")),
         ("counts", ("counts", "rsem", "norm_count")),
         ("tpm", ("tpm",)),
     ):
         if any(word in hint for word in words):
             return UnitFinding(UNITS[name], f"{sums}, file name says {name}")
-    if total > 1.02 * TPM_TOTAL:
+    if total > (1 + _NEAR_MILLION) * TPM_TOTAL:
         return UnitFinding(UNITS["counts"], f"{sums}: more than TPM or FPKM can be")
     if whole_genome:
         return UnitFinding(UNITS["fpkm"], f"{sums}: not the million of TPM")

@@ -1,4 +1,4 @@
-"""Units of omics values: names, what they allow, how they are converted."""
+"""Units of omics values: their names, and the values that they allow."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Float = TypeVar("_Float", bound=np.floating)
-Quantity = Literal["counts", "tpm", "fpkm", "expression", "z-score", "beta", "m-value"]
+Quantity = Literal[
+    "counts", "cpm", "tpm", "fpkm", "expression", "z-score", "beta", "m-value"
+]
+
+EXPRESSION = frozenset({"counts", "cpm", "tpm", "fpkm"})
+"""Quantities of expression that differ by sequencing depth and gene length only."""
 
 LOG2_MAXIMUM = 30.0
 """No log2 expression exceeds this: it would mean more than 2**30 reads of one gene."""
 
 TPM_TOTAL = 1e6
-"""Sum of a sample in TPM over all its genes."""
+"""Sum of a sample in TPM, or in counts per million, over all its genes."""
 
-MAX_INVALID_BETA = 0.01
-"""Share of values outside 0..1 up to which a table still counts as beta values."""
+MAX_INVALID = 0.01
+"""Share of values outside 0..1 up to which a table still counts as beta values, and of
+negative ones up to which it counts as expression that starts at 0."""
 
 M_OFFSET = 0.01
 """Added to both parts of an M-value's ratio: beta 0 and 1 stay finite. About as large
 as the noise of the arrays."""
 
-_MIN_SCALING_GENES = 20
 _MIN_DECLARED_FEATURES = 200
+_MISSING_CODES = frozenset({-1.0, -9.0, -99.0, -999.0, -9999.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +69,11 @@ UNITS = {
     unit.name: unit
     for unit in (
         Unit("counts", "counts"),
+        Unit("cpm", "cpm"),
         Unit("tpm", "tpm"),
         Unit("fpkm", "fpkm"),
         Unit("log2(counts+1)", "counts", 1.0),
+        Unit("log2(cpm+1)", "cpm", 1.0),
         Unit("log2(tpm+1)", "tpm", 1.0),
         Unit("log2(fpkm+1)", "fpkm", 1.0),
         Unit("log2(x+1)", "expression", 1.0),
@@ -80,12 +89,12 @@ _ALIASES = {
     "count": "counts",
     "raw counts": "counts",
     "rsem": "counts",
-    "cpm": "counts",
     "rpkm": "fpkm",
     "fpkm-uq": "fpkm",
     "log2": "log2(x+1)",
     "log": "log2(x+1)",
     "log2 counts": "log2(counts+1)",
+    "log2 cpm": "log2(cpm+1)",
     "log2 tpm": "log2(tpm+1)",
     "log2 fpkm": "log2(fpkm+1)",
     "log2(count+1)": "log2(counts+1)",
@@ -132,10 +141,9 @@ def parse_unit(name: str, modality: Modality) -> Unit:
     known = _ALIASES.get(plain, plain)
     allowed = _ALLOWED[modality]
     if known not in allowed:
-        listed = ", ".join(key for key in UNITS if key in allowed)
-        msg = (
-            f"unit {name!r} is not one of {modality.value}: {listed}; pass one of them"
-        )
+        units = [key for key in UNITS if key in allowed]
+        advice = pass_option("unit", *units)
+        msg = f"unit {name!r} is not one of {modality.value}; {advice}"
         raise ConfigurationError(msg)
     return UNITS[known]
 
@@ -155,7 +163,8 @@ def check_unit(
     Returns
     -------
     values : ndarray of the same type, shape (sample, feature)
-        Beta values clipped to 0..1; infinite values made NaN.
+        Beta values clipped to 0..1, a few negative counts, TPM or FPKM to 0; infinite
+        values made NaN.
     notes : tuple of str
         What was changed.
 
@@ -174,77 +183,18 @@ def check_unit(
     if unit.quantity == "beta":
         kept, clipped = _clip_beta(kept)
         notes.extend(clipped)
-    elif unit.quantity in {"counts", "tpm", "fpkm"} and not unit.is_log:
+    elif unit.quantity in EXPRESSION and not unit.is_log:
+        kept, clipped = _clip_negative(kept, unit)
+        notes.extend(clipped)
         _refuse_logarithms(kept, unit)
     elif unit.is_log and np.nanmax(kept, initial=-np.inf) > LOG2_MAXIMUM:
+        advice = pass_option("unit", "tpm", "fpkm", "counts")
         msg = (
             f"values up to {np.nanmax(kept):.6g} cannot be {unit.name} "
-            f"(at most {LOG2_MAXIMUM:g}); pass unit='tpm', 'fpkm' or 'counts'"
+            f"(at most {LOG2_MAXIMUM:g}); {advice}"
         )
         raise TableReadError(msg)
     return kept, tuple(notes)
-
-
-def to_unit(
-    values: NDArray[np.floating],
-    source: Unit,
-    target: Unit,
-    *,
-    reference: NDArray[np.floating],
-    total: float | None = None,
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Bring one sample's values into a model's unit.
-
-    A logarithm is taken only of a unit that is none: values that are logarithms already
-    are first raised again, so nothing is logged twice. Quantities that differ by
-    sequencing depth or gene length (counts, FPKM, TPM) are brought to one scale by the
-    factor of DESeq [1]_: the median ratio to the training means, over expressed genes.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (feature,)
-        One sample, NaN where missing.
-    source, target : Unit
-        Unit of the table and of the model; neither is a z-score.
-    reference : ndarray of float, shape (feature,)
-        Training means in the model's unit.
-    total : float or None, default: None
-        Sum of the sample over all its genes in linear units, where the table holds a
-        whole transcriptome; makes FPKM to TPM exact.
-
-    Returns
-    -------
-    values : ndarray of float64, shape (feature,)
-        In the model's unit.
-    notes : tuple of str
-        Steps taken and assumptions made.
-
-    References
-    ----------
-    .. [1] Anders and Huber, "Differential expression analysis for sequence count
-       data", Genome Biology 11:R106, 2010.
-    """
-    found = np.asarray(values, dtype=np.float64)
-    if source == target:
-        return found, ()
-    step = f"converted from {source.name} to {target.name}"
-    if source.quantity == "beta":
-        return beta_to_m(found), (step,)
-    if source.quantity == "m-value":
-        return m_to_beta(found), (step,)
-    unknown = "expression" in {source.quantity, target.quantity}
-    if unknown and source.is_log and source.pseudocount == target.pseudocount:
-        return found, (f"{source.name} was taken to be the model's {target.name}",)
-    linear = to_linear(found, source)
-    notes = [step]
-    if source.quantity != target.quantity and not unknown:
-        expected = to_linear(np.asarray(reference, dtype=np.float64), target)
-        factor, note = _scale(linear, expected, source, target, total)
-        linear = linear * factor
-        notes.append(note)
-    if target.pseudocount is None:
-        return linear, tuple(notes)
-    return np.log2(np.maximum(linear, 0.0) + target.pseudocount), tuple(notes)
 
 
 def to_linear(values: NDArray[np.floating], unit: Unit) -> NDArray[np.float64]:
@@ -267,41 +217,6 @@ def to_linear(values: NDArray[np.floating], unit: Unit) -> NDArray[np.float64]:
     if unit.pseudocount is None:
         return linear
     return np.maximum(np.exp2(linear) - unit.pseudocount, 0.0)
-
-
-def beta_to_m(beta: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn beta values into M-values.
-
-    Parameters
-    ----------
-    beta : ndarray of float
-        Share of methylation, 0 to 1, NaN where missing.
-
-    Returns
-    -------
-    ndarray of float64
-        ``log2((beta + e) / (1 - beta + e))`` with ``e`` = `M_OFFSET`, from -6.66 to
-        6.66.
-    """
-    share = np.asarray(beta, dtype=np.float64)
-    return np.log2((share + M_OFFSET) / (1.0 - share + M_OFFSET))
-
-
-def m_to_beta(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn M-values into beta values: the inverse of `beta_to_m`.
-
-    Parameters
-    ----------
-    values : ndarray of float
-        M-values, NaN where missing.
-
-    Returns
-    -------
-    ndarray of float64
-        0 to 1; M-values beyond ±6.66, made with a smaller offset, become 0 and 1.
-    """
-    odds = np.exp2(np.asarray(values, dtype=np.float64))
-    return np.clip((odds * (1.0 + M_OFFSET) - M_OFFSET) / (1.0 + odds), 0.0, 1.0)
 
 
 def looks_logged(values: NDArray[np.floating]) -> bool:
@@ -328,34 +243,6 @@ def looks_logged(values: NDArray[np.floating]) -> bool:
     )
 
 
-def _scale(
-    linear: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    source: Unit,
-    target: Unit,
-    total: float | None,
-) -> tuple[float, str]:
-    """Find the factor between two quantities of expression."""
-    if (source.quantity, target.quantity) == ("fpkm", "tpm") and total:
-        return TPM_TOTAL / total, "FPKM scaled to a million per sample"
-    usable = np.isfinite(linear) & (linear > 0) & (expected >= 1.0)
-    genes = int(usable.sum())
-    if genes < _MIN_SCALING_GENES:
-        return 1.0, (
-            f"{source.quantity} were not scaled to {target.quantity}: only {genes} "
-            f"expressed genes are shared ({_MIN_SCALING_GENES} needed); "
-            "expect a shift, and prefer a table in the model's unit"
-        )
-    ratio = float(np.exp2(np.median(np.log2(expected[usable] / linear[usable]))))
-    note = (
-        f"{source.quantity} were scaled by {ratio:.3g} to the model's "
-        f"{target.quantity} (median ratio to the training means over {genes} genes)"
-    )
-    if source.quantity == "counts":
-        note += "; gene lengths are not corrected"
-    return ratio, note
-
-
 def _clip_beta(
     values: NDArray[_Float],
 ) -> tuple[NDArray[_Float], tuple[str, ...]]:
@@ -367,29 +254,50 @@ def _clip_beta(
         return values, ()
     share = count / int(np.isfinite(values).sum())
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if share > MAX_INVALID_BETA:
+    if share > MAX_INVALID:
         msg = (
             f"{count} values ({share:.1%}, from {low:.4g} to {high:.4g}) lie outside "
-            "0 to 1 and cannot be beta values; pass unit='m-value' or mend the table"
+            "0 to 1 and cannot be beta values; "
+            f"{pass_option('unit', 'm-value')}, or mend the table"
         )
         raise TableReadError(msg)
     note = f"{count} beta values outside 0 to 1 (from {low:.4g} to {high:.4g}) clipped"
     return np.clip(values, 0.0, 1.0), (note,)
 
 
-def _refuse_logarithms(values: NDArray[np.floating], unit: Unit) -> None:
-    """Refuse values that are logarithms, or negative, in a linear unit."""
+def _clip_negative(
+    values: NDArray[_Float], unit: Unit
+) -> tuple[NDArray[_Float], tuple[str, ...]]:
+    """Raise a few negative values to 0; refuse many, and codes for missing ones."""
     with np.errstate(invalid="ignore"):
-        negative = int((values < 0).sum())
-    if negative:
+        below = values < 0
+    count = int(below.sum())
+    if not count:
+        return values, ()
+    found, least = np.unique(values[below]), float(np.nanmin(values))
+    if len(found) == 1 and least in _MISSING_CODES:
         msg = (
-            f"{negative} negative values (down to {np.nanmin(values):.4g}) cannot be "
-            f"{unit.name}; pass unit='z-score' or 'log2(tpm+0.001)', or mend the table"
+            f"{count} values are {least:g}, which {unit.name} cannot be and which may "
+            "stand for a missing value; write NA instead"
         )
         raise TableReadError(msg)
+    if count > MAX_INVALID * int(np.isfinite(values).sum()):
+        msg = (
+            f"{count} negative values (down to {least:.4g}) cannot be "
+            f"{unit.name}; "
+            f"{pass_option('unit', 'z-score', 'log2(tpm+0.001)')}, or mend the table"
+        )
+        raise TableReadError(msg)
+    note = f"{count} negative {unit.name} values (down to {least:.4g}) set to 0"
+    return np.maximum(values, np.zeros((), values.dtype)), (note,)
+
+
+def _refuse_logarithms(values: NDArray[np.floating], unit: Unit) -> None:
+    """Refuse values that are logarithms in a linear unit."""
     if looks_logged(values):
+        advice = pass_option("unit", f"log2({unit.name}+1)")
         msg = (
             f"values up to {np.nanmax(values):.4g} over {values.shape[1]} features are "
-            f"logarithms already, not {unit.name}; pass unit='log2({unit.name}+1)'"
+            f"logarithms already, not {unit.name}; {advice}"
         )
         raise TableReadError(msg)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics.units import LOG2_MAXIMUM
+from napari_mmsubtype.omics.units import EXPRESSION, LOG2_MAXIMUM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def check_samples(
         return
     filled = np.isfinite(values).any(axis=1)
     odd, other = np.zeros(len(samples), dtype=bool), ""
-    if unit.quantity in {"counts", "tpm", "fpkm"} and not unit.is_log:
+    if unit.quantity in EXPRESSION and not unit.is_log:
         odd, other = _logarithms(values, filled), "logarithms"
         if not odd.any():
             odd, other = _counts(values, filled), "whole counts"

@@ -22,18 +22,13 @@ from napari_mmsubtype.omics.feature_names import (
     match_features,
 )
 from napari_mmsubtype.omics.impossible_values import contradiction, settle_values
+from napari_mmsubtype.omics.library_size import library_total
 from napari_mmsubtype.omics.methylation_probes import plain_probe, recognize_platform
 from napari_mmsubtype.omics.probe_annotation import average_columns, pair_columns
 from napari_mmsubtype.omics.scaling import scale_values
-from napari_mmsubtype.omics.unit_detection import WHOLE_TRANSCRIPTOME
-from napari_mmsubtype.omics.units import (
-    UNITS,
-    Unit,
-    m_to_beta,
-    parse_unit,
-    to_linear,
-    to_unit,
-)
+from napari_mmsubtype.omics.table_facts import identifier_words
+from napari_mmsubtype.omics.unit_conversion import m_to_beta, to_unit
+from napari_mmsubtype.omics.units import EXPRESSION, UNITS, Unit, parse_unit
 
 if TYPE_CHECKING:
     import anndata
@@ -43,7 +38,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.identifiers import SampleMatch
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
-_DEPTHS = frozenset({"counts", "tpm", "fpkm", "expression"})
+_DEPTHS = EXPRESSION | {"expression"}
 
 
 class ValuesAligner:
@@ -69,7 +64,9 @@ class ValuesAligner:
         self.source = parse_unit(str(self.record["unit"]), spec.modality)
         self.target = parse_unit(spec.unit, spec.modality)
         self.names = [str(name) for name in table.var_names]
-        found = match_features(self._identifiers(), spec.features)
+        identifiers = self._identifiers()
+        self.identifiers = identifier_words(identifiers, self.names)
+        found = match_features(identifiers, spec.features)
         self.columns, self.notes = found.columns, found.notes
         self.pairs = self._probe_pairs()
         if self.pairs is not None:
@@ -108,7 +105,9 @@ class ValuesAligner:
             values, settled = settle_values(values, source, spec.clip)
         seen = np.isfinite(values)
         weights = spec.features["weight"].to_numpy(np.float64)
-        report, share = report_coverage(self.record, match, spec.names, seen, weights)
+        report, share = report_coverage(
+            self.record, match, spec.names, seen, weights, self.identifiers
+        )
         report = add_notes(report, (*self.notes, *settled))
         if reason := self._refusal(row, source, share, report):
             return AlignedSample(None, replace(report, used=False, reason=reason))
@@ -121,13 +120,17 @@ class ValuesAligner:
             # The factor between two such units changes no rank within the sample.
             notes = (f"{source.name} ranked as they are; gene lengths do matter",)
         elif not as_it_is:
-            values, notes = to_unit(
-                values,
-                source,
-                self.target,
-                reference=spec.features["mean"].to_numpy(np.float64),
-                total=_total(row, source),
-            )
+            try:
+                values, notes = to_unit(
+                    values,
+                    source,
+                    self.target,
+                    reference=spec.features["mean"].to_numpy(np.float64),
+                    total=library_total(row, source),
+                )
+            except UnmatchedFeaturesError as err:
+                refused = replace(report, used=False, reason=str(err))
+                return AlignedSample(None, refused)
         scaled, clipped = scale_values(values[None], spec, as_it_is=as_it_is)
         count = int(clipped[0][seen].sum())
         largest = float(np.nanmax(np.abs(values))) if as_it_is else 0.0
@@ -238,10 +241,3 @@ def _dense_row(table: anndata.AnnData, index: int) -> NDArray[np.float64]:
     if not isinstance(row, np.ndarray):
         row = row.toarray()
     return np.asarray(row, dtype=np.float64).ravel()
-
-
-def _total(row: NDArray[np.float64], unit: Unit) -> float | None:
-    """Sum a sample in linear units where the table holds a whole transcriptome."""
-    if unit.quantity != "fpkm" or row.size < WHOLE_TRANSCRIPTOME:
-        return None
-    return float(np.nansum(to_linear(row, unit))) or None

@@ -10,8 +10,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.core.records import format_probability
+from napari_mmsubtype.core.result_words import NAMES, subset_rows
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results.colors import evidence_colors
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.slides.slide import Slide
 
 _THUMBNAIL_PX = 1200
+_TISSUE_GREY = 205
 
 
 def write_picture(result: Result, slide: Slide, path: Path) -> Path:
@@ -49,6 +50,35 @@ def write_picture(result: Result, slide: Slide, path: Path) -> Path:
     StoreError
         If the analysis was interrupted.
     """
+    draw_result(result, slide).savefig(path)
+    return path
+
+
+def draw_result(
+    result: Result, slide: Slide | None, *, is_titled: bool = True
+) -> Figure:
+    """Draw a complete result beside its slide.
+
+    Parameters
+    ----------
+    result : Result
+        A complete store.
+    slide : Slide or None
+        The slide it was made from; without it, the maps lie on the tissue mask.
+    is_titled : bool, default: True
+        Head the figure with slide and call, which a page around it may say itself; that
+        a model knows synthetic tissue only is said in any case.
+
+    Returns
+    -------
+    Figure
+        Slide, classes, evidence and calls; nothing else holds it.
+
+    Raises
+    ------
+    StoreError
+        If the analysis was interrupted.
+    """
     prediction = result.prediction
     if prediction is None:
         msg = (
@@ -58,11 +88,14 @@ def write_picture(result: Result, slide: Slide, path: Path) -> Path:
     figure = Figure(figsize=(13.5, 12), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2).ravel()
-    thumbnail, extent = _thumbnail(slide, result)
+    thumbnail = _tissue_picture(result) if slide is None else _thumbnail(slide)
+    extent = _slide_extent(result)
     for axis in axes[:3]:
         axis.imshow(thumbnail, extent=extent)
         axis.set_xlabel("mm")
-    axes[0].set_title("Slide")
+    axes[0].set_title(
+        "Tissue (the slide could not be read)" if slide is None else "Slide"
+    )
     axes[0].set_ylabel("mm")
     axes[2].set_ylabel("mm")
     _draw_classes(axes[1], result)
@@ -71,25 +104,26 @@ def write_picture(result: Result, slide: Slide, path: Path) -> Path:
         axis.set_xlim(extent[0], extent[1])
         axis.set_ylim(extent[2], extent[3])
     _draw_calls(axes[3], result, prediction)
-    figure.suptitle(_headline(result, prediction), fontsize=13, fontweight="bold")
-    figure.savefig(path)
-    return path
+    title = [_headline(result, prediction)] if is_titled else []
+    if result.is_demo:
+        title.append("model of synthetic tissue only: no statement about real tissue")
+    figure.suptitle("\n".join(title), fontsize=13, fontweight="bold")
+    return figure
 
 
 def _headline(result: Result, prediction: Prediction) -> str:
     share = format_probability(max(prediction.call.probabilities))
-    used = " + ".join(prediction.call.modalities)
-    caution = "\nmodel of synthetic tissue only: no statement about real tissue"
-    return (
-        f"{result.slide_name}: {prediction.label} ({share}) from {used}"
-        f"{caution if result.is_demo else ''}"
-    )
+    used = " + ".join(NAMES.get(m, m) for m in prediction.call.modalities)
+    return _plain(f"{result.slide_name}: {prediction.label} ({share}) from {used}")
 
 
-def _thumbnail(
-    slide: Slide, result: Result
-) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
-    """Read the coarsest level that still fills the panel, with its extent in mm."""
+def _plain(text: str) -> str:
+    """Keep matplotlib from reading what stands between dollars as a formula."""
+    return text.replace("$", r"\$")
+
+
+def _thumbnail(slide: Slide) -> NDArray[np.uint8]:
+    """Read the coarsest level that still fills the panel."""
     enough = [
         i
         for i, level in enumerate(slide.levels)
@@ -98,10 +132,22 @@ def _thumbnail(
     number = max(enough)
     height, width = slide.levels[number].shape
     pixels = slide.read_region(number, 0, 0, height, width)
+    step = max(1, max(height, width) // _THUMBNAIL_PX)
+    return pixels[::step, ::step]
+
+
+def _tissue_picture(result: Result) -> NDArray[np.uint8]:
+    """Draw the tissue grey on white, over the whole slide."""
+    mask, _ = result.tissue
+    grey = np.where(mask, _TISSUE_GREY, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _slide_extent(result: Result) -> tuple[float, float, float, float]:
+    """Extent of the slide in mm."""
     rows, cols = result.slide_shape
     size = result.pixel_size
-    step = max(1, max(height, width) // _THUMBNAIL_PX)
-    return pixels[::step, ::step], (0, cols * size.x / 1e3, rows * size.y / 1e3, 0)
+    return (0, cols * size.x / 1e3, rows * size.y / 1e3, 0)
 
 
 def _map_extent(result: Result, shape: tuple[int, int]) -> tuple[float, ...]:
@@ -125,7 +171,7 @@ def _draw_classes(axis: Any, result: Result) -> None:
         interpolation="nearest",
         extent=(0, classes.shape[1] * pitch, classes.shape[0] * pitch, 0),
     )
-    handles = [Patch(color=s.color, label=s.name) for s in result.classes]
+    handles = [Patch(color=s.color, label=_plain(s.name)) for s in result.classes]
     axis.legend(handles=handles, loc="lower right")
     axis.set_title("Class with most evidence, patch by patch")
 
@@ -147,34 +193,21 @@ def _draw_evidence(
     )
     bar = figure.colorbar(drawn, ax=axis, shrink=0.6)
     bar.set_label("logits per cell; dark speaks against")
-    axis.set_title(f"Evidence for {prediction.label}")
+    axis.set_title(_plain(f"Evidence for {prediction.label}"))
 
 
 def _draw_calls(axis: Any, result: Result, prediction: Prediction) -> None:
     """Draw the class probabilities from every subset of the modalities."""
-    rows = _shown_subsets(prediction)
-    keys = list(rows)
-    left = np.zeros(len(keys))
+    rows = subset_rows(prediction)
+    places = range(len(rows))
+    left = np.zeros(len(rows))
     for index, subtype in enumerate(result.classes):
-        part = np.array([prediction.subsets[k].probabilities[index] for k in keys])
-        axis.barh(range(len(keys)), part, left=left, color=subtype.color)
+        part = np.array([row.probabilities[index] for row in rows])
+        axis.barh(places, part, left=left, color=subtype.color)
         left += part
-    axis.set_yticks(range(len(keys)), rows.values())
+    axis.set_yticks(places, [row.text for row in rows])
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.axvline(0.5, color="white", linewidth=1)
     axis.set_xlabel("probability")
     axis.set_title("The call from all, without each, from each alone")
-
-
-def _shown_subsets(prediction: Prediction) -> dict[str, str]:
-    """Choose all modalities, all but each one, and each alone: label by subset."""
-    whole = [Modality(name) for name in prediction.call.modalities]
-    shown = {subset_key(whole): "all" if len(whole) > 1 else f"{whole[0]} alone"}
-    if len(whole) > 2:
-        for left in whole:
-            rest = [m for m in whole if m != left]
-            shown[subset_key(rest)] = f"without {left}"
-    for alone in whole:
-        shown.setdefault(subset_key([alone]), f"{alone} alone")
-    return shown

@@ -125,6 +125,11 @@ class Result(StoredSlide):
         return str(self._body["bundle"]["name"])
 
     @property
+    def bundle_facts(self) -> dict[str, Any]:
+        """Name, version and digest of the model, and whether it is synthetic."""
+        return dict(self._body["bundle"])
+
+    @property
     def is_demo(self) -> bool:
         """Whether the model knows only synthetic tissue."""
         return bool(self._body["bundle"].get("synthetic", False))

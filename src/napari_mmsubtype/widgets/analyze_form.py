@@ -83,7 +83,9 @@ class AnalyzeForm(QWidget):
         self.slide = SlideField(self)
         self.bundle = BundleField(self)
         self.tables = {
-            modality: TableField(title, self)
+            modality: TableField(
+                title, folders=modality is not Modality.CLINICAL, parent=self
+            )
             for modality, (_, title) in _TABLE_TEXTS.items()
         }
         self.patient = QLineEdit(self)

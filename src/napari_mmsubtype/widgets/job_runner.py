@@ -12,6 +12,7 @@ from napari.utils import progress
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
+from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -172,7 +173,7 @@ class JobRunner(QObject):
     def _report(self, error: Exception) -> str:
         """Show an error once, in words that the user can act on."""
         logger.error("%s failed", self._title, exc_info=error)
-        message = str(error) or type(error).__name__
+        message = for_door(str(error), Door.ANALYZE_PANEL) or type(error).__name__
         if not isinstance(error, MMSubtypeError):
             message = (
                 f"{self._title}: unexpected {type(error).__name__}: {message} "

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.widgets.coverage_bar import CoverageBar
@@ -31,9 +32,9 @@ from napari_mmsubtype.widgets.omics_table import (
     UnreadTable,
     unit_names,
 )
+from napari_mmsubtype.widgets.table_choice import Choice
 
 _RECOGNIZE = "Recognize"
-_UNUSED = "Not used. Tick the box to use it in place of the other table."
 
 
 class OmicsCard(QFrame):
@@ -63,11 +64,10 @@ class OmicsCard(QFrame):
         self.use = QCheckBox(self)
         self.use.setToolTip("Use this table; one per modality")
         self.use.clicked.connect(self.usedChanged)
-        self.use.toggled.connect(lambda _: self._show_use())
-        self.name = QLabel(request.name, self)
+        self.name = QElidingLabel(request.name, self)
+        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.name.setToolTip(request.path)
         self.name.setStyleSheet("font-weight: bold")
-        self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         # A long name is cut rather than making the panel wide.
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.removeButton = QToolButton(self)
@@ -109,8 +109,18 @@ class OmicsCard(QFrame):
         self.size.setText(table.size)
         _show(self.names, table.names)
         self._form.labelForField(self.names).setVisible(bool(table.names))
-        self._show_use()
         self.setLookup(None)
+
+    def setChoice(self, choice: Choice) -> None:
+        """Show whether the table is used.
+
+        Parameters
+        ----------
+        choice : Choice
+            With the sentence, if the table has others beside it.
+        """
+        self.use.setChecked(choice.used)
+        _show(self.state, choice.sentence)
 
     def setUnread(self, unread: UnreadTable) -> None:
         """Show why the table cannot be read.
@@ -160,7 +170,7 @@ class OmicsCard(QFrame):
         Returns
         -------
         str
-            Empty once the table is read.
+            Once the table is read: why it is used or not; empty where it is alone.
         """
         return str(self.state.text())
 
@@ -178,10 +188,6 @@ class OmicsCard(QFrame):
             As shown beneath the choice.
         """
         return str(self._evidence[name].text())
-
-    def _show_use(self) -> None:
-        if self.table is not None:
-            _show(self.state, "" if self.use.isChecked() else _UNUSED)
 
     def _say(self, text: str) -> None:
         """Show a sentence in place of the facts, or the facts."""
@@ -322,6 +328,7 @@ def _show(label: QLabel, text: str) -> None:
 def _words(parent: QWidget) -> QLabel:
     label = QLabel(parent)
     label.setWordWrap(True)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.records import ModalityReport
 from napari_mmsubtype.errors import BundleError, MMSubtypeError, OmicsError
@@ -161,7 +162,7 @@ class ModelFeatures:
                 self._aligners[key] = kept
             report = kept[1].align(match).report
         except OmicsError as err:
-            return Coverage(least=spec.min_coverage, problem=str(err))
+            return Coverage(least=spec.min_coverage, problem=_sentence(err))
         return Coverage(report, spec.min_coverage, _heaviest(spec, report.missing))
 
     def forget(self, keys: set[int]) -> None:
@@ -205,7 +206,8 @@ def lookup_job(
     dict of int to Lookup
         By the keys of `tables`.
     """
-    from napari_mmsubtype.omics.identifiers import find_sample
+    from napari_mmsubtype.omics.sample_choice import find_row
+    from napari_mmsubtype.omics.table_facts import sample_words
 
     found: dict[int, Lookup] = {}
     trouble = ""
@@ -217,21 +219,21 @@ def lookup_job(
             found[key] = Lookup(rows=first_rows(table))
             continue
         try:
-            match = find_sample(table.samples, patient)
+            match = find_row(table.table, patient)
         except MMSubtypeError as err:
-            found[key] = Lookup(problem=str(err), rows=first_rows(table))
+            found[key] = Lookup(problem=_sentence(err), rows=first_rows(table))
             continue
         if not trouble:
             try:
                 features.load(bundle)
             except BundleError as err:
-                trouble = str(err)
+                trouble = _sentence(err)
         yield Progress("align", done, len(tables), f"aligning {name}")
         coverage = (
             Coverage(problem=trouble) if trouble else features.cover(key, table, match)
         )
         found[key] = Lookup(
-            sample=_words(match.sample),
+            sample=sample_words(match.sample),
             notes=_notes(table, match, coverage),
             rows=first_rows(table, match.index),
             coverage=coverage,
@@ -271,20 +273,16 @@ def first_rows(table: OmicsTable, chosen: int | None = None) -> FirstRows:
     return FirstRows(tuple(names), rows, chosen is not None)
 
 
+def _sentence(error: MMSubtypeError) -> str:
+    """Say an error in the panel's words."""
+    return for_door(str(error), Door.OMICS_PANEL)
+
+
 def _text(value: Any) -> str:
     """Write one cell; NaN and None differ from themselves or are empty."""
     if value is None or value != value:
         return _NO_VALUE
     return value if isinstance(value, str) else f"{float(value):.4g}"
-
-
-def _words(sample: str) -> str:
-    """Name a sample with its type."""
-    from napari_mmsubtype.omics.identifiers import parse_barcode
-
-    barcode = parse_barcode(sample)
-    kind = "" if barcode is None else barcode.sample_type_name
-    return f"{sample}, {kind}" if kind else sample
 
 
 def _notes(

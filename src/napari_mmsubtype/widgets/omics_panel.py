@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.plugin.slide_pixel_size import slide_facts, slide_images
 from napari_mmsubtype.widgets.analyze_link import (
     SharedRequest,
@@ -42,6 +41,7 @@ from napari_mmsubtype.widgets.omics_table import (
 )
 from napari_mmsubtype.widgets.patient_picker import PatientPicker
 from napari_mmsubtype.widgets.queue_bar import QueueBar
+from napari_mmsubtype.widgets.table_choice import TableChoice
 from napari_mmsubtype.widgets.table_field import TABLES
 from napari_mmsubtype.widgets.table_queue import TableQueue
 
@@ -74,6 +74,7 @@ class OmicsPanel(QWidget):
         self.cards: dict[int, OmicsCard] = {}
         self._keys = count()
         self._features = ModelFeatures()
+        self._choice = TableChoice()
         self._is_stale = False
         self._arriving: list[str] = []
         self._turn = QTimer(self)
@@ -293,9 +294,6 @@ class OmicsPanel(QWidget):
             return
         if isinstance(result, OmicsTable):
             card.setTable(result)
-            others = self._of(result.modality, but=key)
-            # The first of its modality is used; a second waits until it is chosen.
-            card.use.setChecked(not any(other.use.isChecked() for other in others))
         else:
             card.setUnread(result)
         self._refresh()
@@ -304,20 +302,21 @@ class OmicsPanel(QWidget):
         if key in self.cards:
             self.remove(key)
 
-    def _of(self, modality: Modality, *, but: int) -> list[OmicsCard]:
-        return [
-            card
-            for key, card in self.cards.items()
-            if key != but and card.table and card.table.modality is modality
-        ]
-
     def _on_used(self, key: int) -> None:
-        """Use one table per modality."""
         card = self.cards[key]
-        if card.use.isChecked() and card.table is not None:
-            for other in self._of(card.table.modality, but=key):
-                other.use.setChecked(False)
-        self._show_link()
+        if card.table is not None:
+            chosen = key if card.use.isChecked() else None
+            self._choice.say(card.table.modality, chosen)
+            self._choose()
+            self._show_link()
+
+    def _choose(self) -> None:
+        """Use one table per modality."""
+        tables = {key: card.table for key, card in self.cards.items() if card.table}
+        lookups = {key: self.cards[key].lookup for key in tables}
+        choices = self._choice.decide(tables, lookups, self.patient.value())
+        for key, choice in choices.items():
+            self.cards[key].setChoice(choice)
 
     def _refresh(self) -> None:
         """Follow a change of the tables."""
@@ -328,6 +327,7 @@ class OmicsPanel(QWidget):
     def _on_patient(self) -> None:
         for card in self.cards.values():
             card.setLookup(None)
+        self._choose()
         self._timer.start(_TYPING_MS)
         self._show_link()
 
@@ -355,6 +355,7 @@ class OmicsPanel(QWidget):
         for key, lookup in found.items():
             if key in self.cards:
                 self.cards[key].setLookup(lookup)
+        self._choose()
         self._show_link()
 
     def _show_link(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError, MMSubtypeError
 
@@ -20,9 +21,6 @@ MODALITY_NAMES = {
     Modality.CLINICAL: "Clinical",
 }
 """Modalities as the panels write them."""
-
-_KINDS = {"symbol": "symbols", "ensembl": "Ensembl ids", "entrez": "Entrez ids"}
-_EVIDENCE = r"(?:^|, ){} \(((?:[^()]|\([^()]*\))*)\)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,10 @@ class UnreadTable:
 
 
 def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
-    """Read a table through `read_omics`, in a worker.
+    """Read a table as `read_omics` does, in a worker that can be stopped at any time.
+
+    A short text is read in this process. Anything else is read in a process of its own:
+    that one can be ended, and while it reads, the window is drawn.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
     Yields
     ------
     Progress
-        Before and after; a cancelled job ends there.
+        Ten times a second; a cancelled job ends there.
 
     Returns
     -------
@@ -138,13 +139,21 @@ def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
     """
     yield Progress("read", message=f"reading {request.name}")
     # pandas and anndata take a second to import: not in the GUI thread.
-    from napari_mmsubtype.omics.table import read_omics
+    from napari_mmsubtype.omics.file_kind import is_small_text
+    from napari_mmsubtype.omics.reader_process import read_apart
+    from napari_mmsubtype.omics.table import read_here
 
     options: dict[str, Any] = dict(request.reading)
+    options["modality"] = None if request.modality is None else str(request.modality)
+    here = partial(read_here, request.path, **options)
+    path = Path(request.path)
     try:
-        table = read_omics(request.path, modality=request.modality, **options)
+        if is_small_text(path) or not path.exists():
+            table = here()
+        else:
+            table = yield from read_apart(request.path, options, here)
     except MMSubtypeError as err:
-        return UnreadTable(request, str(err))
+        return UnreadTable(request, for_door(str(err), Door.OMICS_PANEL))
     yield Progress("describe", message=f"describing {request.name}")
     return describe_table(request, table)
 
@@ -164,16 +173,16 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
     OmicsTable
         Nothing of it has to be computed in the GUI thread.
     """
-    from napari_mmsubtype.cli.omics import table_facts
+    from napari_mmsubtype.omics.table_facts import evidence_for, table_facts
 
     facts = table_facts(table)
     steps = tuple(str(step) for step in facts["steps"])
     text = "\n".join(steps)
     axis = next((a for a in ("rows", "columns") if f"samples in {a} (" in text), "")
     evidence = {
-        "modality": _evidence(steps, facts["modality"]),
-        "unit": _evidence(steps, f"unit {facts['unit']}"),
-        "samples_in": _evidence(steps, f"samples in {axis}") if axis else "",
+        "modality": evidence_for(steps, facts["modality"]),
+        "unit": evidence_for(steps, f"unit {facts['unit']}"),
+        "samples_in": evidence_for(steps, f"samples in {axis}") if axis else "",
     }
     samples = tuple(str(name) for name in table.obs["sample"])
     return OmicsTable(
@@ -186,7 +195,7 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
         samples=samples,
         patients=patients_of(samples),
         size=_size(facts),
-        names=_names(facts),
+        names=_names(table, facts),
         steps=steps,
     )
 
@@ -246,16 +255,6 @@ def _is_unit_of(name: str, modality: Modality) -> bool:
     return True
 
 
-def _evidence(steps: tuple[str, ...], finding: str) -> str:
-    """Find what spoke for a finding."""
-    pattern = re.compile(_EVIDENCE.format(re.escape(finding)))
-    for step in steps:
-        found = pattern.search(step)
-        if found is not None:
-            return found[1].replace("by the caller", "by you")
-    return ""
-
-
 def _size(facts: dict[str, Any]) -> str:
     clinical = facts["modality"] == Modality.CLINICAL
     many = facts["features"]["count"]
@@ -263,19 +262,9 @@ def _size(facts: dict[str, Any]) -> str:
     return f"{rows} × {many:,} {'columns' if clinical else 'features'}"
 
 
-def _names(facts: dict[str, Any]) -> str:
-    from napari_mmsubtype.omics.feature_names import is_probe
+def _names(table: anndata.AnnData, facts: dict[str, Any]) -> str:
+    from napari_mmsubtype.omics.table_facts import identifier_words
 
-    kinds = dict(_KINDS)
-    if all(map(is_probe, facts["features"]["first"])):
-        kinds["symbol"] = "probes"
-    words = [
-        f"{n:,} {kinds.get(kind, kind)}"
-        for kind, n in facts["identifiers"].items()
-        if n
-    ]
-    example = ", ".join(facts["features"]["first"][:2])
-    if words and example:
-        words[-1] += f" (such as {example})"
+    words = identifier_words(table.var, [str(name) for name in table.var_names])
     types = [f"{n:,} {kind}" for kind, n in facts["sample_types"].items()]
-    return "; ".join([", ".join(words), ", ".join(types)]).strip("; ")
+    return "; ".join([words, ", ".join(types)]).strip("; ")

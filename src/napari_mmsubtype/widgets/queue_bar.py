@@ -58,5 +58,8 @@ class QueueBar(QWidget):
 
     def _show(self) -> None:
         self._text.setText(self._queue.text())
+        percent = self._queue.percent()
+        self._bar.setRange(0, 0 if percent is None else 100)
+        self._bar.setValue(percent or 0)
         self.cancelButton.setEnabled(not self._queue.is_stopping)
         self.setVisible(self._queue.is_busy)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
+    QFileDialog,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -69,10 +73,20 @@ class ResultPanel(QWidget):
         self._scroll = ColumnScroll(self)
         self._copy = QPushButton("Copy as text", self)
         self._copy.clicked.connect(self._on_copy)
+        self._save = QPushButton("Save report…", self)
+        self._save.setToolTip("Call, data and how it was made, as one HTML file")
+        self._save.clicked.connect(self._choose_report)
+        self._reporter = JobRunner("Save report", self)
+        self._reporter.started.connect(partial(self._save.setEnabled, False))
+        self._reporter.finished.connect(partial(self._save.setEnabled, True))
+        self._reporter.succeeded.connect(_tell_saved)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self._copy)
+        buttons.addWidget(self._save)
         layout = QVBoxLayout(self)
         layout.addWidget(self._combo)
         layout.addWidget(self._scroll, 1)
-        layout.addWidget(self._copy)
+        layout.addLayout(buttons)
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._load_next)
         layers.events.removed.connect(self._forget)
@@ -108,6 +122,29 @@ class ResultPanel(QWidget):
         if index == self._combo.currentIndex():
             self._show_current()
         self._combo.setCurrentIndex(index)
+
+    def saveReport(self, path: str) -> None:
+        """Write the report of the result that is shown, away from the GUI thread.
+
+        Parameters
+        ----------
+        path : str
+            The HTML file.
+        """
+        summary = self.summary()
+        if summary is not None and not self._reporter.is_running:
+            self._reporter.start(partial(_report_job, summary.store, path))
+
+    def _choose_report(self) -> None:
+        summary = self.summary()
+        if summary is None:
+            return
+        start = str(Path(summary.store).with_suffix(".html"))
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save report", start, "HTML (*.html)"
+        )
+        if path:
+            self.saveReport(path if Path(path).suffix else f"{path}.html")
 
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
@@ -158,6 +195,7 @@ class ResultPanel(QWidget):
         summary = self.summary()
         self._combo.setVisible(self._combo.count() > 1)
         self._copy.setVisible(summary is not None)
+        self._save.setVisible(summary is not None)
         if summary is None:
             hint = QLabel(_NOTHING)
             hint.setWordWrap(True)
@@ -186,3 +224,16 @@ def _open_job(store: str) -> Job[ResultSummary]:
 
     yield Progress("open", message=f"opening {store}")
     return summarize(open_result(store))
+
+
+def _report_job(store: str, path: str) -> Job[Path]:
+    """Write the report of a store."""
+    # Templates and pictures take a while to import.
+    from napari_mmsubtype.results.html_report import write_report
+
+    yield Progress("write", message=f"writing {path}")
+    return write_report(store, path)
+
+
+def _tell_saved(path: Path) -> None:
+    show_info(f"Report saved as {path}")

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_mmsubtype.core.answer_words import answer_caution, answer_words
+from napari_mmsubtype.core.answer_words import answer_caution, answer_rows
 from napari_mmsubtype.core.attributions import (
     Attributions,
     NamedShare,
     top_features,
     top_groups,
 )
-from napari_mmsubtype.core.cases import Modality, ordered, subset_key
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
+from napari_mmsubtype.core.result_words import (
+    DEMO_CAUTION,
+    NAMES,
+    RESEARCH_ONLY,
+    coverage_words,
+    missing_words,
+    subset_rows,
+    use_words,
+)
 from napari_mmsubtype.core.subtypes import Subtype
 
 if TYPE_CHECKING:
     from napari_mmsubtype.results.store import Result
-
-NAMES = {
-    "image": "image",
-    "rna": "RNA",
-    "methylation": "methylation",
-    "clinical": "clinical",
-}
-_NAMED = 3
-RESEARCH_ONLY = "Research use only; not for diagnosis."
-DEMO_CAUTION = (
-    "This model was trained on synthetic tissue and made-up genes only. It knows "
-    "nothing about real patients: do not read meaning into this call."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SubsetRow:
-    """One line of the table of calls from less data.
-
-    Attributes
-    ----------
-    text : str
-        What the call was made from, for example ``"without RNA"``.
-    probabilities : tuple of float
-        One per class.
-    label : str
-        The class called.
-    """
-
-    text: str
-    probabilities: tuple[float, ...]
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,114 +96,6 @@ def summarize(result: Result) -> ResultSummary:
     )
 
 
-def subset_rows(prediction: Prediction) -> list[SubsetRow]:
-    """Choose the calls that tell what each modality does.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        With a call for every subset of its modalities.
-
-    Returns
-    -------
-    list of SubsetRow
-        All modalities, then all but one, then one alone; no subset twice (with two
-        modalities, "without RNA" is "image alone").
-    """
-    rows = []
-    for text, subset in _subsets_by_text(prediction).items():
-        call = prediction.subsets.get(subset_key(subset))
-        if call is not None:
-            best = max(
-                range(len(call.probabilities)), key=call.probabilities.__getitem__
-            )
-            rows.append(SubsetRow(text, call.probabilities, prediction.classes[best]))
-    return rows
-
-
-def _subsets_by_text(prediction: Prediction) -> dict[str, tuple[Modality, ...]]:
-    """Name the subsets of modalities that tell what each does, all of them first."""
-    present = ordered(Modality(name) for name in prediction.call.modalities)
-    wanted = {"all data": present}
-    if len(present) > 2:
-        for left in present:
-            rest = tuple(m for m in present if m is not left)
-            wanted[f"without {NAMES[left]}"] = rest
-    if len(present) > 1:
-        for only in present:
-            wanted[f"{NAMES[only]} alone"] = (only,)
-    if len(present) == 1:
-        wanted = {f"{NAMES[present[0]]} alone": present}
-    return wanted
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerRow:
-    """What one further head of the model says.
-
-    Attributes
-    ----------
-    name : str
-        Of the head.
-    text : str
-        From all data, in words.
-    less : str
-        The same from less data, a line for each; empty with one modality.
-    """
-
-    name: str
-    text: str
-    less: str
-
-
-def answer_rows(prediction: Prediction) -> list[AnswerRow]:
-    """Put what the further heads say into words.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        With answers for every subset of its modalities.
-
-    Returns
-    -------
-    list of AnswerRow
-        In the order of the heads; none where the model has only classes.
-    """
-    whole, *less = _subsets_by_text(prediction).items()
-    return [
-        AnswerRow(
-            name,
-            answer_words(answer, subset_key(whole[1])),
-            "\n".join(
-                f"{text}: {answer_words(answer, subset_key(subset))}"
-                for text, subset in less
-            ),
-        )
-        for name, answer in prediction.answers.items()
-    ]
-
-
-def share_rows(prediction: Prediction) -> list[tuple[str, float]]:
-    """Say how far each modality moves the call towards the class called.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        With Shapley shares per modality and class.
-
-    Returns
-    -------
-    list of (str, float)
-        Modality and its share in logits, the class called against the mean of the
-        others: probabilities depend on such differences only.
-    """
-    index = prediction.classes.index(prediction.label)
-    return [
-        (NAMES.get(name, name), _against_others(shares, index))
-        for name, shares in prediction.shapley.items()
-    ]
-
-
 def feature_rows(
     summary: ResultSummary, count: int = 8
 ) -> tuple[list[NamedShare], list[NamedShare]]:
@@ -249,10 +116,10 @@ def feature_rows(
     prediction, found = summary.prediction, summary.attributions
     if prediction is None or found is None:
         return [], []
-    index, classes = prediction.classes.index(prediction.label), len(prediction.classes)
+    index = prediction.classes.index(prediction.label)
     return (
-        top_features(found, index, classes, count),
-        top_groups(found, index, classes, count),
+        top_features(found, index, count),
+        top_groups(found, index, count),
     )
 
 
@@ -272,11 +139,6 @@ def share_name(share: NamedShare) -> str:
     return f"{share.name} ({NAMES.get(share.modality, share.modality)})"
 
 
-def _against_others(values: Sequence[float], index: int) -> float:
-    others = [value for i, value in enumerate(values) if i != index]
-    return values[index] - (sum(others) / len(others) if others else 0.0)
-
-
 def report_text(report: ModalityReport) -> str:
     """Say in words what became of a table.
 
@@ -290,26 +152,11 @@ def report_text(report: ModalityReport) -> str:
     str
         One line for sample and coverage, and one for every note.
     """
-    if not report.used:
-        text = f"not used: {report.reason}" if report.reason else "not used"
-    else:
-        text = f"sample {report.sample}" if report.sample else "used"
-    parts = [text]
-    if report.expected:
-        parts.append(
-            f"{report.matched:,} of {report.expected:,} features "
-            f"({report.coverage:.0%})"
-        )
-    if report.unit:
-        parts.append(report.unit)
-    lines = [", ".join(parts)]
+    text = f"sample {report.sample}" if report.used and report.sample else ""
+    parts = [text or use_words(report), coverage_words(report), report.unit]
+    lines = [", ".join(filter(None, parts))]
     if report.used and report.missing:
-        first, more = report.missing[:_NAMED], len(report.missing) - _NAMED
-        lines.append(
-            "· missing: "
-            + ", ".join(first)
-            + (f" and {more:,} more" if more > 0 else "")
-        )
+        lines.append(f"· missing: {missing_words(report.missing)}")
     lines += [f"· {note}" for note in report.notes]
     return "\n".join(lines)
 

@@ -8,22 +8,24 @@ from html import escape
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_mmsubtype.core.answer_words import answer_caution
+from napari_mmsubtype.core.answer_words import answer_caution, answer_rows
 from napari_mmsubtype.core.attributions import NamedShare, gap_words
 from napari_mmsubtype.core.records import Prediction, format_probability
-from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
-from napari_mmsubtype.widgets.result_summary import (
+from napari_mmsubtype.core.result_words import (
     DEMO_CAUTION,
+    INTERRUPTED,
     NAMES,
     RESEARCH_ONLY,
+    share_rows,
+    subset_rows,
+)
+from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
+from napari_mmsubtype.widgets.result_summary import (
     ResultSummary,
-    answer_rows,
     feature_rows,
     patches_text,
     report_text,
     share_name,
-    share_rows,
-    subset_rows,
 )
 
 _AGAINST = "#808080"
@@ -67,7 +69,7 @@ class ResultView(QWidget):
     def _add_header(self) -> None:
         summary, prediction = self._summary, self._summary.prediction
         if prediction is None:
-            call = "Interrupted: run the same request again to resume it."
+            call = INTERRUPTED
         else:
             share = format_probability(max(prediction.call.probabilities))
             call = f"{prediction.label}  {share}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.omics_table import (
     TableRequest,
@@ -38,7 +39,9 @@ class TableQueue(QObject):
         self._current: tuple[int, TableRequest] | None = None
         self._outdated = False
         self._begun = 0
+        self._done, self._total = 0, 0
         self.is_stopping = False
+        self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_read)
         self.runner.failed.connect(self._on_failed)
         self.runner.cancelled.connect(self._on_cancelled)
@@ -61,10 +64,20 @@ class TableQueue(QObject):
             return ""
         name = self._current[1].name
         if self.is_stopping:
-            return f"Stopping once {name} is read…"
+            return f"Stopping to read {name}…"
         total = self._begun + len(self._waiting)
         count = f" ({self._begun} of {total})" if total > 1 else ""
         return f"Reading {name}{count}…"
+
+    def percent(self) -> int | None:
+        """Say how much of the file at hand is read.
+
+        Returns
+        -------
+        int or None
+            0 to 100; None where it is not known.
+        """
+        return 100 * self._done // self._total if self._total else None
 
     def add(self, key: int, request: TableRequest) -> None:
         """Ask for a table.
@@ -96,7 +109,7 @@ class TableQueue(QObject):
         self.changed.emit()
 
     def cancel(self) -> None:
-        """Drop what waits, and what is being read once it can be stopped."""
+        """Drop what waits and what is being read."""
         waiting, self._waiting = list(self._waiting), {}
         self.is_stopping = self._current is not None
         self.runner.cancel()
@@ -113,11 +126,17 @@ class TableQueue(QObject):
             key = next(iter(self._waiting))
             request = self._waiting.pop(key)
             self._current = (key, request)
+            self._done, self._total = 0, 0
             self._begun += 1
             self.runner.start(partial(read_table_job, request))
         else:
             self._begun = 0
         self.changed.emit()
+
+    def _on_progress(self, event: Progress) -> None:
+        if (event.done, event.total) != (self._done, self._total):
+            self._done, self._total = event.done, event.total
+            self.changed.emit()
 
     def _on_read(self, result: Any) -> None:
         if self._current is not None and not self._outdated:

@@ -1,0 +1,164 @@
+"""Advice on an option, in the words of the door the user came through.
+
+Messages name an option as Python does, through `pass_option` and `leave_out`. The
+command line and the panels pass what they show through `for_door`, which says it in
+their own words; nothing else of a message changes.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import partial
+
+_VALUE = r"'[^'\n]*'"
+_ADVICE = re.compile(
+    r"(?P<verb>pass|leave out) (?P<name>[a-z_]+)="
+    rf"(?P<values>(?:{_VALUE}(?:, {_VALUE})*(?: or {_VALUE})?)?)"
+)
+_TABLES = {"rna": "RNA", "methylation": "Methylation", "clinical": "Clinical"}
+_FIELDS = {"unit": "Unit", "samples_in": "Samples in", "modality": "Modality"}
+_COPY_LAYER = (
+    "keep the layer meant as a table of its own, in Python: "
+    "write_omics(read_omics(path, layer=…), 'layer.h5ad')"
+)
+
+
+class Door(StrEnum):
+    """Where a request comes from, and where a message is shown."""
+
+    PYTHON = "Python"
+    COMMAND = "command line"
+    RECIPE = "recipe"
+    OMICS_PANEL = "panel Omics"
+    ANALYZE_PANEL = "panel Analyze slide"
+
+
+def pass_option(name: str, *values: str) -> str:
+    """Advise to give an option.
+
+    Parameters
+    ----------
+    name : str
+        Argument of `read_omics` or `analyze`.
+    *values : str
+        Some that may be given; none where any may.
+
+    Returns
+    -------
+    str
+        For example ``"pass unit='tpm' or 'counts'"``.
+    """
+    return f"pass {name}={_listed(values)}"
+
+
+def leave_out(name: str, value: str = "") -> str:
+    """Advise not to give an option.
+
+    Parameters
+    ----------
+    name : str
+        Argument of `read_omics` or `analyze`.
+    value : str, default: ""
+        What was given.
+
+    Returns
+    -------
+    str
+        For example ``"leave out unit='tpm'"``.
+    """
+    return f"leave out {name}={_listed((value,) if value else ())}"
+
+
+def for_analysis(text: str, modality: str) -> str:
+    """Name the arguments of `read_omics` in a message as those of `analyze`.
+
+    Parameters
+    ----------
+    text : str
+        A message about a table.
+    modality : str
+        The option by which `analyze` was given the table.
+
+    Returns
+    -------
+    str
+        ``unit`` becomes for example ``rna_unit``.
+    """
+    return _ADVICE.sub(partial(_renamed, modality), text)
+
+
+def for_door(text: str, door: Door) -> str:
+    """Say the advice in a message as the user of a door can follow it.
+
+    Parameters
+    ----------
+    text : str
+        A message.
+    door : Door
+        Where it is shown.
+
+    Returns
+    -------
+    str
+        The same message; only advice on options is worded anew.
+    """
+    if door is Door.PYTHON:
+        return text
+    return _ADVICE.sub(partial(_worded, door), text)
+
+
+def _renamed(modality: str, found: re.Match[str]) -> str:
+    """Name one option as `analyze` does."""
+    verb, name, values = found["verb"], found["name"], found["values"]
+    if name in {"unit", "samples_in"}:
+        return f"{verb} {modality}_{name}={values}"
+    if name == "modality" and values:
+        # There the option that names the table says it.
+        return " or ".join(pass_option(v.strip("'")) for v in _split(values))
+    return _COPY_LAYER if name == "layer" else found[0]
+
+
+def _worded(door: Door, found: re.Match[str]) -> str:
+    """Word one piece of advice."""
+    gives = found["verb"] == "pass"
+    name, values = found["name"], found["values"]
+    if door is Door.COMMAND:
+        option = f"--{name.replace('_', '-')} {values}".strip()
+        return f"give {option}" if gives else f"leave out {option}"
+    if door is Door.RECIPE:
+        said = f"{name}: {values}".strip() if values else name
+        return f"write {said} into the recipe" if gives else f"leave out {said}"
+    return _in_window(name, values, gives=gives, door=door) or found[0]
+
+
+def _in_window(name: str, values: str, *, gives: bool, door: Door) -> str:
+    """Name the field of a panel."""
+    if name in _TABLES:
+        field = f"the field {_TABLES[name]}"
+        return f"choose the table in {field}" if gives else f"empty {field}"
+    if name == "layer":
+        return _COPY_LAYER
+    table, _, own = name.partition("_")
+    field = _FIELDS.get(own if table in _TABLES else name, "")
+    if not field:
+        return ""
+    if name == "modality":
+        for key, shown in _TABLES.items():
+            values = values.replace(repr(key), shown)
+    chosen = (values or "one") if gives else "'Recognize'"
+    advice = f"choose {chosen} under {field}"
+    if door is Door.ANALYZE_PANEL:
+        which = f"the {_TABLES[table]}" if table in _TABLES else "this"
+        advice = f"{advice} of {which} table in the panel Omics"
+    return advice
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    """Write values as Python does."""
+    *others, last = (f"'{value}'" for value in values) if values else ("",)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _split(values: str) -> list[str]:
+    return re.findall(_VALUE, values)
