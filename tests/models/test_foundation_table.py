@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from napari_mmsubtype.errors import ConfigurationError
@@ -48,3 +50,16 @@ def test_facts_are_possible():
             "NC" in model.licence or "non-commercial" in model.licence
         )
         assert model.url.endswith(model.hub_id)
+
+
+@pytest.mark.parametrize(("name", "model"), MODELS)
+def test_the_documents_say_the_same(name, model):
+    page = Path(__file__).parents[2] / "docs" / "encoders.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{name}` |")]
+    _, _, hub, sizes, licence, permission, seen, _ = map(str.strip, row.split("|"))
+    assert hub.startswith(model.hub_id)
+    assert sizes == f"{model.patch_px}, {model.dim}"
+    assert licence == model.licence + (", gated" if model.gated else "")
+    assert permission == ("yes" if model.gated or model.noncommercial else "no")
+    assert ("**TCGA**" in seen) == model.saw_tcga

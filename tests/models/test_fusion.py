@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from napari_mmsubtype.models.fusion import (
     list_fusions,
     register_fusion,
 )
+from napari_mmsubtype.models.option_names import option_names
 
 
 def test_modalities_are_in_the_order_used_everywhere():
@@ -56,3 +59,18 @@ def test_a_registered_model_is_found_and_its_name_is_taken(monkeypatch):
         )
     with pytest.raises(ValueError, match="already registered"):
         register_fusion("bare")(object)
+
+
+def test_the_documents_list_every_model_with_its_options():
+    page = Path(__file__).parents[2] / "docs" / "fusion.md"
+    text = page.read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for name in list_fusions():
+        about, options = [row for row in rows if f"`{name}`" in row.split("|")[1]][:2]
+        model = create_fusion(
+            name, dim=4, classes=2, omics={"rna": 3, "methylation": 3, "clinical": 3}
+        )
+        assert ("| exact" in about) == model.exact_cam
+        known = option_names(fusion._factory(name))
+        listed = [part.strip(" `") for part in options.split("|")[2].split(",")]
+        assert sorted(listed) == list(known)

@@ -8,7 +8,13 @@ import pytest
 from builders.omics import as_table, barcodes, clinical_frame, tpm_frame
 from napari_mmsubtype.errors import UnmatchedSampleError
 from napari_mmsubtype.omics.gdc_replicates import REPLICATE
-from napari_mmsubtype.omics.sample_choice import find_row, sample_names, standing_rows
+from napari_mmsubtype.omics.sample_choice import (
+    case_names,
+    find_row,
+    sample_names,
+    standing_rows,
+)
+from napari_mmsubtype.omics.table import read_omics
 
 COLUMNS = ["sample", "patient", "sample_type", "file"]
 ROWS = [
@@ -118,3 +124,27 @@ def test_tables_without_a_sheet_go_by_their_samples():
 def test_rows_name_samples_where_no_column_does():
     data = anndata.AnnData(np.zeros((2, 1)), obs=pd.DataFrame(index=["a", "b"]))
     assert sample_names(data) == ["a", "b"]
+
+
+def test_patients_of_a_table_are_those_of_the_sheet_or_its_samples():
+    assert case_names(table())[:3] == ["C3L-00001", "C3L-00001", "C3L-00002"]
+    plain = as_table(tpm_frame(2), "tpm")
+    assert case_names(plain) == sample_names(plain)
+
+
+def test_patients_that_an_anndata_names_are_found():
+    frame = tpm_frame(4).set_axis(["s1", "s2", "s3", "s4"])
+    obs = pd.DataFrame(
+        {
+            "Case_ID": pd.Categorical(["A 1", "A 1", "B 2", "B 2"]),
+            "sample_type": ["Solid Tissue Normal", "Primary Tumor", "Primary", None],
+        },
+        index=frame.index,
+    )
+    var = pd.DataFrame(index=frame.columns)
+    read = read_omics(anndata.AnnData(frame.to_numpy(np.float32), obs=obs, var=var))
+    assert find_row(read, "A 1").sample == "s2"
+    assert find_row(read, "a1").sample == "s2"
+    assert find_row(read, "B 2").sample == "s3"
+    assert find_row(read, "s1").sample == "s1"
+    assert case_names(read) == ["A 1", "A 1", "B 2", "B 2"]

@@ -259,7 +259,10 @@ def test_counts_beside_gene_lengths_become_tpm(tmp_path, unit, expected):
     rate = counts / frame["Length"].to_numpy()[:, None]
     tpm = rate / rate.sum(axis=0) * 1e6
     np.testing.assert_allclose(table.X, (tpm if unit is None else counts).T, rtol=1e-5)
-    said = "made TPM by the table's own gene lengths" in table.uns["mmsubtype"]["steps"]
+    said = (
+        "unit tpm (made TPM by the table's own gene lengths)"
+        in table.uns["mmsubtype"]["steps"]
+    )
     assert said is (unit is None)
 
 

@@ -60,7 +60,10 @@ def test_what_is_none_is_left_out():
     content = changed(
         modalities={"rna": None},
         heads={"risk": None},
-        fusion_training={"drop": {"rna": None, "image": 0.1}},
+        fusion_training={
+            "drop": {"rna": None, "image": 0.1},
+            "head_weights": {"risk": None},
+        },
     )
     preset = read_preset(content, "it")
     assert list(preset.modalities) == [Modality.CLINICAL]
@@ -96,6 +99,10 @@ def test_a_value_that_is_switched_off_is_kept():
         (changed(patch={"stride_px": 65}), "patch: stride 65 px is larger"),
         (changed(modalities={"image": {}}), "modalities are tables"),
         (changed(modalities={"rna": None}), "drop names rna, which"),
+        (
+            changed(fusion_training={"head_weights": {"risk": 1.0}}),
+            "head_weights names risk, which the preset does not have",
+        ),
         (
             changed(modalities={"rna": {"options": {"aggregate": "gene"}}}),
             r"modalities.rna.options.aggregate has no meaning",

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
+from napari_mmsubtype.models.heads import CLASS_HEAD
 from napari_mmsubtype.omics.gene_programs import PAM50
 from napari_mmsubtype.omics.synthetic import synthetic_cohort
-from napari_mmsubtype.training import fusion_trainer, patch_trainer
-from napari_mmsubtype.training.bags import BagSet
+from napari_mmsubtype.training import patch_trainer
+from napari_mmsubtype.training.bags import BagSet, collate
 from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import fit_fusion, predict_logits
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
@@ -113,6 +114,12 @@ def make_cases(preset, specs, prefix, seed):
         omics=omics,
         present=np.ones((24, len(modalities)), bool),
         modalities=modalities,
+        targets={
+            name: np.stack([10.0 - labels, np.ones(24)], axis=1)
+            if name == "risk"
+            else labels.astype(float)
+            for name in preset.heads
+        },
     )
 
 
@@ -132,22 +139,21 @@ def test_networks_are_built_in_full_size(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_the_fusion_model_lowers_its_loss(name, specs):
-    preset = load_preset(
-        name,
-        ["fusion_training.epochs=6", "fusion_training.learning_rate=0.005", "heads={}"],
-    )
+    changes = ["fusion_training.epochs=6", "fusion_training.learning_rate=0.005"]
+    preset = load_preset(name, changes)
     tables = specs(preset)
     train = make_cases(preset, tables, "a", 0)
     validation = make_cases(preset, tables, "b", 1)
     torch.manual_seed(3)
     model = build_fusion(preset, dim=DIM, modalities=tables)
+    heads = build_heads(preset)
 
     def loss():
-        logits = torch.from_numpy(predict_logits(model, train))
+        logits = torch.from_numpy(predict_logits(model, train))[:, : heads.classes.size]
         return F.cross_entropy(logits, torch.from_numpy(train.labels)).item()
 
     before = loss()
-    run_job(fit_fusion(model, train, validation, preset.fusion_training))
+    run_job(fit_fusion(model, train, validation, preset.fusion_training, heads))
     assert loss() < 0.95 * before
 
 
@@ -160,14 +166,8 @@ def test_every_head_of_the_lung_preset_learns_in_one_step(specs):
     torch.manual_seed(0)
     model = build_fusion(preset, dim=DIM, modalities=tables).eval()
     assert model.classes == heads.size == 3 + 3 + 1
-    cases = make_cases(preset, tables, "a", 0)
-    batch = fusion_trainer.collate(cases, range(24))
-    labels = batch.labels.float()
-    targets = {
-        next(iter(heads.heads)): labels,
-        "stage": labels,
-        "risk": torch.stack([10.0 - labels, torch.ones(24)], dim=1),
-    }
+    batch = collate(make_cases(preset, tables, "a", 0), range(24))
+    targets = {CLASS_HEAD: batch.labels.float(), **batch.targets}
 
     def losses():
         output = model(batch.bag, batch.mask, batch.omics, batch.present)
@@ -334,7 +334,10 @@ def test_no_setting_goes_unread():
         assert f"preset.{section}" in built, section
     for config, modules in (
         (PatchTrainingConfig, ("patch_trainer.py", "branch_heads.py")),
-        (FusionTrainingConfig, ("fusion_trainer.py",)),
+        (
+            FusionTrainingConfig,
+            ("fusion_trainer.py", "fusion_loss.py", "head_targets.py"),
+        ),
     ):
         source = "".join((folder / m).read_text(encoding="utf-8") for m in modules)
         source += (folder / "config.py").read_text(encoding="utf-8")

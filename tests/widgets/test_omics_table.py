@@ -81,7 +81,7 @@ def test_a_table_that_cannot_be_read_gives_its_sentence(tmp_path: Path) -> None:
     assert "'empty.csv' is empty" in found.sentence
     path = write(tpm_frame(5), tmp_path / "rna.csv")
     sentence = read(path, unit="beta").sentence
-    assert "'beta' is not one of rna; choose 'counts', 'tpm'" in sentence
+    assert "'beta' is not one of rna; choose 'counts', 'cpm', 'tpm'" in sentence
     assert sentence.endswith("under Unit")
 
 

@@ -42,7 +42,7 @@ from napari_mmsubtype.models.bundle_selftest import (
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.heads import read_heads
-from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.models.registry import create_encoder, require_portable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +143,7 @@ def _build(
     """Make the networks, without their weights, and the feature specifications."""
     modalities = read_modalities(folder, manifest)
     about = manifest["encoder"]
+    require_portable(about["name"])
     encoder = create_encoder(about["name"], weights=None, **about["options"])
     if (list(encoder.mean), list(encoder.std)) != (about["mean"], about["std"]):
         msg = (

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.errors import BundleError, ConfigurationError
+from napari_mmsubtype.models.registry import require_portable
 from napari_mmsubtype.omics.spec_files import table_names
 from napari_mmsubtype.slides.stain import METHODS
 
@@ -150,6 +151,10 @@ def check_parts(
     lengths = {str(m): len(spec.features) for m, spec in modalities.items()}
     taken = {str(m): length for m, length in fusion.omics.items()}
     problems = _misfits(classes, heads, fusion)
+    try:
+        require_portable(encoder.name)
+    except ConfigurationError as err:
+        problems.append(str(err))
     if encoder.dim != fusion.dim:
         problems.append(
             f"the encoder gives {encoder.dim} features but fusion takes {fusion.dim}"

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.torchscript_file import is_torchscript, load_torchscript
 
 if TYPE_CHECKING:
     from napari_mmsubtype.models.encoders import Encoder
@@ -33,7 +34,8 @@ def load_weights(
         Changed in place.
     weights : str, Path, or mapping of str to these
         ``"torchvision"``, a ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file, or a
-        folder that holds one of them, of which safetensors are taken. Names may be
+        folder that holds one of them, of which safetensors are taken; a TorchScript
+        network only lends its tensors, and is not run. Names may be
         those of the network's origin, of ``encoder.state_dict()`` or carry the
         ``module.`` of a parallel wrapper; a classifier at the end is left out. A
         mapping fills parts of the encoder (`Encoder.parts`), each from its own.
@@ -139,6 +141,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             found: Any = safetensors.torch.load_file(path)
+        elif is_torchscript(path):
+            found = _read_script(path)
         elif path.suffix in _PICKLED:
             found = torch.load(path, map_location="cpu", weights_only=True)
         else:
@@ -175,6 +179,19 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
         raise ConfigurationError(msg)
     return dict(found)
+
+
+def _read_script(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name from a TorchScript network that still has the names."""
+    state: dict[str, Tensor] = load_torchscript(path).state_dict()
+    if not state:
+        msg = (
+            f"weights file {path} is a frozen TorchScript network, whose weights have "
+            "no names; give a state dict, or take the network as it is "
+            f"(wsinfer:{path.parent})"
+        )
+        raise ConfigurationError(msg)
+    return state
 
 
 def _download(name: str) -> dict[str, Tensor]:

@@ -34,7 +34,12 @@ _BUILT_IN = {
 }
 
 # Name before the colon -> module that registers what takes the rest of the name.
-_FAMILIES = {"timm": "napari_mmsubtype.models.timm_encoder"}
+_FAMILIES = {
+    "timm": "napari_mmsubtype.models.timm_encoder",
+    "wsinfer": "napari_mmsubtype.models.wsinfer",
+}
+# Families whose networks are code in a file of their own.
+_WITH_CODE = ("wsinfer",)
 
 _Factory = TypeVar("_Factory", bound="Callable[..., Encoder]")
 _FACTORIES: dict[str, Callable[..., Encoder]] = {}
@@ -94,7 +99,8 @@ def create_encoder(
     Parameters
     ----------
     name : str
-        One of `list_encoders`, or ``"timm:"`` and a name of timm.
+        One of `list_encoders`, ``"timm:"`` and a name of timm, or ``"wsinfer:"`` and
+        the folder of a model of the WSInfer zoo.
     weights : str, Path or mapping of str to these, optional
         None draws random weights under the current seed; ``"torchvision"`` takes
         torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file, or
@@ -119,6 +125,29 @@ def create_encoder(
     if weights is not None:
         load_weights(encoder, weights)
     return encoder.eval()
+
+
+def require_portable(name: str) -> None:
+    """Refuse an encoder that name, options and tensors do not describe in full.
+
+    Parameters
+    ----------
+    name : str
+        As `create_encoder`.
+
+    Raises
+    ------
+    ConfigurationError
+        If its network is code in a file, which a bundle never holds or runs.
+    """
+    family, colon, _ = name.partition(":")
+    if colon and family in _WITH_CODE:
+        msg = (
+            f"encoder {name!r} is code in a file of its own (TorchScript), which a "
+            "bundle neither holds nor runs; take the same network by its name, such as "
+            "timm:<name>, with a file of its weights"
+        )
+        raise ConfigurationError(msg)
 
 
 def check_encoder_options(name: str, options: Mapping[str, Any]) -> None:

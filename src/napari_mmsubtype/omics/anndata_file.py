@@ -35,6 +35,10 @@ _PARTS = {
     Modality.METHYLATION: ("methylation", "dnam", "meth", "beta", "dna_methylation"),
     Modality.CLINICAL: ("clinical", "pheno", "phenotype"),
 }
+_SAID_OF_SAMPLES = {
+    "patient": ("patient", "patient_id", "case_id", "case id", "case", "donor_id"),
+    "sample_type": ("sample_type", "sample type", "tissue_type"),
+}
 _SAMPLE_COLUMNS = ("sample", "sample_id", "patient", "patient_id", "case_id", "barcode")
 
 
@@ -178,6 +182,7 @@ def read_annotated(found: Annotated, name: str, layer: str | None) -> Reading:
         values,
         (*found.steps, *steps, *named),
         _identifiers(features),
+        _about_samples(found.data.obs),
         hint=name,
     )
 
@@ -288,3 +293,20 @@ def _identifiers(var: pd.DataFrame) -> pd.DataFrame | None:
     found = pd.DataFrame(var).iloc[:, list(roles.values())].astype(object)
     found.columns = list(roles)
     return found.reset_index(drop=True)
+
+
+def _about_samples(obs: pd.DataFrame) -> pd.DataFrame | None:
+    """Keep the patient of each sample, and what kind of sample it is."""
+    folded = {str(column).strip().casefold(): column for column in obs.columns}
+    taken = {
+        name: next((folded[known] for known in columns if known in folded), None)
+        for name, columns in _SAID_OF_SAMPLES.items()
+    }
+    if taken["patient"] is None:
+        return None
+    words = {
+        name: obs[column].astype(object).where(obs[column].notna(), "").astype(str)
+        for name, column in taken.items()
+        if column is not None
+    }
+    return pd.DataFrame(words, dtype=object).reset_index(drop=True)

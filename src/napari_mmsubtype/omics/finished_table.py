@@ -63,7 +63,7 @@ def finish_table(
     declared = (
         reading.unit
         if unit is None
-        else UnitFinding(parse_unit(unit, modality), "as declared by the caller")
+        else UnitFinding(parse_unit(unit, modality), "as declared")
     )
     try:
         finding = declared or detect_unit(
@@ -103,10 +103,10 @@ def _by_length(
     if finding.unit.name != "counts":
         return reading, finding
     values, note = tpm_from_counts(reading.values, lengths)
-    reading = replace(reading, steps=(*reading.steps, note))
     if values is None:
-        return reading, finding
-    return replace(reading, values=values), UnitFinding(UNITS["tpm"], note)
+        return replace(reading, steps=(*reading.steps, note)), finding
+    steps = (*reading.steps, f"unit tpm ({note})")
+    return replace(reading, values=values, steps=steps), UnitFinding(UNITS["tpm"], note)
 
 
 def _some_rows(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.clinical_table import SYNONYMS, match_variables
 from napari_mmsubtype.omics.feature_names import is_known_feature, is_probe
@@ -139,8 +140,8 @@ def detect_modality(
         f"cannot tell RNA from methylation: {count}"
         + (f" from {low:.4g} to {high:.4g}" if different else "")
         + (f" of {known} known genes" if known else ", no known gene or probe")
-        + f" (columns such as {examples}); say which it is, modality='rna', "
-        "'methylation' or 'clinical' (--modality)"
+        + f" (columns such as {examples}); say which it is: "
+        + pass_option("modality", "rna", "methylation", "clinical")
     )
     raise TableReadError(msg)
 

@@ -39,6 +39,24 @@ def sample_names(table: anndata.AnnData) -> list[str]:
     return [str(name) for name in given]
 
 
+def case_names(table: anndata.AnnData) -> list[str]:
+    """Name the patient of each row, as far as the table knows.
+
+    Parameters
+    ----------
+    table : AnnData
+        As `table.read_omics`.
+
+    Returns
+    -------
+    list of str
+        The patient that a sample sheet, or the AnnData itself, says; else the sample.
+    """
+    names = sample_names(table)
+    cases = _known(table).get("patient", names)
+    return [case or name for case, name in zip(cases, names, strict=True)]
+
+
 def standing_rows(table: anndata.AnnData) -> list[str]:
     """Name the rows that stand for their samples.
 
@@ -60,10 +78,11 @@ def find_row(table: anndata.AnnData, patient: str) -> SampleMatch:
     """Find the row that stands for a patient, and say how it was found.
 
     The rules, in this order: the identical sample; an aliquot or a file of a GDC
-    download; the patient (*Case ID*) that its sample sheet says; a TCGA barcode or a
-    sample that differs in case and spaces only, as `identifiers.find_sample`; the
-    sheet's patient but for case and spaces. Of a patient's samples a primary tumour is
-    taken; a normal, a metastasis or a recurrence only by its own name.
+    download; the patient that its sample sheet (*Case ID*) or an AnnData says; a TCGA
+    barcode or a sample that differs in case and spaces only, as
+    `identifiers.find_sample`; such a patient but for case and spaces. Of a patient's
+    samples a primary tumour is taken; a normal, a metastasis or a recurrence only by
+    its own name.
 
     Parameters
     ----------
@@ -118,7 +137,8 @@ def find_row(table: anndata.AnnData, patient: str) -> SampleMatch:
 def _known(table: anndata.AnnData) -> dict[str, list[Any]]:
     """Take what a sample sheet said of each row; nothing where there was none."""
     record = table.uns.get("mmsubtype", {})
-    if "file" not in table.obs or record.get("modality") == Modality.CLINICAL:
+    told = {"file", "patient"} & set(table.obs.columns)
+    if not told or record.get("modality") == Modality.CLINICAL:
         return {}
     known: dict[str, list[Any]] = {
         name: [str(cell).strip() for cell in table.obs[name]]
@@ -168,10 +188,10 @@ def _of_case(
     _refuse_several(known, fitting, samples[0])
     row = fitting[0]
     said = kinds[row] or "type not said"
-    notes = [f"sample {names[row]!r} ({said}) is that of case {case!r} in the sheet"]
+    notes = [f"sample {names[row]!r} ({said}) is that of case {case!r}"]
     if not primary:
         notes.append(
-            f"the sheet does not say whether {names[row]!r} is a primary tumour: "
+            f"nothing says whether {names[row]!r} is a primary tumour: "
             "make sure that it is no normal tissue"
         )
     return SampleMatch(names[row], row, (*notes, *_choice(known, row)))
@@ -179,6 +199,12 @@ def _of_case(
 
 def _refuse_several(known: dict[str, list[Any]], rows: list[int], sample: str) -> None:
     """Refuse to choose between files of one sample that nothing tells apart."""
+    if len(rows) > 1 and "file" not in known:
+        msg = (
+            f"sample {sample!r} stands in {len(rows)} samples of the table with "
+            "different values; keep one of them"
+        )
+        raise UnmatchedSampleError(msg)
     if len(rows) > 1:
         files = ", ".join(repr(known["file"][i]) for i in rows[:_SHOWN])
         msg = (

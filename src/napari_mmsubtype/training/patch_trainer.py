@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.branch_heads import make_branch_heads, share_entropy
 from napari_mmsubtype.training.hed_jitter import RUIFROK_STAINS, jitter_hed
 
@@ -96,6 +97,13 @@ def fit_patch_encoder(
     PatchFit
         Encoder and classifier in evaluation mode.
 
+    Raises
+    ------
+    ValueError
+        If the targets do not fit the patches.
+    ConfigurationError
+        If the encoder cannot be trained.
+
     Notes
     -----
     The classifier is linear and is applied to each cell, so that features of a cell,
@@ -108,6 +116,12 @@ def fit_patch_encoder(
             f"{targets.shape} for {len(patches)} patches"
         )
         raise ValueError(msg)
+    if not encoder.backbone():
+        msg = (
+            f"encoder {encoder.name!r} has no weights that can be trained; leave it as "
+            "it is (patch_training: null), or choose another"
+        )
+        raise ConfigurationError(msg)
     pixels, wanted = torch.from_numpy(patches), torch.from_numpy(targets).float()
     if wanted.ndim == 2:
         wanted = wanted[:, :, None, None]

@@ -96,15 +96,17 @@ class Preset:
         modalities = {m: self.modalities[m] for m in OMICS if m in self.modalities}
         object.__setattr__(self, "modalities", modalities)
         self._check_tables()
-        absent = sorted(
-            set(self.fusion_training.drop) - {Modality.IMAGE, *self.modalities}
-        )
-        if absent:
-            msg = (
-                f"fusion_training.drop names {', '.join(absent)}, which the preset "
-                "does not have; remove it there"
-            )
-            raise ConfigurationError(msg)
+        for setting, known in (
+            ("drop", {Modality.IMAGE, *self.modalities}),
+            ("head_weights", set(self.heads)),
+        ):
+            named = getattr(self.fusion_training, setting)
+            if absent := sorted(set(named) - known):
+                msg = (
+                    f"fusion_training.{setting} names {', '.join(absent)}, which the "
+                    "preset does not have; remove it there"
+                )
+                raise ConfigurationError(msg)
 
     def _check_tables(self) -> None:
         """Refuse settings that would be passed over."""
@@ -184,8 +186,8 @@ def read_preset(content: object, where: str) -> Preset:
     Parameters
     ----------
     content : object
-        As YAML gives them. A table, a head or a chance to drop that is None is left
-        out.
+        As YAML gives them. A table or a head that is None is left out, as is a chance
+        to drop it or its weight.
     where : str
         What they are, for messages.
 
@@ -214,7 +216,7 @@ def read_preset(content: object, where: str) -> Preset:
 
 
 def _without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out tables, heads and chances that are None."""
+    """Leave out tables, heads and what is said of them where they are None."""
 
     def filled(section: Any) -> Any:
         if not isinstance(section, Mapping):
@@ -226,8 +228,11 @@ def _without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
         if name in found:
             found[name] = filled(found[name])
     training = found.get("fusion_training")
-    if isinstance(training, Mapping) and "drop" in training:
-        found["fusion_training"] = {**training, "drop": filled(training["drop"])}
+    if isinstance(training, Mapping):
+        found["fusion_training"] = {
+            name: filled(value) if name in ("drop", "head_weights") else value
+            for name, value in training.items()
+        }
     return found
 
 

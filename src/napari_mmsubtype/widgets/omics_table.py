@@ -173,6 +173,7 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
     OmicsTable
         Nothing of it has to be computed in the GUI thread.
     """
+    from napari_mmsubtype.omics.sample_choice import case_names
     from napari_mmsubtype.omics.table_facts import evidence_for, table_facts
 
     facts = table_facts(table)
@@ -193,7 +194,7 @@ def describe_table(request: TableRequest, table: anndata.AnnData) -> OmicsTable:
         samples_in=axis,
         evidence=evidence,
         samples=samples,
-        patients=patients_of(samples),
+        patients=patients_of(tuple(case_names(table))),
         size=_size(facts),
         names=_names(table, facts),
         steps=steps,
