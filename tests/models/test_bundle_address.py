@@ -89,12 +89,19 @@ def test_names_are_looked_up_in_the_library_and_paths_are_not(library):
 
 def test_a_name_that_is_also_a_folder_here_is_ambiguous(library):
     Path("mine").mkdir()
+    assert find_local("mine") == library / "mine"  # no bundle, so nothing to confuse
+    Path("mine", "bundle.json").write_text("{}")
     with pytest.raises(
         BundleError, match=r"'mine' is a bundle of the library.*'./mine"
     ):
         find_local("mine")
     assert find_local("./mine") == Path("mine")
     assert located("./mine") == str(Path.cwd() / "mine")
+    (library / "mine" / "bundle.json").write_text("{}")
+    assert find_local("mine") == library / "mine"  # one and the same
+    Path("packed").touch()
+    with pytest.raises(BundleError, match="is a bundle of the library and also here"):
+        find_local("packed")
 
 
 def test_what_a_recipe_keeps_means_the_same_elsewhere(library):

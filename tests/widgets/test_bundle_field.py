@@ -125,6 +125,7 @@ def test_an_address_is_taken_as_it_is(field) -> None:
 def test_a_name_that_is_also_here_is_a_problem(library, field, monkeypatch) -> None:
     here = library.parent / "here"
     (here / "mine").mkdir(parents=True)
+    (here / "mine" / "bundle.json").write_text('{"name": "another"}')
     monkeypatch.chdir(here)
     field.setValue("mine")
     assert "also here" in field.problem()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 from dataclasses import dataclass
@@ -193,7 +194,8 @@ def find_local(source: str | Path) -> Path:
     Raises
     ------
     BundleError
-        If a bare name is both in the library and a bundle of the current folder.
+        If a bare name means one bundle in the library and another in the current
+        folder.
     """
     path = Path(source).expanduser()
     if not _is_bare(source):
@@ -201,7 +203,7 @@ def find_local(source: str | Path) -> Path:
     kept = _in_library(str(source))
     if kept is None:
         return path
-    if path.exists() and path.absolute() != kept:
+    if path.absolute() != kept and _is_another(path, kept):
         msg = (
             f"{str(source)!r} is a bundle of the library and also here; give "
             f"'./{path.name}' for the one here, or {str(kept)!r}"
@@ -237,6 +239,14 @@ def located(source: str) -> str:
 def _is_bare(source: str | Path) -> bool:
     """Tell a name from a path."""
     return isinstance(source, str) and not library_name_problem(source)
+
+
+def _is_another(path: Path, kept: Path) -> bool:
+    """Tell whether a path holds a bundle, and not the one of the library."""
+    here, there = path / "bundle.json", kept / "bundle.json"
+    if not here.is_file():
+        return path.is_file()
+    return not (there.is_file() and filecmp.cmp(here, there, shallow=False))
 
 
 def _in_library(name: str) -> Path | None:
