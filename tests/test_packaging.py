@@ -85,6 +85,13 @@ def test_wheel_holds_manifest_types_marker_and_demo_bundle(wheel):
     assert "napari_mmsubtype/bundles/demo/weights.safetensors" in names
 
 
+def test_wheel_holds_every_preset(wheel):
+    presets = sorted((TOP / "src" / "napari_mmsubtype" / "presets").glob("*.yaml"))
+    assert len(presets) == 4
+    wanted = {f"napari_mmsubtype/presets/{path.name}" for path in presets}
+    assert wanted <= set(contents(wheel))
+
+
 def test_wheel_holds_the_templates_of_the_report(wheel):
     folder = TOP / "src" / "napari_mmsubtype" / "results" / "templates"
     wanted = {f"napari_mmsubtype/results/templates/{p.name}" for p in folder.iterdir()}

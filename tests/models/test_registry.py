@@ -11,7 +11,6 @@ from napari_mmsubtype.models.registry import (
     create_encoder,
     list_encoders,
     register_encoder,
-    require_portable,
 )
 
 PROMISED = {"demo-cnn", "squeezenet1_1", "resnet18", "resnet34", "resnet50"}
@@ -67,10 +66,3 @@ def test_a_name_cannot_be_taken_twice():
     register_encoder("mine")(Encoder)
     with pytest.raises(ValueError, match="already registered"):
         register_encoder("mine")(nn.Identity)
-
-
-def test_encoders_that_are_code_are_not_portable():
-    for name in ("resnet18", "timm:test_vit", "wsinfer"):
-        require_portable(name)
-    with pytest.raises(ConfigurationError, match=r"'wsinfer:a' is code in a file"):
-        require_portable("wsinfer:a")

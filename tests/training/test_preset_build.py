@@ -16,6 +16,7 @@ from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.models.heads import CLASS_HEAD
 from napari_mmsubtype.omics.gene_programs import PAM50
 from napari_mmsubtype.omics.synthetic import synthetic_cohort
+from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.training import patch_trainer
 from napari_mmsubtype.training.bags import BagSet, collate
 from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
@@ -29,7 +30,11 @@ from napari_mmsubtype.training.preset_build import (
     check_networks,
     fit_modality_settings,
 )
-from napari_mmsubtype.training.preset_files import list_presets, load_preset
+from napari_mmsubtype.training.preset_files import (
+    list_presets,
+    load_preset,
+    preset_text,
+)
 from napari_mmsubtype.workflows.jobs import run_job
 
 NAMES = ["brca-crossattention", "evidence", "lung-mmlm", "resvit-gannet"]
@@ -259,6 +264,20 @@ def test_gene_sets_come_from_a_file(cohort, tmp_path):
         fit_modality_settings(preset, make_table(cohort, Modality.RNA))
 
 
+@pytest.mark.real_data
+def test_a_real_table_of_z_scores_has_the_pam50_genes(real_data):
+    path = real_data / "omics" / "tcga_brca_rnaseq_zscores.csv.gz"
+    table = read_omics(path, modality="rna")
+    with pytest.raises(ConfigurationError, match="leave out min_expression"):
+        fit_modality_settings(load_preset("brca-crossattention"), table)
+    preset = load_preset("brca-crossattention:z-scores")
+    spec = fit_modality_settings(preset, table)
+    assert (len(spec), spec.unit) == (1558, "z-score")
+    assert len(spec.groups.members[0]) == 7  # of fifty, in this selection of genes
+    model = build_fusion(preset, dim=DIM, modalities={Modality.RNA: spec})
+    assert model.encoders["rna"].tokens == 33
+
+
 def test_learned_groups_of_all_and_given_groups_of_one_go_together(cohort):
     changes = [
         "modalities.rna.gene_sets={source: pam50}",
@@ -302,6 +321,15 @@ def test_learned_groups_of_all_and_given_groups_of_one_go_together(cohort):
 def test_networks_are_checked_without_being_made(name, changes, message):
     with pytest.raises(ConfigurationError, match=message):
         check_networks(load_preset(name, changes))
+
+
+def test_the_encoder_is_changed_as_the_file_says():
+    text = preset_text("evidence")
+    words = re.search(r"allows: (encoder\.name=.*)", text).group(1).split()
+    preset = load_preset("evidence", words)
+    check_networks(preset)
+    assert preset.encoder.name == "h-optimus-0"
+    assert preset.encoder.weights == "FILE"
 
 
 def test_impossible_networks_are_one_message(cohort):

@@ -42,7 +42,8 @@ from napari_mmsubtype.models.bundle_selftest import (
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.heads import read_heads
-from napari_mmsubtype.models.registry import create_encoder, require_portable
+from napari_mmsubtype.models.portability import require_portable
+from napari_mmsubtype.models.registry import create_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

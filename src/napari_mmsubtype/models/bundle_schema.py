@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import BundleError, ConfigurationError
-from napari_mmsubtype.models.registry import require_portable
+from napari_mmsubtype.models.portability import require_portable
 from napari_mmsubtype.omics.spec_files import table_names
 from napari_mmsubtype.slides.stain import METHODS
 

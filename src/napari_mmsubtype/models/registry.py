@@ -38,8 +38,6 @@ _FAMILIES = {
     "timm": "napari_mmsubtype.models.timm_encoder",
     "wsinfer": "napari_mmsubtype.models.wsinfer",
 }
-# Families whose networks are code in a file of their own.
-_WITH_CODE = ("wsinfer",)
 
 _Factory = TypeVar("_Factory", bound="Callable[..., Encoder]")
 _FACTORIES: dict[str, Callable[..., Encoder]] = {}
@@ -125,29 +123,6 @@ def create_encoder(
     if weights is not None:
         load_weights(encoder, weights)
     return encoder.eval()
-
-
-def require_portable(name: str) -> None:
-    """Refuse an encoder that name, options and tensors do not describe in full.
-
-    Parameters
-    ----------
-    name : str
-        As `create_encoder`.
-
-    Raises
-    ------
-    ConfigurationError
-        If its network is code in a file, which a bundle never holds or runs.
-    """
-    family, colon, _ = name.partition(":")
-    if colon and family in _WITH_CODE:
-        msg = (
-            f"encoder {name!r} is code in a file of its own (TorchScript), which a "
-            "bundle neither holds nor runs; take the same network by its name, such as "
-            "timm:<name>, with a file of its weights"
-        )
-        raise ConfigurationError(msg)
 
 
 def check_encoder_options(name: str, options: Mapping[str, Any]) -> None:
