@@ -18,6 +18,7 @@ from pyarrow import parquet
 from safetensors.numpy import load_file, save_file
 
 from napari_mmsubtype.models.bundle_files import sha256_file
+from napari_mmsubtype.models.bundle_names import is_left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def seal(folder: Path, **changes: object) -> None:
     manifest = json.loads(path.read_text()) | changes
     for file in folder.rglob("*"):
         name = file.relative_to(folder).as_posix()
-        if file.is_file() and name != path.name:
+        if file.is_file() and name != path.name and not is_left_behind(name):
             manifest["files"][name] = sha256_file(file)
     path.write_text(json.dumps(manifest))
 
