@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,32 @@ def test_another_patients_data_moves_this_patient_and_nobody_else(model, modalit
         return
     for row in range(PATIENTS):
         prove_that_it_matters(model, make_batch(), modality, row)
+
+
+def test_one_slide_for_many_patients_is_what_copies_of_it_would_be(model):
+    batch = make_batch()
+    batch.present[1, 0] = False
+    one = replace(
+        batch,
+        bag=batch.bag[1:2].expand(PATIENTS, -1, -1),
+        mask=batch.mask[1:2].expand(PATIENTS, -1),
+    )
+    copies = replace(one, bag=one.bag.clone(), mask=one.mask.clone())
+    with torch.no_grad():
+        left, right = one.run(model), copies.run(model)
+    for name in ("logits", "evidence", "weights"):
+        torch.testing.assert_close(getattr(left, name), getattr(right, name))
+    assert left.modality_logits.keys() == right.modality_logits.keys()
+    for name, value in left.modality_logits.items():
+        torch.testing.assert_close(value, right.modality_logits[name])
+    leaf = batch.bag[1:2].clone().requires_grad_()
+    slopes = [
+        torch.autograd.grad(replace(one, bag=bag).run(model).logits.sum(), leaf)[0]
+        for bag in (leaf.expand(PATIENTS, -1, -1), leaf.repeat(PATIENTS, 1, 1))
+        if "image" in model.uses
+    ]
+    if slopes:
+        torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-6)
 
 
 def test_the_published_cross_attention_fails_this_proof_for_the_image():

@@ -7,11 +7,13 @@ from builders.bundles import modality_spec
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.inference import attribution
 from napari_mmsubtype.inference.attribution import (
-    STEPS,
+    MAX_PATCHES,
+    MAX_POINTS,
     TOLERANCE,
     attribute_features,
 )
 from napari_mmsubtype.inference.fuse import CaseTensors
+from napari_mmsubtype.inference.table_path import POINTS
 from napari_mmsubtype.models.class_heads import ClassHead
 from napari_mmsubtype.models.fusion import create_fusion, list_fusions
 from napari_mmsubtype.models.heads import Heads
@@ -88,7 +90,7 @@ def test_features_sum_to_what_the_tables_add(name, embeddings):
     assert found.complete
     spread = max(np.ptp(whole), np.abs(whole - empty).max())
     assert found.limit == pytest.approx(TOLERANCE * max(spread, 1e-2), rel=1e-4)
-    assert found.steps in STEPS
+    assert POINTS <= found.steps <= MAX_POINTS
 
 
 def test_a_linear_table_gets_weight_times_change(embeddings):
@@ -169,27 +171,35 @@ def test_gene_groups_are_named(embeddings):
     assert not tables[1].groups
 
 
-def test_passes_over_a_large_bag_are_split_without_changing_the_numbers(
-    embeddings, monkeypatch
-):
-    case = make_case(make_model("gated"))
-    at_once = attribute_features(case, embeddings, SPECS)
-    monkeypatch.setattr(attribution, "_MAX_FLOATS", 1)
-    one_by_one = attribute_features(case, embeddings, SPECS)
-    assert one_by_one.steps == at_once.steps
-    for left, right in zip(at_once.tables, one_by_one.tables, strict=True):
-        np.testing.assert_allclose(left.values, right.values, atol=1e-6)
-
-
 def test_points_are_limited_and_what_is_missing_is_told(embeddings, monkeypatch):
     case = make_case(make_model("gated"))
     monkeypatch.setattr(attribution, "TOLERANCE", 1e-9)
-    monkeypatch.setattr(attribution, "MAX_WORK", 32 * PATCHES)
     found = attribute_features(case, embeddings, SPECS)
-    assert found.steps == 32
+    assert MAX_POINTS - 2 * POINTS < found.steps <= MAX_POINTS
     assert not found.complete
-    monkeypatch.setattr(attribution, "MAX_WORK", 1)
-    assert attribute_features(case, embeddings, SPECS).steps == STEPS[0]
+    monkeypatch.setattr(attribution, "MAX_POINTS", POINTS)
+    assert attribute_features(case, embeddings, SPECS).steps == POINTS
+
+
+@pytest.mark.parametrize("name", ["cross_attention", "gated", "evidence"])
+def test_only_what_needs_all_patches_at_each_point_is_thinned(name, monkeypatch):
+    draw = np.random.default_rng(5)
+    embeddings = draw.normal(size=(60, DIM)).astype(np.float16)
+    case = make_case(make_model(name))
+    whole = attribute_features(case, embeddings, SPECS)
+    monkeypatch.setattr(attribution, "MAX_PATCHES", 20)
+    thinned = attribute_features(case, embeddings, SPECS)
+    assert thinned.baseline == whole.baseline
+    same = all(
+        (a.values == b.values).all()
+        for a, b in zip(whole.tables, thinned.tables, strict=True)
+    )
+    assert same == (name != "cross_attention")
+    # What a thinner bag changed is part of the gap: it is that to all patches.
+    full = logits(case, embeddings)
+    gap = np.abs(summed(thinned) - (full - thinned.baseline)).max()
+    assert thinned.gap == pytest.approx(gap, abs=1e-6)
+    assert MAX_PATCHES > 1000
 
 
 def test_the_model_is_left_as_it_was(embeddings):

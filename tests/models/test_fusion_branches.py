@@ -57,6 +57,21 @@ def test_evidence_is_what_the_images_own_head_says_of_contributions(model):
     torch.testing.assert_close(output.evidence[0], expected)
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_one_slide_for_all_patients_is_encoded_once_but_in_training(model, train):
+    model.train(train)
+    seen = []
+    model.project[3].register_forward_pre_hook(lambda _, a: seen.append(len(a[0])))
+    mask, present = torch.ones(4, 3) > 0, torch.ones(4, 3) > 0
+    omics = {m: torch.randn(4, g) for m, g in OMICS.items()}
+    model(patches_of(3).expand(4, -1, -1), mask, omics, present)
+    model(patches_of(3).repeat(4, 1, 1), mask, omics, present)
+    assert seen == ([4, 4] if train else [1, 4])
+    mask[1, 2] = False
+    model(patches_of(3).expand(4, -1, -1), mask, omics, present)
+    assert seen[-1] == 4
+
+
 @pytest.mark.parametrize("name", ["feature_concat", "gated", "bilinear", "late"])
 def test_the_pooling_and_its_options_are_passed_on(name):
     options = {"pooling": "transmil", "pooling_options": {"landmarks": 3}}

@@ -81,11 +81,15 @@ class FusionModel(nn.Module):
         Those that can move the logits: all of them but in unimodal baselines.
     exact_cam : bool
         Whether evidence is linear in the feature map, so that `pixel_queries` applies.
+    image_apart : bool
+        Whether the image is encoded without a look at the tables: in evaluation, one
+        slide expanded to many versions of the tables is then encoded once.
     embedding_mean, embedding_scale : Tensor of float, shape (dim,)
         Constants of the training patches, set by `set_reference`; 0 and 1 before.
     """
 
     exact_cam = False
+    image_apart = False
     embedding_mean: Tensor
     embedding_scale: Tensor
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
-from napari_mmsubtype.models.mil_pooling import create_pooling
+from napari_mmsubtype.models.mil_pooling import Pooled, create_pooling
 from napari_mmsubtype.models.omics_encoders import vector_encoder
 from napari_mmsubtype.models.patch_projection import patch_projection, project_patches
 
@@ -67,6 +67,8 @@ class BranchFusion(FusionModel):
         Dropout during training.
     """
 
+    image_apart = True
+
     def __init__(
         self,
         dim: int,
@@ -100,11 +102,7 @@ class BranchFusion(FusionModel):
     ) -> Branches:
         """Encode each modality and hear its own head."""
         present = torch.cat([mask.any(dim=1, keepdim=True), present[:, 1:]], dim=1)
-        patches = project_patches(
-            self.project, bag, self.embedding_mean, self.embedding_scale
-        )
-        pooled = self.pool(patches, mask)
-        evidence: Tensor = self.own_heads[Modality.IMAGE](pooled.contributions)
+        pooled, evidence = self._image(bag, mask)
         tokens: dict[Modality, Tensor] = {Modality.IMAGE: pooled.vector}
         logits = {Modality.IMAGE.value: evidence.sum(dim=1)}
         for column, (modality, vector) in enumerate(values.items(), start=1):
@@ -112,6 +110,27 @@ class BranchFusion(FusionModel):
             own: Tensor = self.own_heads[modality](tokens[modality])
             logits[modality.value] = own.masked_fill(~present[:, column, None], 0.0)
         return Branches(tokens, present, evidence, pooled.weights, logits)
+
+    def _image(self, bag: Tensor, mask: Tensor) -> tuple[Pooled, Tensor]:
+        """Pool each bag and hear the image's own head of each patch."""
+        count = len(bag)
+        if not self.training and count > 1 and bag.stride(0) == 0:
+            # One slide for all patients; they may differ in whether they have it.
+            there = mask.any(dim=1, keepdim=True)
+            once = mask.any(dim=0, keepdim=True)
+            if torch.equal(mask, once & there):
+                one, evidence = self._image(bag[:1], once)
+                return Pooled(
+                    one.vector * there,
+                    one.weights * there,
+                    one.contributions * there.unsqueeze(2),
+                ), evidence * there.unsqueeze(2)
+        patches = project_patches(
+            self.project, bag, self.embedding_mean, self.embedding_scale
+        )
+        pooled = self.pool(patches, mask)
+        evidence = self.own_heads[Modality.IMAGE](pooled.contributions)
+        return pooled, evidence
 
 
 class TokenFusion(BranchFusion):

@@ -95,6 +95,7 @@ class TableOnly(FusionModel):
 
     # With no patch saying anything, every map adds up.
     exact_cam = True
+    image_apart = True
 
     def __init__(
         self,
