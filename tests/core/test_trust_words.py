@@ -12,6 +12,8 @@ from napari_mmsubtype.core.trust import (
 )
 from napari_mmsubtype.core.trust_words import (
     conformal_words,
+    familiar_words,
+    finding_headline,
     finding_words,
     guard_words,
     promise_words,
@@ -74,6 +76,8 @@ def test_promise_names_whom_it_holds_for() -> None:
 )
 def test_findings(finding, words) -> None:
     assert finding_words(finding) == words
+    reasons = () if finding.verdict == TYPICAL else finding.reasons
+    assert "; ".join([finding_headline(finding), *reasons]) == words
 
 
 def test_reports_put_the_odd_first_and_the_rest_on_one_line() -> None:
@@ -86,6 +90,7 @@ def test_reports_put_the_odd_first_and_the_rest_on_one_line() -> None:
         "methylation: odder than all 9 training patients",
         "image: like the training patients",
     ]
+    assert familiar_words(GuardReport((odd,))) == []
     assert guard_words(GuardReport((odd,))) == [
         "methylation: odder than all 9 training patients"
     ]

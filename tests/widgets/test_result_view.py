@@ -139,11 +139,20 @@ def test_classes_left_and_likeness_are_shown(qtbot, summary) -> None:
     odd = replace(summary, prediction=with_trust(make_prediction()))
     view = show(qtbot, odd)
     words = view.findChild(QLabel, "conformal")
-    assert words.text().startswith("with 90 % coverage: Luminal or Basal/HER2")
+    assert words.text().startswith(
+        "Classes left with 90 % coverage: Luminal or Basal/HER2"
+    )
     assert "like the 240 of the calibration" in words.toolTip()
     guard = view.findChild(QLabel, "guard")
-    assert guard.text().startswith("⚠ RNA: unlike all 264 training patients")
+    assert guard.text() == (
+        "⚠ RNA: unlike all 264 training patients; the call may not hold"
+    )
     assert guard.font().bold()
+    reasons = view.findChild(QLabel, "reasons")
+    assert reasons.text() == "· ESR1 -5.2 SD"
+    assert not reasons.font().bold()
+    lines = [label.text() for label in view.findChildren(QLabel, "guard")]
+    assert lines[1:] == ["image: like the training patients"]
 
 
 def test_all_well_is_shown_without_alarm(qtbot, summary) -> None:

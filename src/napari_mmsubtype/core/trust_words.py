@@ -61,8 +61,34 @@ def promise_words(found: ConformalSet) -> str:
     )
 
 
+def finding_headline(finding: GuardFinding) -> str:
+    """Say how one kind of data compares with the training patients', without reasons.
+
+    Parameters
+    ----------
+    finding : GuardFinding
+        Of one modality.
+
+    Returns
+    -------
+    str
+        One short line.
+    """
+    name = _NAMES.get(finding.modality, finding.modality)
+    if finding.verdict == TYPICAL:
+        return f"{name}: like the training patients"
+    many = (
+        f"all {finding.n} training patients"
+        if finding.below == finding.n
+        else f"{int(finding.percentile)} % of the {finding.n} training patients"
+    )
+    if finding.verdict == UNLIKE:
+        return f"{name}: unlike {many}; the call may not hold"
+    return f"{name}: odder than {many}"
+
+
 def finding_words(finding: GuardFinding) -> str:
-    """Say how one kind of data compares with the training patients'.
+    """Say how one kind of data compares with the training patients', and why.
 
     Parameters
     ----------
@@ -74,19 +100,8 @@ def finding_words(finding: GuardFinding) -> str:
     str
         One line.
     """
-    name = _NAMES.get(finding.modality, finding.modality)
-    if finding.verdict == TYPICAL:
-        return f"{name}: like the training patients"
-    many = (
-        f"all {finding.n} training patients"
-        if finding.below == finding.n
-        else f"{int(finding.percentile)} % of the {finding.n} training patients"
-    )
-    if finding.verdict == UNLIKE:
-        text = f"{name}: unlike {many}; the call may not hold"
-    else:
-        text = f"{name}: odder than {many}"
-    return "; ".join([text, *finding.reasons])
+    reasons = () if finding.verdict == TYPICAL else finding.reasons
+    return "; ".join([finding_headline(finding), *reasons])
 
 
 def guard_words(report: GuardReport) -> list[str]:
@@ -105,12 +120,30 @@ def guard_words(report: GuardReport) -> list[str]:
     """
     if report.problem:
         return [report.problem]
-    fine = [f for f in report.findings if f.verdict == TYPICAL]
     odd = [f for f in report.findings if f.verdict != TYPICAL]
-    lines = [finding_words(finding) for finding in odd]
-    if fine:
-        names = [_NAMES.get(f.modality, f.modality) for f in fine]
-        *first, last = names
-        listed = f"{', '.join(first)} and {last}" if first else last
-        lines.append(f"{listed}: like the training patients")
-    return lines
+    return [*map(finding_words, odd), *familiar_words(report)]
+
+
+def familiar_words(report: GuardReport) -> list[str]:
+    """Name the kinds of data that resemble the training patients'.
+
+    Parameters
+    ----------
+    report : GuardReport
+        Of one patient.
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    names = [
+        _NAMES.get(found.modality, found.modality)
+        for found in report.findings
+        if found.verdict == TYPICAL
+    ]
+    if not names:
+        return []
+    *first, last = names
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return [f"{listed}: like the training patients"]

@@ -19,10 +19,11 @@ from napari_mmsubtype.core.result_words import (
     share_rows,
     subset_rows,
 )
-from napari_mmsubtype.core.trust import UNLIKE
+from napari_mmsubtype.core.trust import TYPICAL, UNLIKE, GuardReport
 from napari_mmsubtype.core.trust_words import (
     conformal_words,
-    guard_words,
+    familiar_words,
+    finding_headline,
     promise_words,
 )
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
@@ -124,17 +125,30 @@ class ResultView(QWidget):
             return
         self._add_heading("How far to trust it")
         if found is not None:
-            words = _text(conformal_words(found, report))
-            words.setObjectName("conformal")
+            line = conformal_words(found, report)
+            if not found.problem:
+                line = f"Classes left {line}"
+            words = _named(_text(line), "conformal")
             if not found.problem:
                 words.setToolTip(promise_words(found))
             self._add_wide(words)
         if report is not None:
-            graver = report.verdict == UNLIKE
-            text = "\n".join(guard_words(report))
-            words = _text(f"⚠ {text}" if graver else text)
-            words.setObjectName("guard")
-            self._add_wide(_bold(words) if graver else words)
+            self._add_guard(report)
+
+    def _add_guard(self, report: GuardReport) -> None:
+        """Show verdicts at a glance, and under each the reasons in plain type."""
+        for found in report.findings:
+            if found.verdict == TYPICAL:
+                continue
+            grave = found.verdict == UNLIKE
+            line = ("⚠ " if grave else "") + finding_headline(found)
+            words = _named(_text(line), "guard")
+            self._add_wide(_bold(words) if grave else words)
+            if found.reasons:
+                reasons = "\n".join(f"· {reason}" for reason in found.reasons)
+                self._add_wide(_named(_text(reasons), "reasons"))
+        for line in filter(None, [report.problem, *familiar_words(report)]):
+            self._add_wide(_named(_text(line), "guard"))
 
     def _add_answers(self, prediction: Prediction) -> None:
         rows = answer_rows(prediction)
@@ -247,6 +261,11 @@ def _bold(label: QLabel, size: float = 1.0) -> QLabel:
     font.setPointSizeF(font.pointSizeF() * size)
     font.setBold(True)
     label.setFont(font)
+    return label
+
+
+def _named(label: QLabel, name: str) -> QLabel:
+    label.setObjectName(name)
     return label
 
 
