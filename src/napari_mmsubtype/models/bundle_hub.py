@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import errno
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.models.bundle_content import MAX_TEXT_BYTES, read_json_file
 from napari_mmsubtype.models.bundle_names import is_bundle_file
 from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.bundle_zip import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
+from napari_mmsubtype.models.hub_errors import hub_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from napari_mmsubtype.models.bundle_address import HubAddress
 
 _LIBRARY = "napari-mmsubtype"
-_DISK = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def download_from_hub(address: HubAddress, tell: Callable[[str], object]) -> Path:
@@ -153,61 +152,12 @@ def _snapshot(address: HubAddress, commit: str, names: Sequence[str]) -> Path:
         )
 
 
-@contextmanager
-def _one_sentence(address: HubAddress) -> Iterator[None]:
+def _one_sentence(address: HubAddress) -> AbstractContextManager[None]:
     """Turn the errors of the hub's client into one sentence for the user."""
-    from huggingface_hub import errors
-
-    # The errors of the client's own network library differ by its version.
-    network = getattr(errors, "HTTPError", OSError)
-    try:
-        yield
-    except (
-        OSError,
-        network,
-        errors.EntryNotFoundError,
-        errors.HFValidationError,
-    ) as err:
-        msg = f"{address} {_words(err, address, errors)}"
-        raise BundleError(msg) from err
-
-
-def _words(err: BaseException, address: HubAddress, errors: Any) -> str:
-    """Say what went wrong with a repository, and what to do."""
-    page = f"https://huggingface.co/{address.repository}"
-    if isinstance(err, errors.GatedRepoError):
-        return (
-            f"is gated: ask for access at {page} and log in with `hf auth login`, or "
-            "set HF_TOKEN"
-        )
-    if isinstance(err, errors.RevisionNotFoundError):
-        return (
-            f"does not exist at revision {address.revision!r}; see {page} for its "
-            "branches, tags and commits"
-        )
-    if isinstance(err, errors.RepositoryNotFoundError):
-        return (
-            "was not found on Hugging Face; check the name and, if it is private, log "
-            "in with `hf auth login`, or set HF_TOKEN"
-        )
-    if isinstance(err, errors.EntryNotFoundError) and not isinstance(
-        err, errors.LocalEntryNotFoundError
-    ):
-        return (
-            f"is not a bundle: it has no {MANIFEST} at its top; give a repository that "
-            "holds the files of a bundle"
-        )
-    if isinstance(err, errors.HFValidationError):
-        return f"is no name of a repository ({_first_line(err)})"
-    if isinstance(err, OSError) and err.errno in _DISK:
-        return f"cannot be kept ({err}); mend it, or set HF_HOME to another folder"
-    return (
-        f"cannot be reached ({_first_line(err.__cause__ or err)}) and is not in the "
-        "cache; check the network, or import it on a computer that has one and copy "
-        "its zip"
+    return hub_errors(
+        address,
+        BundleError,
+        lacking=f"is not a bundle: it has no {MANIFEST} at its top; give a repository "
+        "that holds the files of a bundle",
+        instead="import it on a computer that has one and copy its zip",
     )
-
-
-def _first_line(err: BaseException) -> str:
-    text = str(err).strip()
-    return text.splitlines()[0].rstrip(".")[:200] if text else type(err).__name__

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.encoder_hub import fetch_weights, is_hub_source
 from napari_mmsubtype.models.torchscript_file import is_torchscript, load_torchscript
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ def load_weights(
     encoder : Encoder
         Changed in place.
     weights : str, Path, or mapping of str to these
-        ``"torchvision"``, a ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file, or a
-        folder that holds one of them, of which safetensors are taken; a TorchScript
-        network only lends its tensors, and is not run. Names may be
-        those of the network's origin, of ``encoder.state_dict()`` or carry the
-        ``module.`` of a parallel wrapper; a classifier at the end is left out. A
-        mapping fills parts of the encoder (`Encoder.parts`), each from its own.
+        ``"torchvision"``, ``"hub"``, ``hf://org/name``, a ``.safetensors``, ``.pth``,
+        ``.pt`` or ``.bin`` file, or a folder that holds one of them, of which
+        safetensors are taken; a TorchScript network only lends its tensors, and is not
+        run. Names may be those of the network's origin, of ``encoder.state_dict()`` or
+        carry the ``module.`` of a parallel wrapper; a classifier at the end is left
+        out. A mapping fills parts of the encoder (`Encoder.parts`), each from its own.
 
     Raises
     ------
@@ -50,9 +51,14 @@ def load_weights(
         return
     if weights == "torchvision":
         state, source = _download(encoder.name), f"torchvision's {encoder.name}"
+        origin = source
+    elif is_hub_source(weights):
+        path, origin = fetch_weights(encoder, str(weights))
+        state, source = _read(path), origin
     else:
         path = _file_in(Path(weights))
         state, source = _read(path), f"file {path}"
+        origin = str(path.absolute())
     state = _without_prefix(_without_prefix(state, "module."), "body.")
     state = {
         name: value
@@ -62,6 +68,7 @@ def load_weights(
     state = encoder.translate_weights(state)
     _check(encoder, state, source)
     encoder.body.load_state_dict(state, strict=False)
+    encoder.origin = origin
 
 
 def _load_parts(encoder: Encoder, weights: Mapping[str, str | Path]) -> None:
@@ -77,6 +84,7 @@ def _load_parts(encoder: Encoder, weights: Mapping[str, str | Path]) -> None:
         raise ConfigurationError(msg)
     for name, source in weights.items():
         load_weights(parts[name], source)
+    encoder.origin = "; ".join(f"{name}: {parts[name].origin}" for name in weights)
 
 
 def _check(encoder: Encoder, state: Mapping[str, Tensor], source: str) -> None:
@@ -135,7 +143,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         msg = (
             f"weights {str(path)!r} are not a file; give a .safetensors or .pth file, "
-            "or 'torchvision' for its own download"
+            "or 'torchvision' or 'hub' for a download"
         )
         raise ConfigurationError(msg)
     try:

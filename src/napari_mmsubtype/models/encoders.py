@@ -42,6 +42,11 @@ class Encoder(nn.Module):
         Name in the registry.
     options : dict
         What `registry.create_encoder` was given.
+    origin : str
+        Where its weights come from, with the commit of a hub; empty where they are
+        random.
+    hub_id : str
+        Repository of Hugging Face that its weights are published in, where known.
     cells : int
         Rows, and columns, of the feature map of one patch of ``input_size``; they are
         spread evenly over the patch.
@@ -64,6 +69,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.name = type(self).__name__
         self.options: dict[str, Any] = {}
+        self.origin = ""
+        self.hub_id = ""
         self.body = body
         self.dim = dim
         self.input_size = input_size

@@ -1,4 +1,4 @@
-"""Pathology foundation models as encoders, from weight files that the user has."""
+"""Pathology foundation models as encoders, their weights from a hub or a file."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from napari_mmsubtype.models.timm_encoder import TimmEncoder, build_timm
 class FoundationEncoder(TimmEncoder):
     """A foundation model; its map is the grid of its normalized patch tokens.
 
-    Nothing is downloaded: the weights are a file, or the folder of a hub, that the user
-    has. The embedding is the average of the patch tokens, whatever token the model's
+    The embedding is the average of the patch tokens, whatever token the model's
     authors use, so that it can be drawn on the map.
 
     Parameters
@@ -65,6 +64,7 @@ class FoundationEncoder(TimmEncoder):
             std=model.std,
         )
         self.model = model
+        self.hub_id = "" if model.layout == "ctranspath" else model.hub_id
 
     def translate_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Give the tensors of the published file the names they have in ``body``.

@@ -97,13 +97,15 @@ def create_encoder(
     Parameters
     ----------
     name : str
-        One of `list_encoders`, ``"timm:"`` and a name of timm, or ``"wsinfer:"`` and
+        One of `list_encoders`, a foundation model's name on Hugging Face
+        (``"owkin/phikon-v2"``), ``"timm:"`` and a name of timm, or ``"wsinfer:"`` and
         the folder of a model of the WSInfer zoo.
     weights : str, Path or mapping of str to these, optional
         None draws random weights under the current seed; ``"torchvision"`` takes
-        torchvision's own download; otherwise a ``.safetensors`` or ``.pth`` file, or
-        a folder with one. A mapping names a source for each branch, where the encoder
-        has several; what it leaves out stays random.
+        torchvision's own download, ``"hub"`` the authors' on Hugging Face, and
+        ``hf://org/name@revision`` that of any repository; otherwise a ``.safetensors``
+        or ``.pth`` file, or a folder with one. A mapping names a source for each
+        branch, where the encoder has several; what it leaves out stays random.
     **options
         What the encoder's factory takes, for example ``input_size=256``.
 
@@ -117,6 +119,7 @@ def create_encoder(
     ConfigurationError
         If the name is unknown, an option is impossible or the weights do not fit.
     """
+    name = _plain_name(name)
     encoder = _factory(name)(**options)
     encoder.name = name
     encoder.options = dict(options)
@@ -140,7 +143,16 @@ def check_encoder_options(name: str, options: Mapping[str, Any]) -> None:
     ConfigurationError
         If the name or an option is unknown.
     """
-    require_options(_factory(name), options, f"encoder {name!r}")
+    require_options(_factory(_plain_name(name)), options, f"encoder {name!r}")
+
+
+def _plain_name(name: str) -> str:
+    """Give the name of a foundation model that is called by its id on Hugging Face."""
+    wanted = name.removeprefix("timm:").removeprefix("hf-hub:").lower()
+    for model in FOUNDATION_MODELS.values():
+        if model.hub_id.lower() == wanted:
+            return model.name
+    return name
 
 
 def _factory(name: str) -> Callable[..., Encoder]:

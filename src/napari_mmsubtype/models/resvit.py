@@ -28,6 +28,7 @@ from napari_mmsubtype.models.vit import (
     hidden_tokens,
     token_grid,
 )
+from napari_mmsubtype.models.vit_names import from_timm_vit
 
 NAME = "resvit"
 _CNNS = (
@@ -148,6 +149,18 @@ class ResViTBody(nn.Module):
         )
 
 
+class _TransformerBranch(Encoder):
+    """The transformer, to be filled from a weight file of torchvision or of timm."""
+
+    def translate_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        # Each tapped block has a normalization of its own instead of the last one.
+        return {
+            name: value
+            for name, value in from_timm_vit(state).items()
+            if not name.startswith("encoder.ln.")
+        }
+
+
 class ResViTEncoder(Encoder):
     """ResViT without its heads; its map is the grid of joint tokens.
 
@@ -233,13 +246,12 @@ class ResViTEncoder(Encoder):
             ``cnn`` and ``vit``, which share their weights with this encoder.
         """
         body: Any = self.body
-        vit = Encoder(
+        vit = _TransformerBranch(
             body.vit,
             dim=body.vit_dim,
             input_size=self.input_size,
             cell_px=TOKEN_PX,
-            # Each tapped block has a normalization of its own instead of the last one.
-            head_prefixes=("heads.", "encoder.ln."),
+            head_prefixes=("heads.",),
         )
         names = {shape: name for name, shape in SHAPES.items()}
         vit.name = names.get(body.vit_shape, "vit")

@@ -1,10 +1,10 @@
-"""Every image network of timm as an encoder: ``timm:<name>``, never downloaded."""
+"""Every image network of timm as an encoder: ``timm:<name>``."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -14,6 +14,9 @@ from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoders import Encoder
 from napari_mmsubtype.models.registry import register_encoder
 from napari_mmsubtype.models.vit import token_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class TimmEncoder(Encoder):
@@ -69,9 +72,19 @@ class TimmEncoder(Encoder):
             ),
         )
         self.cells = cells
+        self.hub_id = _hub_id(about)
 
     def _features(self, images: Tensor) -> Tensor:
         return _feature_map(self.body, images)
+
+
+def _hub_id(about: Mapping[str, Any]) -> str:
+    """Give the repository that timm keeps the weights of a network in."""
+    repository = str(about.get("hf_hub_id") or "")
+    if not repository.endswith("/"):
+        return repository
+    tag = about.get("tag")
+    return f"{repository}{about['architecture']}" + (f".{tag}" if tag else "")
 
 
 def build_timm(architecture: str, **options: Any) -> Any:

@@ -13,6 +13,7 @@ from torchvision.models import VisionTransformer
 
 from napari_mmsubtype.models.encoders import Encoder, require_multiple
 from napari_mmsubtype.models.registry import register_encoder
+from napari_mmsubtype.models.vit_names import from_timm_vit
 
 TOKEN_PX = 16
 _GRID = 14  # position embeddings are kept for 224 px, as in the weight files
@@ -160,6 +161,21 @@ class ViTEncoder(Encoder):
             cell_px=TOKEN_PX,
             head_prefixes=("heads.",),
         )
+
+    def translate_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename tensors of timm's vision transformers.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            In the names of torchvision or of timm.
+
+        Returns
+        -------
+        dict of str to Tensor
+            In the names of torchvision.
+        """
+        return from_timm_vit(state)
 
     def _features(self, images: Tensor) -> Tensor:
         network: Any = self.body
