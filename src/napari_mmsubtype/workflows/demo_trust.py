@@ -68,7 +68,9 @@ class TrustScores:
     patients: int
 
 
-def subset_logits(model: FusionModel, cases: BagSet) -> dict[str, NDArray[np.float64]]:
+def subset_logits(
+    model: FusionModel, cases: BagSet, classes: int | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Classify cases from every subset of the modalities.
 
     Parameters
@@ -77,6 +79,8 @@ def subset_logits(model: FusionModel, cases: BagSet) -> dict[str, NDArray[np.flo
         Trained.
     cases : BagSet
         With all modalities.
+    classes : int or None, default: None
+        Columns that tell the classes, which come first; None where all of them do.
 
     Returns
     -------
@@ -84,13 +88,13 @@ def subset_logits(model: FusionModel, cases: BagSet) -> dict[str, NDArray[np.flo
         By `cases.subset_key`, the whole set first.
     """
     return {
-        subset_key(subset): predict_logits(model, cases.restricted(subset))
+        subset_key(subset): predict_logits(model, cases.restricted(subset))[:, :classes]
         for subset in subsets(cases.modalities)
     }
 
 
 def fit_calibration(
-    model: FusionModel, validation: BagSet, fresh: BagSet
+    model: FusionModel, validation: BagSet, fresh: BagSet, classes: int | None = None
 ) -> Calibration:
     """Fit temperatures and prediction sets for every subset of the modalities.
 
@@ -103,6 +107,8 @@ def fit_calibration(
     fresh : BagSet
         Patients that nothing was fitted to; prediction sets, which promise a coverage,
         come from them alone.
+    classes : int or None, default: None
+        Columns of the logits that tell the classes, where the model has other heads.
 
     Returns
     -------
@@ -111,14 +117,14 @@ def fit_calibration(
     """
     temperatures = fit_temperatures(
         validation.labels,
-        subset_logits(model, validation),
+        subset_logits(model, validation, classes),
         patients=validation.patients,
     )
     conformal = {
         subset: fit_conformal(
             fresh.labels, calibrate(logits, temperatures[subset]), by_class=True
         )
-        for subset, logits in subset_logits(model, fresh).items()
+        for subset, logits in subset_logits(model, fresh, classes).items()
     }
     return Calibration(
         temperature=temperatures[subset_key(validation.modalities)],
