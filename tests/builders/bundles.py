@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,6 +13,9 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.models.bundle import save_bundle
+from napari_mmsubtype.models.bundle_files import sha256_file
+from napari_mmsubtype.models.bundle_manifest import find_bundle, read_json
+from napari_mmsubtype.models.bundle_schema import CALIBRATION, MANIFEST
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.omics.preprocessing import ModalitySpec
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
+    from napari_mmsubtype.evaluation.guard import Guard
     from napari_mmsubtype.models.heads import Heads
 
 GENES = ("ESR1", "PGR", "FOXA1", "GATA3", "KRT5", "KRT14", "KRT17", "EGFR", "ERBB2")
@@ -80,6 +87,8 @@ def tiny_bundle(
     temperature: float = 1.5,
     info: dict[str, object] | None = None,
     specs: Mapping[Modality, ModalitySpec] | None = None,
+    calibration: Calibration | None = None,
+    guard: Guard | None = None,
     heads: Heads | None = None,
     **options: object,
 ) -> Path:
@@ -120,4 +129,23 @@ def tiny_bundle(
             "embedding_mean": torch.zeros(encoder.dim).numpy(),
             "embedding_std": torch.ones(encoder.dim).numpy(),
         },
+        calibration=calibration,
+        guard=guard,
     )
+
+
+def first_schema_demo(folder: Path) -> Path:
+    """Write the demo bundle as its version 1.0.0, of schema 1, was."""
+    shutil.copytree(find_bundle("demo"), folder)
+    manifest = read_json(folder / MANIFEST)
+    for key in ("heads", "needs"):
+        del manifest[key]
+    manifest |= {"schema": 1, "version": "1.0.0"}
+    calibration = folder / CALIBRATION
+    calibration.write_text('{"temperature": 0.8106304517598659}')
+    manifest["files"][CALIBRATION] = sha256_file(calibration)
+    for name in ("reference.npz", "README.md"):
+        (folder / name).unlink()
+        del manifest["files"][name]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder

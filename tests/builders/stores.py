@@ -52,7 +52,15 @@ def begin_store(folder, *, grid=None, slide="slide.tif", shape=(256, 320), **mor
     )
 
 
-def complete_store(folder, *, slide="slide.tif", shape=(256, 320), answers=None):
+def complete_store(
+    folder,
+    *,
+    slide="slide.tif",
+    shape=(256, 320),
+    answers=None,
+    conformal=None,
+    guard=None,
+):
     """Make a complete store whose patch evidence adds up to its logits."""
     grid = small_grid(shape=shape)
     writer = begin_store(folder, grid=grid, slide=slide, shape=shape)
@@ -79,6 +87,8 @@ def complete_store(folder, *, slide="slide.tif", shape=(256, 320), answers=None)
             patches=PatchCounts(grid.positions, n, n, 0),
             modalities=(ModalityReport("rna", used=False, reason="too few genes"),),
             answers=answers or {},
+            conformal=conformal,
+            guard=guard,
         ),
         {},
     )

@@ -32,7 +32,7 @@ def test_entries_stand_below_each_other_with_their_problems(tmp_path):
     broken = LibraryEntry("bad", tmp_path, None, "it lacks everything")
     (demo,) = list_bundles()
     text = entries_text([demo, broken], Path("/models"))
-    assert text.startswith("demo\n  bundle       demo 1.0.0 (knows synthetic patients")
+    assert text.startswith("demo\n  bundle       demo 1.1.0 (knows synthetic patients")
     assert "  classes      Luminal, Basal/HER2\n" in text
     assert f"  digest       {demo.summary.digest[:16]}\n" in text
     assert "bad\n  unusable     it lacks everything\n" in text

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from builders.stores import begin_store, complete_store
+from builders.trust import BOTH, FINE, ODD
 from napari_mmsubtype.cli.report import result_record, result_text, to_json
 from napari_mmsubtype.core.answers import ChoiceAnswer, RiskAnswer
 from napari_mmsubtype.core.result_words import DEMO_CAUTION, INTERRUPTED
@@ -136,3 +137,36 @@ def test_other_heads_answer_in_words_and_numbers(tmp_path):
 def test_a_model_of_classes_alone_says_nothing_more(result):
     assert result_record(result)["answers"] == {}
     assert "calibrated" not in result_text(result)
+
+
+def test_classes_left_and_likeness_are_told(tmp_path):
+    result = complete_store(tmp_path, conformal=BOTH, guard=ODD)
+    record = json.loads(to_json(result_record(result)))
+    assert record["conformal"]["classes"] == ["Luminal", "Basal/HER2"]
+    assert record["conformal"]["coverage"] == 0.9
+    assert record["guard"]["verdict"] == "unlike"
+    assert record["guard"]["findings"][1]["percentile"] == 100.0
+    lines = result_text(result).splitlines()
+    assert (
+        "classes left with 90 % coverage: Luminal or Basal/HER2 - the model cannot "
+        "tell them apart here; not promised for a patient unlike the training patients"
+    ) in lines
+    assert (
+        "likeness     RNA: unlike all 264 training patients; the call may not hold; "
+        "ESR1 -5.2 SD"
+    ) in lines
+    assert "likeness     image: like the training patients" in lines
+
+
+def test_all_well_is_one_line(tmp_path):
+    result = complete_store(tmp_path, guard=FINE)
+    assert "likeness     image and RNA: like the training patients" in result_text(
+        result
+    )
+
+
+def test_what_was_not_recorded_is_null(result):
+    record = result_record(result)
+    assert record["conformal"] is None
+    assert record["guard"] is None
+    assert "likeness" not in result_text(result)

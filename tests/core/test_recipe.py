@@ -43,6 +43,7 @@ def test_case_gathers_the_tables_given():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
+        ({"set_coverage": 1.0}, r"between 0 and 1; found 1\.0"),
         ({"mpp": 1000.0}, "not believable"),
         ({"rna": "r.csv"}, "no patient"),
         ({"device": "tpu"}, "unknown device 'tpu'"),

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from builders.trust import BOTH, ODD
 from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.records import (
     Call,
@@ -34,6 +35,8 @@ def test_prediction_survives_json():
         patches=PatchCounts(12, 8, 5, 1, excluded=2, flagged={"pen": 2, "fold": 1}),
         modalities=(report,),
         warnings=("mind this",),
+        conformal=BOTH,
+        guard=ODD,
         answers={
             "risk": RiskAnswer(
                 subsets={"image+rna": (0.5,), "image": (0.1,)}, event="death"
@@ -58,9 +61,11 @@ def test_predictions_of_older_versions_are_read():
     )
     entry = prediction.to_dict()
     del entry["modalities"][0]["weight_coverage"], entry["answers"]
+    del entry["conformal"], entry["guard"]
     read = Prediction.from_dict(entry)
     assert read.modalities[0].weight_coverage is None
     assert read.answers == {}
+    assert (read.conformal, read.guard) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from napari_mmsubtype.evaluation.calibration import (
     calibrate,
     expected_calibration_error,
     fit_temperature,
+    fit_temperatures,
     log_loss,
 )
 
@@ -94,3 +95,28 @@ def test_impossible_temperatures_are_refused(temperature: float) -> None:
 def test_unusable_logits_are_refused(logits) -> None:
     with pytest.raises(ValueError, match="finite logits"):
         fit_temperature([0], logits)
+
+
+def test_every_patient_weighs_the_same() -> None:
+    labels, logits = honest_rows(40)
+    names = [f"P{i}" for i in range(40)]
+    copies = [0] * 30 + list(range(40))  # the first patient has 31 rows
+    many = log_loss(labels[copies], logits[copies], patients=[names[i] for i in copies])
+    assert many == pytest.approx(log_loss(labels, logits))
+    assert many != pytest.approx(log_loss(labels[copies], logits[copies]))
+    found = fit_temperature(
+        labels[copies], logits[copies], patients=[names[i] for i in copies]
+    )
+    assert found == pytest.approx(fit_temperature(labels, logits), rel=1e-4)
+
+
+def test_patients_that_do_not_fit_the_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 rows need as many patients, found 1"):
+        fit_temperature([0, 1], [[1.0, 0.0], [0.0, 1.0]], patients=["P"])
+
+
+def test_each_subset_finds_its_own_temperature() -> None:
+    labels, logits = honest_rows(20_000)
+    found = fit_temperatures(labels, {"image+rna": logits * 0.5, "rna": logits * 3})
+    assert found["image+rna"] == pytest.approx(0.5, rel=0.05)
+    assert found["rna"] == pytest.approx(3.0, rel=0.05)

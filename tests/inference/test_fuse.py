@@ -155,3 +155,12 @@ def test_calls_and_maps_are_those_of_the_first_head(model, embeddings):
     for key, values in fused.answers["stage"].subsets.items():
         above = 1 / (1 + np.exp(-every.subsets[key].logits[2]))
         assert values == pytest.approx((1 - above, above))
+
+
+def test_a_subset_may_have_a_temperature_of_its_own(case, embeddings):
+    fused = fuse(case, embeddings, 1.0, temperatures={"image": 5.0, "rna": 0.5})
+    plain = fuse(case, embeddings, 1.0)
+    for key, call in fused.subsets.items():
+        assert call.logits == plain.subsets[key].logits
+        odds = np.exp(np.array(call.logits) / {"image": 5.0, "rna": 0.5}.get(key, 1.0))
+        assert call.probabilities == pytest.approx(tuple(odds / odds.sum()))

@@ -55,9 +55,15 @@ def test_the_same_request_has_the_same_fingerprint(plan):
     assert plan().fingerprint() == plan(device="cpu", batch_size=3).fingerprint()
 
 
-@pytest.mark.parametrize("change", [{"mpp": 0.4}, {"stride_px": 64}])
+@pytest.mark.parametrize(
+    "change", [{"mpp": 0.4}, {"stride_px": 64}, {"set_coverage": 0.8}]
+)
 def test_what_decides_the_numbers_changes_the_fingerprint(plan, change):
     assert plan().fingerprint() != plan(**change).fingerprint()
+
+
+def test_the_default_coverage_may_be_said_or_not(plan):
+    assert plan(set_coverage=0.9).fingerprint() == plan().fingerprint()
 
 
 def test_another_patient_changes_the_fingerprint(plan, rna):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from builders.bundles import tiny_bundle
+from builders.bundles import first_schema_demo, tiny_bundle
 from napari_mmsubtype.errors import BundleIntegrityError
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_details import describe_bundle, read_origin
@@ -43,8 +43,8 @@ def test_a_zip_says_the_same(pristine, tmp_path):
     assert found == expected
 
 
-def test_the_shipped_bundle_of_the_first_schema_is_migrated():
-    details = describe_bundle("demo")
+def test_a_bundle_of_the_first_schema_is_migrated(tmp_path):
+    details = describe_bundle(first_schema_demo(tmp_path / "demo"))
     assert details.summary.schema == 1
     assert list(details.manifest["heads"]) == ["class"]
     record = json.loads(json.dumps(details.to_json(), allow_nan=False))

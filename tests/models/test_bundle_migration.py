@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from builders.bundles import tiny_bundle
+from builders.bundles import first_schema_demo, tiny_bundle
 from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.models.bundle import load_bundle
-from napari_mmsubtype.models.bundle_manifest import find_bundle, read_json
+from napari_mmsubtype.models.bundle_manifest import read_json
 from napari_mmsubtype.models.bundle_migration import MIGRATIONS, migrate
 from napari_mmsubtype.models.bundle_schema import SCHEMA_VERSION
 
@@ -41,10 +42,12 @@ def test_what_cannot_be_changed_is_named(classes):
         migrate({**first(), "classes": classes}, {})
 
 
-def test_the_bundle_that_ships_is_of_schema_1_and_loads():
-    folder = find_bundle("demo")
+def test_a_bundle_as_written_by_schema_1_loads(tmp_path):
+    folder = first_schema_demo(tmp_path / "demo")
     assert read_json(folder / "bundle.json")["schema"] == 1
-    bundle = load_bundle("demo")
+    bundle = load_bundle(folder)
+    assert bundle.calibration == Calibration(0.8106304517598659)
+    assert not bundle.guard
     assert list(bundle.heads.heads) == ["class"]
     assert bundle.heads.classes.labels == ("Luminal", "Basal/HER2")
 

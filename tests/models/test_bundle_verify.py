@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from builders.bundles import tiny_bundle
+from builders.bundles import first_schema_demo, tiny_bundle
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models import bundle_verify
 from napari_mmsubtype.models.bundle_files import sha256_file
@@ -43,9 +43,10 @@ def test_a_zip_is_verified_too(pristine, tmp_path):
     assert verify_bundle(zipped) == verify_bundle(pristine)
 
 
-def test_the_shipped_bundle_is_good():
-    found = verify_bundle("demo")
-    assert found.checks["schema"].startswith("1 ")
+def test_the_shipped_bundle_and_one_of_the_first_schema_are_good(tmp_path):
+    assert verify_bundle("demo").checks["schema"].startswith("2 ")
+    older = verify_bundle(first_schema_demo(tmp_path / "demo"))
+    assert older.checks["schema"].startswith("1 ")
 
 
 @pytest.mark.parametrize(

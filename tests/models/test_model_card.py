@@ -38,7 +38,7 @@ def card():
             fusion=create_fusion("evidence", dim=96, classes=2, omics={"rna": 9}),
             patch=PatchSpec(128, 1.0, 128),
             modalities={Modality.RNA: spec},
-            calibration={"temperature": 1.25},
+            calibration=["- Temperature: 1.25"],
             facts=TrainingFacts.from_info(info),
         )
 
@@ -64,7 +64,7 @@ def test_it_states_the_model_and_its_purpose(card):
         "Luminal, Basal/HER2",
         "demo-cnn, 96 features, 128 px patches at 1 µm/px",
         "rna: 9 features, unit log2(tpm+1)",
-        "temperature: 1.25",
+        "- Temperature: 1.25",
     ):
         assert part in text
 

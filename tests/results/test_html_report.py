@@ -13,6 +13,7 @@ import napari_mmsubtype
 from builders.pages import Page
 from builders.results import make_attributions, make_result, with_answers
 from builders.stores import begin_store, complete_store
+from builders.trust import BOTH, FINE, ODD
 from napari_mmsubtype.core.records import ModalityReport, format_probability
 from napari_mmsubtype.core.result_words import (
     DEMO_CAUTION,
@@ -334,3 +335,12 @@ def test_a_store_that_is_gone_is_named(tmp_path):
 
 def test_it_is_a_public_name():
     assert napari_mmsubtype.write_report is write_report
+
+
+def test_a_patient_unlike_the_training_ones_is_told_in_a_banner(tmp_path):
+    for name, guard in (("odd", ODD), ("fine", FINE)):
+        result = complete_store(tmp_path / name, conformal=BOTH, guard=guard)
+        text = Page(write_report(result)).text
+        assert "How far to trust it" in text
+        assert ("This patient is unlike those" in text) == (name == "odd")
+        assert "with 90 % coverage: Luminal or Basal/HER2" in text

@@ -10,7 +10,8 @@ from builders.results import (
     make_result,
     with_answers,
 )
-from builders.stores import attributes, begin_store
+from builders.stores import attributes, begin_store, complete_store
+from builders.trust import BOTH, FINE, ODD
 from napari_mmsubtype.results.report_facts import report_facts
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
@@ -116,3 +117,15 @@ def test_other_heads_and_features_are_told_where_there_are_any(tmp_path):
     assert second.width == pytest.approx(0.9)
     assert [group.name for group in titles["Gene group"]] == ["even", "odd"]
     assert "only within 0.5 logits" in facts.feature_words
+
+
+def test_trust_is_told_where_it_was_recorded(tmp_path):
+    assert report_facts(make_result(tmp_path)).trust == ()
+    for name, guard in (("odd", ODD), ("fine", FINE)):
+        result = complete_store(tmp_path / name, conformal=BOTH, guard=guard)
+        facts = report_facts(result)
+        assert facts.is_unlike == (name == "odd")
+        assert facts.trust[0].startswith("with 90 % coverage: Luminal or Basal/HER2")
+        assert ("not promised" in facts.trust[0]) == facts.is_unlike
+        assert "like the 240 of the calibration" in facts.trust[1]
+        assert facts.trust[2].startswith("RNA: unlike" if facts.is_unlike else "image")

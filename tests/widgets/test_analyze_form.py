@@ -29,6 +29,7 @@ FULL = AnalyzeRecipe(
     quality={"blur_ratio": 0.05},
     exclude=("fold",),
     tissue="/data/a.tissue.zarr",
+    set_coverage=0.95,
     device="cpu",
     batch_size=16,
     out="/results",

@@ -28,6 +28,7 @@ FULL = AnalyzeRecipe(
     exclude=("pen", "fold"),
     tissue="/data/a slide.tissue.zarr",
     cam_method="layer-cam",
+    set_coverage=0.95,
     device="cuda",
     batch_size=32,
     out="/results",
@@ -53,7 +54,7 @@ def test_the_command_builds_the_same_recipe(monkeypatch: pytest.MonkeyPatch) -> 
     analyze = pytest.importorskip("napari_mmsubtype.cli.analyze")
     built: list[AnalyzeRecipe] = []
     monkeypatch.setattr(
-        analyze, "analyze_and_print", lambda recipe, as_json: built.append(recipe)
+        analyze, "analyze_and_print", lambda recipe, **_: built.append(recipe)
     )
     words = shlex.split(command_line(FULL))
     outcome = testing.CliRunner().invoke(main.app, words[1:])

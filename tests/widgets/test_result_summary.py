@@ -9,6 +9,7 @@ from builders.results import (
     make_result,
     with_answers,
 )
+from builders.trust import with_trust
 from napari_mmsubtype.core.records import ModalityReport, PatchCounts
 from napari_mmsubtype.core.result_words import DEMO_CAUTION, RESEARCH_ONLY
 from napari_mmsubtype.widgets.result_summary import (
@@ -103,3 +104,12 @@ def test_the_text_tells_what_else_was_answered(tmp_path: Path) -> None:
     assert "risk:" not in summary_text(summary)
     told = replace(summary, prediction=with_answers(make_prediction()))
     assert "\nrisk: 2 times the risk of death of the av" in summary_text(told)
+
+
+def test_classes_left_and_likeness_are_in_the_text(tmp_path: Path) -> None:
+    summary = replace(
+        summarize(make_result(tmp_path)), prediction=with_trust(make_prediction())
+    )
+    lines = summary_text(summary).splitlines()
+    assert any(line.startswith("with 90 % coverage: Luminal or") for line in lines)
+    assert any(line.startswith("RNA: unlike all 264") for line in lines)

@@ -13,6 +13,7 @@ from builders.results import (
     make_result,
     with_answers,
 )
+from builders.trust import FINE, with_trust
 from napari_mmsubtype.core.result_words import DEMO_CAUTION, RESEARCH_ONLY
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
@@ -132,3 +133,26 @@ def test_colors_are_shown_where_something_was_asked(qtbot, summary) -> None:
     assert not any("colors:" in text for text in texts(show(qtbot, summary)))
     told = replace(summary, colors="profile X: applied")
     assert "colors: profile X: applied" in texts(show(qtbot, told))
+
+
+def test_classes_left_and_likeness_are_shown(qtbot, summary) -> None:
+    odd = replace(summary, prediction=with_trust(make_prediction()))
+    view = show(qtbot, odd)
+    words = view.findChild(QLabel, "conformal")
+    assert words.text().startswith("with 90 % coverage: Luminal or Basal/HER2")
+    assert "like the 240 of the calibration" in words.toolTip()
+    guard = view.findChild(QLabel, "guard")
+    assert guard.text().startswith("⚠ RNA: unlike all 264 training patients")
+    assert guard.font().bold()
+
+
+def test_all_well_is_shown_without_alarm(qtbot, summary) -> None:
+    fine = replace(summary, prediction=with_trust(make_prediction(), FINE))
+    view = show(qtbot, fine)
+    guard = view.findChild(QLabel, "guard")
+    assert guard.text() == "image and RNA: like the training patients"
+    assert not guard.font().bold()
+
+
+def test_older_results_say_nothing_of_trust(qtbot, summary) -> None:
+    assert "How far to trust it" not in texts(show(qtbot, summary))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ TINY = DemoBundleConfig(
     slide_size_px=512,
     encoder_slides=4,
     patches_per_slide=2,
+    calibration=10,
     encoder=PatchTrainingConfig(epochs=1, batch_size=8),
     fusion=FusionTrainingConfig(epochs=2, patches_per_bag=8),
     bootstrap=50,
@@ -45,7 +47,11 @@ def test_tiny_run_leaves_a_bundle_that_loads(made) -> None:
     assert bundle.fusion.modalities == tuple(Modality)
     assert (bundle.patch.size_px, bundle.patch.mpp) == (128, 0.5)
     assert {spec.min_coverage for spec in bundle.modalities.values()} == {0.3}
-    assert bundle.temperature == pytest.approx(outcome.temperature)
+    assert bundle.calibration == outcome.calibration
+    assert len(bundle.calibration.temperatures) == 15
+    assert set(bundle.calibration.conformal) == set(bundle.calibration.temperatures)
+    # 10 training patients are too few for a guard.
+    assert not bundle.guard
     assert set(bundle.reference) == {"embedding_mean", "embedding_std"}
 
 
@@ -86,7 +92,10 @@ def test_progress_names_every_stage_in_order(made) -> None:
         "evaluation",
     ]
     slides = [event for event in made[1] if event.stage == "slides"]
-    assert [e.done for e in slides] == list(range(1, TINY.patients + 1))
+    assert [e.done for e in slides] == [
+        *range(1, TINY.patients + 1),
+        *range(1, TINY.calibration + 1),
+    ]
 
 
 def test_same_command_gives_the_same_weights(made, tmp_path) -> None:
@@ -97,6 +106,26 @@ def test_same_command_gives_the_same_weights(made, tmp_path) -> None:
     )
     assert first == second
     assert load_bundle(outcome.path).digest == load_bundle(again.path).digest
+
+
+def test_kept_networks_are_calibrated_again_as_they_are(made, tmp_path) -> None:
+    outcome, _ = made
+    events: list[Progress] = []
+    config = replace(TINY, keep=outcome.path)
+    again = run_job(demo_bundle_job(tmp_path / "kept", config), events.append)
+    assert {event.stage for event in events} == {"slides", "evaluation"}
+    for name in ("weights.safetensors", "features/rna.parquet", "calibration.json"):
+        assert (again.path / name).read_bytes() == (outcome.path / name).read_bytes()
+    assert again.scores == outcome.scores
+    info = load_bundle(again.path).info
+    assert info == load_bundle(outcome.path).info
+
+
+def test_card_says_how_promises_were_kept(made) -> None:
+    metrics = load_bundle(made[0].path).info["metrics"]
+    assert "15 subsets" in metrics["calibration error, mean over subsets of the data"]
+    patients = load_bundle(made[0].path).info["patients"]
+    assert patients["calibration of prediction sets"].startswith("10 more")
 
 
 def test_cancelling_leaves_nothing(tmp_path) -> None:

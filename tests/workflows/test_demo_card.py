@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from napari_mmsubtype.evaluation.metrics import Estimate
 from napari_mmsubtype.models.training_facts import TrainingFacts
 from napari_mmsubtype.workflows.demo_card import (
     card_facts,
+    count_patients,
+    describe_data,
     describe_scores,
     describe_scoring,
+    describe_training,
 )
+from napari_mmsubtype.workflows.demo_config import DemoBundleConfig
 from napari_mmsubtype.workflows.demo_evaluation import EvidenceScore, SubsetScore
+from napari_mmsubtype.workflows.demo_patients import Split
 
 SCORES = {
     "image+rna": SubsetScore(Estimate(0.98765, 0.95, 0.99), Estimate(0.9, 0.8, 1), 0.1),
@@ -37,9 +43,23 @@ def test_evidence_comes_with_how_it_was_computed() -> None:
 
 def test_card_warns_against_use_on_patients() -> None:
     metrics = describe_scores(SCORES, EVIDENCE)
-    facts = card_facts({"training": {"A": 3}}, "made up", {}, metrics, "so")
+    facts = card_facts({"training": {"A": 3}}, "made up", {}, metrics, {"how": "so"})
     assert facts.synthetic is True
     assert "must not be used on patients" in facts.description
     assert facts.patients == {"training": {"A": 3}}
-    assert facts.metric_notes == {"how the evidence map was scored": "so"}
+    assert facts.metric_notes == {"how": "so"}
     assert TrainingFacts.from_info(facts.to_info()) == facts
+
+
+def test_facts_of_the_run_name_every_group_of_patients() -> None:
+    config = DemoBundleConfig(patients=6, calibration=7)
+    split = Split((0, 1, 2), (3,), (4, 5))
+    assert count_patients(config, split, np.array([0, 1, 1, 0, 1, 1])) == {
+        "training": {"Luminal": 1, "Basal/HER2": 2},
+        "validation": {"Luminal": 1, "Basal/HER2": 0},
+        "held out": {"Luminal": 0, "Basal/HER2": 2},
+        "calibration of prediction sets": "7 more, of seed 1011",
+    }
+    training = describe_training(config, 4)
+    assert training["fusion epochs until the best validation loss"] == 5
+    assert "Synthetic cohort of 6 patients, seed 11" in describe_data(config)

@@ -6,6 +6,11 @@ import torch
 
 from builders.training import make_bags, make_fusion
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.evaluation.calibration import (
+    calibrate,
+    expected_calibration_error,
+)
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.metrics import binary_auc, roc_auc
 from napari_mmsubtype.slides.synthetic import PHENOTYPES
 from napari_mmsubtype.training.bags import collate
@@ -108,11 +113,20 @@ def test_card_names_fused_and_every_single_modality() -> None:
 
 def test_subset_scores_hide_the_other_modalities() -> None:
     cases, model = make_bags(40), make_fusion().eval()
-    scores = score_subsets(model, cases, 1.5, repeats=100)
+    scores = score_subsets(model, cases, Calibration(1.5), repeats=100)
     assert set(scores) == {"image+rna", "image", "rna"}
     alone = predict_logits(model, cases.restricted([Modality.RNA]))
     assert scores["rna"].auc.value == pytest.approx(roc_auc(cases.labels, alone))
     assert scores["rna"].auc.low <= scores["rna"].auc.value <= scores["rna"].auc.high
+
+
+def test_each_subset_is_scored_at_its_own_temperature() -> None:
+    cases, model = make_bags(40), make_fusion().eval()
+    record = Calibration(1.0, {"rna": 0.3})
+    scores = score_subsets(model, cases, record, repeats=10)
+    logits = predict_logits(model, cases.restricted([Modality.RNA]))
+    expected = expected_calibration_error(cases.labels, calibrate(logits, 0.3), bins=10)
+    assert scores["rna"].ece == pytest.approx(expected)
 
 
 def test_feature_weights_find_the_gene_that_matters() -> None:

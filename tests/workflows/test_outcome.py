@@ -6,6 +6,9 @@ import torch
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import JobCancelled
+from napari_mmsubtype.evaluation.calibration_record import Calibration
+from napari_mmsubtype.evaluation.conformal import fit_conformal
+from napari_mmsubtype.evaluation.guard import fit_guard
 from napari_mmsubtype.inference.fuse import CaseTensors
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
@@ -185,3 +188,42 @@ def test_a_resumed_run_judges_all_patches_again(bundle, tmp_path, paint):
     straight = run(bundle, tmp_path / "straight", batch_size=8)
     np.testing.assert_array_equal(resumed.patch_measures, straight.patch_measures)
     assert resumed.prediction == straight.prediction
+
+
+def test_a_call_comes_with_its_set_and_the_likeness_to_training(tmp_path):
+    rng = np.random.default_rng(0)
+    odds = rng.random((60, 2))
+    rule = fit_conformal(rng.integers(0, 2, 60), odds / odds.sum(axis=1, keepdims=True))
+    calibration = Calibration(1.5, {"image": 4.0}, {"image": rule})
+    plain = load_bundle(tiny_bundle(tmp_path / "plain"))
+    own = run(plain.path, tmp_path / "first")
+    usual = [
+        own.embeddings[rng.choice(len(own.grid), 20)].astype(float)
+        + 0.02 * rng.normal(size=(1, plain.encoder.dim))
+        for _ in range(40)
+    ]
+    for name, bags, verdict in (
+        ("near", usual, "typical"),
+        ("far", [bag + 3 for bag in usual], "unlike"),
+    ):
+        folder = tiny_bundle(
+            tmp_path / name, calibration=calibration, guard=fit_guard(bags, {})
+        )
+        prediction = run(folder, tmp_path / f"{name}-out", set_coverage=0.8).prediction
+        logits = np.array(prediction.call.logits)
+        expected = np.exp(logits / 4) / np.exp(logits / 4).sum()
+        assert prediction.call.probabilities == pytest.approx(tuple(expected))
+        held = rule.sets(expected[None], 0.8)[0]
+        assert prediction.conformal.classes == tuple(np.array(prediction.classes)[held])
+        assert prediction.conformal.coverage == 0.8
+        (finding,) = prediction.guard.findings
+        assert (finding.modality, finding.verdict) == ("image", verdict)
+    assert set(finding.patches) <= set(range(len(own.grid)))
+    assert finding.patches
+
+
+def test_a_bundle_without_reference_says_that_nothing_was_judged(bundle, tmp_path):
+    prediction = run(bundle, tmp_path).prediction
+    assert prediction.conformal is None
+    assert prediction.guard.verdict == ""
+    assert "was not judged" in prediction.guard.problem

@@ -76,6 +76,10 @@ def analyze_command(  # numpydoc ignore=PR01
         str | None,
         typer.Option(help="Edited tissue mask (.tissue.zarr or .geojson)."),
     ] = None,
+    set_coverage: Annotated[
+        float | None,
+        typer.Option(help="Coverage of the set of classes, default 0.9."),
+    ] = None,
     cam_method: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +125,7 @@ def analyze_command(  # numpydoc ignore=PR01
         quality=read_thresholds(quality) if quality else None,
         exclude=None if exclude is None else read_flags(exclude),
         tissue=tissue and _located(tissue),
+        set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
         batch_size=batch_size,

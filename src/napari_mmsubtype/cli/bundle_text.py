@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.models.model_card import card_body
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def details_text(details: BundleDetails) -> str:
     for name, table in details.features.items():
         unit = f", unit {table['unit']}" if table["unit"] else ""
         lines += _row(name, f"{table['count']} features{unit}: {_some(table['names'])}")
-    lines += _row("calibration", _words(details.calibration))
+    for words in Calibration.from_dict(details.calibration).words():
+        lines += _row("calibration", words)
     if details.origin:
         lines += _row("imported", _words(details.origin))
     for note in details.notes:

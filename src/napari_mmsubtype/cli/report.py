@@ -19,6 +19,7 @@ from napari_mmsubtype.core.result_words import (
     missing_words,
     use_words,
 )
+from napari_mmsubtype.core.trust_words import conformal_words, guard_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +49,8 @@ def result_record(result: Result) -> dict[str, Any]:
         those of every subset, the ``shapley`` shares), ``answers`` (what other heads
         say, by name: numbers by subset, what they are, and ``words``),
         ``attributions`` (what features of the tables add, see `report_features`),
-        ``modalities``, ``patches`` and ``warnings``.
+        ``modalities``, ``patches``, ``warnings``, ``conformal`` (prediction set) and
+        ``guard`` (likeness to the training patients), null if not recorded.
     """
     record: dict[str, Any] = {
         "status": result.status,
@@ -87,6 +89,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "modalities": [asdict(report) for report in prediction.modalities],
         "patches": asdict(prediction.patches),
         "warnings": list(prediction.warnings),
+        "conformal": _conformal_record(prediction),
+        "guard": _guard_record(prediction),
         **{key: record[key] for key in _SHARED},
     }
 
@@ -132,6 +136,7 @@ def result_text(result: Result) -> str:
         "",
         *_calls(prediction),
         "",
+        *_trust_lines(prediction),
         *(
             f"{name:<12} {answer_words(answer, _whole(prediction))}"
             for name, answer in prediction.answers.items()
@@ -150,6 +155,44 @@ def result_text(result: Result) -> str:
     if result.is_demo and not result.slide_path.startswith("synthetic:"):
         lines.append(DEMO_CAUTION)
     return "\n".join(lines)
+
+
+def _conformal_record(prediction: Prediction) -> dict[str, Any] | None:
+    """Describe the prediction set, in numbers and in words."""
+    found = prediction.conformal
+    if found is None:
+        return None
+    record = {**asdict(found), "classes": list(found.classes)}
+    return {**record, "words": conformal_words(found, prediction.guard)}
+
+
+def _guard_record(prediction: Prediction) -> dict[str, Any] | None:
+    """Describe the guard's findings, in numbers and in words."""
+    report = prediction.guard
+    if report is None:
+        return None
+    findings = [
+        {**asdict(finding), "percentile": finding.percentile}
+        for finding in report.findings
+    ]
+    return {
+        "verdict": report.verdict or None,
+        "problem": report.problem,
+        "findings": findings,
+        "words": guard_words(report),
+    }
+
+
+def _trust_lines(prediction: Prediction) -> list[str]:
+    """Say which classes remain and whether the patient is like the training ones."""
+    lines = []
+    if prediction.conformal is not None:
+        lines.append(
+            f"classes left {conformal_words(prediction.conformal, prediction.guard)}"
+        )
+    if prediction.guard is not None:
+        lines += [f"likeness     {words}" for words in guard_words(prediction.guard)]
+    return lines
 
 
 def _whole(prediction: Prediction) -> str:

@@ -60,6 +60,9 @@ class AnalyzeRecipe:
         all in, None takes `quality_spec.DEFAULT_EXCLUDE`.
     tissue : str or None
         Path of a tissue mask, ``*.tissue.zarr`` or GeoJSON; None finds the tissue.
+    set_coverage : float or None
+        Share of patients whose true class the prediction set shall hold; None takes
+        `trust.DEFAULT_COVERAGE`.
     cam_method : str or None
         How the map of a model is drawn whose evidence does not add up: one of
         `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
@@ -89,6 +92,7 @@ class AnalyzeRecipe:
     quality: dict[str, float] | None = None
     exclude: tuple[str, ...] | None = None
     tissue: str | None = None
+    set_coverage: float | None = None
     cam_method: str | None = None
     device: str = "auto"
     batch_size: int | None = None
@@ -114,6 +118,12 @@ class AnalyzeRecipe:
             msg = (
                 f"min_tissue is a share of a patch, 0 to 1; found {self.min_tissue!r} "
                 "(0.5 asks for half of it)"
+            )
+            raise ConfigurationError(msg)
+        if self.set_coverage is not None and not 0 < self.set_coverage < 1:
+            msg = (
+                f"set_coverage is a share of patients between 0 and 1; found "
+                f"{self.set_coverage!r} (0.9 asks for nine in ten)"
             )
             raise ConfigurationError(msg)
         if self.edge not in EDGES:

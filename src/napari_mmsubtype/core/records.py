@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_mmsubtype.core.answers import read_answer
+from napari_mmsubtype.core.trust import ConformalSet, GuardReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari_mmsubtype.core.answers import Answer
+
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,12 @@ class Prediction:
         Every patch accounted for.
     warnings : tuple of str
         What the user should know about slide and patches.
+    conformal : ConformalSet or None
+        Classes that cannot be ruled out; None where the model has no prediction sets,
+        and in results of versions that did not record them.
+    guard : GuardReport or None
+        Whether the patient resembles the training patients; None in results of versions
+        that did not record it.
     answers : mapping of str to Answer
         What the other heads of the model say, by their name; empty where it has only
         classes.
@@ -145,6 +154,8 @@ class Prediction:
     patches: PatchCounts
     modalities: tuple[ModalityReport, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    conformal: ConformalSet | None = None
+    guard: GuardReport | None = None
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
     @property
@@ -204,11 +215,20 @@ class Prediction:
             patches=PatchCounts(**data["patches"]),
             modalities=reports,
             warnings=tuple(data.get("warnings", ())),
+            conformal=_read(ConformalSet.from_dict, data.get("conformal")),
+            guard=_read(GuardReport.from_dict, data.get("guard")),
             answers={
                 name: read_answer(entry)
                 for name, entry in data.get("answers", {}).items()
             },
         )
+
+
+def _read(
+    reader: Callable[[Mapping[str, Any]], _Record], entry: Mapping[str, Any] | None
+) -> _Record | None:
+    """Read a record that older results lack."""
+    return None if entry is None else reader(entry)
 
 
 def format_probability(value: float) -> str:

@@ -10,6 +10,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 TEMPERATURE_RANGE = (0.25, 10.0)
@@ -38,7 +40,13 @@ def calibrate(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
     return np.asarray(softmax(scaled, axis=-1), dtype=np.float64)
 
 
-def log_loss(labels: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> float:
+def log_loss(
+    labels: ArrayLike,
+    logits: ArrayLike,
+    temperature: float = 1.0,
+    *,
+    patients: Sequence[str] | None = None,
+) -> float:
     """Average the negative log-probability of the true class.
 
     Parameters
@@ -49,6 +57,9 @@ def log_loss(labels: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> 
         One row per case.
     temperature : float, default: 1.0
         Divides the logits.
+    patients : sequence of str, optional
+        Patient of each row: every patient weighs the same, however many rows there
+        are. Every row weighs the same if left out.
 
     Returns
     -------
@@ -58,13 +69,25 @@ def log_loss(labels: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> 
     truth = np.asarray(labels, dtype=np.int64)
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     values = log_softmax(scaled, axis=1)[np.arange(len(truth)), truth]
-    return float(-values.mean())
+    return float(-np.average(values, weights=_weights(patients)))
+
+
+def _weights(patients: Sequence[str] | None) -> NDArray[np.float64] | None:
+    """Weigh rows so that every patient counts once."""
+    if patients is None:
+        return None
+    _, place, rows = np.unique(
+        np.asarray(patients), return_inverse=True, return_counts=True
+    )
+    weights: NDArray[np.float64] = 1.0 / rows[place]
+    return weights
 
 
 def fit_temperature(
     labels: ArrayLike,
     logits: ArrayLike,
     *,
+    patients: Sequence[str] | None = None,
     bounds: tuple[float, float] = TEMPERATURE_RANGE,
 ) -> float:
     """Find the temperature that makes held-out labels most probable.
@@ -75,6 +98,8 @@ def fit_temperature(
         True classes of the validation rows.
     logits : array_like of float, shape (n, c)
         Logits of the same rows; none of them may have been trained on.
+    patients : sequence of str, optional
+        Patient of each row, as in `log_loss`.
     bounds : tuple of float, default: (0.25, 10.0)
         Lowest and highest temperature considered.
 
@@ -86,7 +111,8 @@ def fit_temperature(
     Raises
     ------
     ValueError
-        If there is no row or a logit is not finite.
+        If there is no row, a logit is not finite, or another number of patients than
+        of rows is given.
 
     References
     ----------
@@ -96,14 +122,49 @@ def fit_temperature(
     if values.ndim != 2 or len(values) == 0 or not np.isfinite(values).all():
         msg = f"expected finite logits of shape (n, c), n > 0, found {values.shape}"
         raise ValueError(msg)
+    if patients is not None and len(patients) != len(values):
+        msg = f"{len(values)} rows need as many patients, found {len(patients)}"
+        raise ValueError(msg)
     # The loss is convex in 1/T, hence has one valley in log T.
     found = minimize_scalar(
-        lambda log_t: log_loss(labels, values, math.exp(log_t)),
+        lambda log_t: log_loss(labels, values, math.exp(log_t), patients=patients),
         bounds=(math.log(bounds[0]), math.log(bounds[1])),
         method="bounded",
         options={"xatol": 1e-6},
     )
     return float(math.exp(found.x))
+
+
+def fit_temperatures(
+    labels: ArrayLike,
+    logits: Mapping[str, ArrayLike],
+    *,
+    patients: Sequence[str] | None = None,
+    bounds: tuple[float, float] = TEMPERATURE_RANGE,
+) -> dict[str, float]:
+    """Find a temperature of its own for every subset of the modalities.
+
+    Parameters
+    ----------
+    labels : array_like of int, shape (n,)
+        True classes of the validation rows.
+    logits : mapping of str to array_like of float, shape (n, c)
+        Logits of the same rows from each subset, by `cases.subset_key`.
+    patients : sequence of str, optional
+        Patient of each row, as in `log_loss`.
+    bounds : tuple of float, default: (0.25, 10.0)
+        Lowest and highest temperature considered.
+
+    Returns
+    -------
+    dict of str to float
+        In the order given. A model that was trained on all its data together is
+        surer of itself than it should be when it sees only a part of them.
+    """
+    return {
+        subset: fit_temperature(labels, values, patients=patients, bounds=bounds)
+        for subset, values in logits.items()
+    }
 
 
 def expected_calibration_error(

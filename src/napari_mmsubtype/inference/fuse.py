@@ -146,7 +146,11 @@ class CaseTensors:
 
 
 def fuse(
-    case: CaseTensors, embeddings: NDArray[np.float16], temperature: float
+    case: CaseTensors,
+    embeddings: NDArray[np.float16],
+    temperature: float,
+    *,
+    temperatures: Mapping[str, float] | None = None,
 ) -> FusedCase:
     """Classify one patient from every subset of the modalities at hand.
 
@@ -158,6 +162,8 @@ def fuse(
         The analysed patches, at least one.
     temperature : float
         Divides the logits before the softmax.
+    temperatures : mapping of str to float, optional
+        Of subsets with a temperature of their own, by `cases.subset_key`.
 
     Returns
     -------
@@ -165,6 +171,7 @@ def fuse(
         Calls, shares, patch weights and evidence.
     """
     bag = torch.from_numpy(embeddings.astype(np.float32))[None]
+    own = temperatures or {}
     calls: dict[str, Call] = {}
     logits: dict[str, NDArray[np.float64]] = {}
     others: dict[str, torch.Tensor] = {}
@@ -173,12 +180,14 @@ def fuse(
         for subset in subsets(case.available):
             output = case.forward(bag, subset)
             row = output.logits[0, : case.classes].double()
-            others[subset_key(subset)] = output.logits.double()
-            logits[subset_key(subset)] = row.numpy()
-            calls[subset_key(subset)] = Call(
+            key = subset_key(subset)
+            divisor = own.get(key, temperature)
+            others[key] = output.logits.double()
+            logits[key] = row.numpy()
+            calls[key] = Call(
                 modalities=tuple(str(m) for m in subset),
                 logits=tuple(row.tolist()),
-                probabilities=tuple(torch.softmax(row / temperature, 0).tolist()),
+                probabilities=tuple(torch.softmax(row / divisor, 0).tolist()),
             )
         bias = case.forward(bag, ()).logits[0, : case.classes].double()
     shares = shapley_shares(case.available, logits, bias.numpy())

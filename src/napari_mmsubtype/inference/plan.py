@@ -13,6 +13,7 @@ from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.option_words import for_analysis, leave_out
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
+from napari_mmsubtype.core.trust import DEFAULT_COVERAGE
 from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
 from napari_mmsubtype.inference.region_patches import patches_within
 from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
@@ -111,6 +112,8 @@ class AnalysisPlan:
             "quality": self.recipe.quality_spec.to_dict(),
             "exclude": list(self.recipe.excluded_flags),
         }
+        if self.recipe.set_coverage not in (None, DEFAULT_COVERAGE):
+            entry["set_coverage"] = self.recipe.set_coverage
         if self.recipe.cam_method is not None:
             entry["cam_method"] = self.cam_method
         if self.recipe.regions is not None:

@@ -39,6 +39,7 @@ from napari_mmsubtype.models.bundle_selftest import (
     run_selftest,
     selftest_error,
 )
+from napari_mmsubtype.models.bundle_trust import check_trust, read_trust
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.heads import read_heads
@@ -94,15 +95,24 @@ def load_bundle(source: str | Path) -> Bundle:
 
 def _load(folder: Path, source: Path) -> Bundle:
     """Load from an unpacked folder without links and pickles."""
-    manifest, calibration = read_description(folder, source)
+    manifest, stored = read_description(folder, source)
     try:
         # Random weights are drawn and then replaced: the caller's seed is no concern.
         with torch.random.fork_rng(devices=[]):
             heads = read_heads(manifest["heads"])
             encoder, fusion, patch, modalities = _build(folder, manifest, heads)
         classes = tuple(Subtype(**entry) for entry in manifest["classes"])
-        temperature = float(calibration["temperature"])
+        reference = _read_reference(folder / REFERENCE, manifest["files"])
+        calibration, guard = read_trust(stored, reference)
+        temperature = calibration.temperature
         check_parts(classes, heads, encoder, fusion, patch, modalities, temperature)
+        check_trust(
+            calibration,
+            guard,
+            classes=len(classes),
+            dim=encoder.dim,
+            features={m: len(spec) for m, spec in modalities.items()},
+        )
         check_info(dict(manifest["info"]))
         bundle = Bundle(
             name=str(manifest["name"]),
@@ -118,7 +128,9 @@ def _load(folder: Path, source: Path) -> Bundle:
             temperature=temperature,
             card=(folder / CARD).read_text(encoding="utf-8"),
             info=dict(manifest["info"]),
-            reference=_read_reference(folder / REFERENCE, manifest["files"]),
+            reference=reference,
+            calibration=calibration,
+            guard=guard,
         )
     except (BundleError, OSError):
         raise

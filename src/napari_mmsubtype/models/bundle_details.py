@@ -20,6 +20,7 @@ from napari_mmsubtype.models.bundle_summary import (
     readable,
     summarize_bundle,
 )
+from napari_mmsubtype.models.bundle_trust import read_trust
 from napari_mmsubtype.models.training_facts import TrainingFacts
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def describe_bundle(source: str | Path) -> BundleDetails:
     path = find_bundle(source)
     with opened(path) as folder, readable(path):
         manifest, calibration = read_description(folder, path)
+        read_trust(calibration, {})  # refuses what is not understood
         tables = read_modalities(folder, manifest)
         about = manifest["encoder"]
         license_, notes = license_findings(manifest["info"], str(about["name"]))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import BundleError, ConfigurationError
+from napari_mmsubtype.evaluation.calibration_record import Calibration
+from napari_mmsubtype.evaluation.guard import Guard
 from napari_mmsubtype.models.portability import require_portable
 from napari_mmsubtype.omics.spec_files import table_names
 from napari_mmsubtype.slides.stain import METHODS
@@ -97,6 +99,10 @@ class Bundle:
     reference : dict of str to ndarray
         Statistics of the training data, for example ``embedding_mean`` and
         ``embedding_std`` of shape (dim,); may be empty.
+    calibration : Calibration
+        The temperature, those of subsets of the modalities, and prediction sets.
+    guard : Guard
+        What the training patients look like; may judge nothing.
     """
 
     name: str
@@ -113,6 +119,8 @@ class Bundle:
     card: str
     info: Mapping[str, Any]
     reference: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
+    guard: Guard = field(default_factory=Guard)
 
 
 def check_parts(

@@ -15,6 +15,8 @@ import torch
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import BundleError
+from napari_mmsubtype.evaluation.calibration_record import Calibration
+from napari_mmsubtype.evaluation.guard import Guard
 from napari_mmsubtype.models.bundle_files import sha256_file, swap_folder
 from napari_mmsubtype.models.bundle_names import HUB_CARD
 from napari_mmsubtype.models.bundle_schema import (
@@ -31,6 +33,7 @@ from napari_mmsubtype.models.bundle_schema import (
     check_parts,
 )
 from napari_mmsubtype.models.bundle_selftest import LOGITS, make_selftest
+from napari_mmsubtype.models.bundle_trust import check_trust, trust_lines
 from napari_mmsubtype.models.class_heads import ClassHead
 from napari_mmsubtype.models.heads import CLASS_HEAD, Heads
 from napari_mmsubtype.models.model_card import render_card
@@ -63,6 +66,8 @@ def save_bundle(
     temperature: float = 1.0,
     info: TrainingFacts | Mapping[str, Any] | None = None,
     reference: Mapping[str, ArrayLike] | None = None,
+    calibration: Calibration | None = None,
+    guard: Guard | None = None,
 ) -> Path:
     """Write a model as a bundle folder.
 
@@ -88,13 +93,19 @@ def save_bundle(
     heads : Heads, optional
         The questions that the model answers; by default only the class.
     temperature : float, default: 1.0
-        Logits of the first head are divided by it before the softmax.
+        Logits of the first head are divided by it before the softmax; that of
+        `calibration` counts where one is given.
     info : TrainingFacts or mapping of str to Any, optional
         Facts about training; a mapping has them in plain JSON types, as
         `TrainingFacts.from_info` reads them. For ``icc`` and ``stain`` see
         `bundle_schema.check_info`.
     reference : mapping of str to array-like, optional
         Numeric statistics of the training data.
+    calibration : Calibration, optional
+        Temperatures of subsets of the modalities and prediction sets.
+    guard : Guard, optional
+        What the training patients look like, as `guard.fit_guard` learns it; goes into
+        ``reference.npz``.
 
     Returns
     -------
@@ -114,7 +125,16 @@ def save_bundle(
     tables = {m: modalities[m] for m in OMICS if m in modalities}
     if heads is None:
         heads = Heads({CLASS_HEAD: ClassHead(tuple(s.name for s in classes))})
-    check_parts(classes, heads, encoder, fusion, patch, tables, temperature)
+    calibration = calibration or Calibration(float(temperature))
+    guard = guard or Guard()
+    check_parts(classes, heads, encoder, fusion, patch, tables, calibration.temperature)
+    check_trust(
+        calibration,
+        guard,
+        classes=len(classes),
+        dim=encoder.dim,
+        features={m: len(spec) for m, spec in tables.items()},
+    )
     check_info(stated)
     if target.exists() and not _replaceable(target):
         msg = (
@@ -131,7 +151,6 @@ def save_bundle(
             "finite; train it again"
         )
         raise BundleError(msg)
-    calibration = {"temperature": float(temperature)}
     card = render_card(
         name=name,
         version=version,
@@ -141,7 +160,7 @@ def save_bundle(
         fusion=fusion,
         patch=patch,
         modalities=tables,
-        calibration=calibration,
+        calibration=trust_lines(calibration, guard),
         facts=facts,
     )
     manifest = {
@@ -158,9 +177,10 @@ def save_bundle(
         fresh.mkdir()
         _write_tensors(fresh, encoder, fusion, selftest)
         _write_tables(fresh, tables)
-        _write_json(fresh / CALIBRATION, calibration)
-        if reference:
-            arrays = {key: np.asarray(value) for key, value in reference.items()}
+        _write_json(fresh / CALIBRATION, calibration.to_dict())
+        arrays = {key: np.asarray(value) for key, value in (reference or {}).items()}
+        arrays |= guard.to_arrays()
+        if arrays:
             np.savez(fresh / REFERENCE, allow_pickle=False, **arrays)
         (fresh / CARD).write_text(card, encoding="utf-8", newline="\n")
         manifest["files"] = {

@@ -34,7 +34,7 @@ def render_card(
     fusion: FusionModel,
     patch: PatchSpec,
     modalities: Mapping[Any, ModalitySpec],
-    calibration: Mapping[str, Any],
+    calibration: Sequence[str],
     facts: TrainingFacts,
 ) -> str:
     """Write the model card, in the form that Hugging Face shows.
@@ -55,8 +55,8 @@ def render_card(
         What a patch must be.
     modalities : mapping of Modality to ModalitySpec
         Tables that the model takes.
-    calibration : mapping of str to Any
-        As ``calibration.json``: the ``temperature``, and what else belongs to it.
+    calibration : sequence of str
+        Items about calibration and guard, as `bundle_trust.trust_lines`.
     facts : TrainingFacts
         What is known of its training.
 
@@ -76,7 +76,7 @@ def render_card(
         "Training": _fact(facts.training),
         "Performance": _performance(facts),
         "With modalities missing": _missing(facts),
-        "Calibration": _fact(calibration),
+        "Calibration": list(calibration),
         "License": _licenses(facts, encoder.name),
         "How to cite": _fact(facts.citation),
     }

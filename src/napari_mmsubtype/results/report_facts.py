@@ -18,6 +18,12 @@ from napari_mmsubtype.core.result_words import (
     share_rows,
     subset_rows,
 )
+from napari_mmsubtype.core.trust import UNLIKE
+from napari_mmsubtype.core.trust_words import (
+    conformal_words,
+    guard_words,
+    promise_words,
+)
 from napari_mmsubtype.results.coverage_facts import CoverageFacts, coverage_facts
 from napari_mmsubtype.results.schema import PatchStatus
 
@@ -126,6 +132,11 @@ class ReportFacts:
         The features, and the gene groups, that matter most, under their titles.
     feature_words : str
         What they are counted from, and whether their sum is right.
+    trust : tuple of str
+        Which classes cannot be ruled out, and whether the patient resembles the
+        training patients; empty where neither was recorded.
+    is_unlike : bool
+        Whether the patient is unlike the training patients.
     patches, evidence : str
         What became of the patches, and what the map is, in words.
     warnings : tuple of str
@@ -151,6 +162,8 @@ class ReportFacts:
     answer_caution: str
     features: tuple[tuple[str, tuple[FeatureRow, ...]], ...]
     feature_words: str
+    trust: tuple[str, ...]
+    is_unlike: bool
     patches: str
     evidence: str
     warnings: tuple[str, ...]
@@ -191,6 +204,10 @@ def report_facts(result: Result) -> ReportFacts:
         answer_caution=answer_caution(prediction.answers) if prediction else "",
         features=_features(prediction, added) if prediction and added else (),
         feature_words=gap_words(added) if added else "",
+        trust=_trust(prediction) if prediction else (),
+        is_unlike=bool(
+            prediction and prediction.guard and prediction.guard.verdict == UNLIKE
+        ),
         patches=patch_words(prediction.patches) if prediction else _progress(result),
         evidence=map_words(result.exact),
         warnings=prediction.warnings if prediction else (),
@@ -232,6 +249,14 @@ def _shares(prediction: Prediction) -> tuple[ShareRow, ...]:
             moves, prediction.shapley.values(), strict=True
         )
     )
+
+
+def _trust(prediction: Prediction) -> tuple[str, ...]:
+    found, report = prediction.conformal, prediction.guard
+    words = [] if found is None else [conformal_words(found, report)]
+    if found is not None and not found.problem:
+        words.append(promise_words(found))
+    return (*words, *(guard_words(report) if report else ()))
 
 
 def _features(

@@ -19,6 +19,7 @@ from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.quality_field import QualityField
 from napari_mmsubtype.widgets.region_field import RegionField
+from napari_mmsubtype.widgets.set_coverage_field import SetCoverageField
 from napari_mmsubtype.widgets.slide_field import SlideField
 from napari_mmsubtype.widgets.table_field import TableField
 from napari_mmsubtype.widgets.tissue_field import TissueField
@@ -94,6 +95,7 @@ class AnalyzeForm(QWidget):
         self.device = DeviceField(self)
         self.out = FileField("Choose a folder for the result", folder=True, parent=self)
         self.quality = QualityField(self)
+        self.set_coverage = SetCoverageField(self)
         self.tissue = TissueField(self)
         self.regions = RegionField(self)
         self.stride = self._spin("as the model")
@@ -135,6 +137,7 @@ class AnalyzeForm(QWidget):
             stride_px=self.stride.value() or None,
             regions=self.regions.value(),
             tissue=self.tissue.value(),
+            set_coverage=self.set_coverage.value(),
             device=self.device.value(),
             batch_size=self.batch.value() or None,
             out=self.out.value() or str(results_folder(choice.path)),
@@ -162,6 +165,7 @@ class AnalyzeForm(QWidget):
         self.stride.setValue(recipe.stride_px or 0)
         self.regions.setValue(recipe.regions)
         self.quality.setValue(recipe)
+        self.set_coverage.setValue(recipe.set_coverage)
         self.tissue.setMask(recipe.slide, recipe.tissue)
         self.batch.setValue(recipe.batch_size or 0)
         self.out.setValue(recipe.out)
@@ -233,6 +237,7 @@ class AnalyzeForm(QWidget):
         self._add(form, "device", "Device", self.device)
         self._add(more_form, "out", "Results folder", self.out)
         self._add(more_form, "exclude", "Leave out", self.quality)
+        self._add(more_form, "set_coverage", "Set coverage", self.set_coverage)
         self._add(more_form, "stride_px", "Stride", self.stride)
         self._add(more_form, "batch_size", "Batch size", self.batch)
         self._more = QCollapsible("More", self)
@@ -260,6 +265,7 @@ class AnalyzeForm(QWidget):
         self.patient.textChanged.connect(lambda: self._on_edit("patient"))
         self.device.valueChanged.connect(self.valueChanged)
         self.quality.valueChanged.connect(self.valueChanged)
+        self.set_coverage.valueChanged.connect(self.valueChanged)
         self.stride.valueChanged.connect(lambda _: self.valueChanged.emit())
         self.batch.valueChanged.connect(lambda _: self.valueChanged.emit())
 

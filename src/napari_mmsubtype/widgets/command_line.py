@@ -23,6 +23,7 @@ _OPTIONS = {
     "min_tissue": "--min-tissue",
     "regions": "--regions",
     "tissue": "--tissue",
+    "set_coverage": "--set-coverage",
     "cam_method": "--cam-method",
     "batch_size": "--batch-size",
     "out": "--out",

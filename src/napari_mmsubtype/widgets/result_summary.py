@@ -24,6 +24,7 @@ from napari_mmsubtype.core.result_words import (
     use_words,
 )
 from napari_mmsubtype.core.subtypes import Subtype
+from napari_mmsubtype.core.trust_words import conformal_words, guard_words
 
 if TYPE_CHECKING:
     from napari_mmsubtype.results.store import Result
@@ -199,6 +200,10 @@ def summary_text(summary: ResultSummary) -> str:
             values = zip(prediction.classes, row.probabilities, strict=True)
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values)
             lines.append(f"{row.text}: {shown}")
+        if prediction.conformal is not None:
+            lines.append(conformal_words(prediction.conformal, prediction.guard))
+        if prediction.guard is not None:
+            lines += guard_words(prediction.guard)
         lines += [f"{row.name}: {row.text}" for row in answer_rows(prediction)]
         lines += filter(None, [answer_caution(prediction.answers)])
         features, groups = feature_rows(summary)

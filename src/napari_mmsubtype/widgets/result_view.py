@@ -19,6 +19,12 @@ from napari_mmsubtype.core.result_words import (
     share_rows,
     subset_rows,
 )
+from napari_mmsubtype.core.trust import UNLIKE
+from napari_mmsubtype.core.trust_words import (
+    conformal_words,
+    guard_words,
+    promise_words,
+)
 from napari_mmsubtype.widgets.charts import SignedBar, StackedBar
 from napari_mmsubtype.widgets.result_summary import (
     ResultSummary,
@@ -57,6 +63,7 @@ class ResultView(QWidget):
         self._add_header()
         if summary.prediction is not None:
             self._add_probabilities(summary.prediction)
+            self._add_trust(summary.prediction)
             self._add_answers(summary.prediction)
             self._add_subsets(summary.prediction)
             self._add_shares(summary.prediction)
@@ -110,6 +117,24 @@ class ResultView(QWidget):
             bar.setAccessibleName(f"{subtype.name} {format_probability(value)}")
             number = _number(format_probability(value))
             self._add_bar(subtype.name, bar, number, subtype.color)
+
+    def _add_trust(self, prediction: Prediction) -> None:
+        found, report = prediction.conformal, prediction.guard
+        if found is None and report is None:
+            return
+        self._add_heading("How far to trust it")
+        if found is not None:
+            words = _text(conformal_words(found, report))
+            words.setObjectName("conformal")
+            if not found.problem:
+                words.setToolTip(promise_words(found))
+            self._add_wide(words)
+        if report is not None:
+            graver = report.verdict == UNLIKE
+            text = "\n".join(guard_words(report))
+            words = _text(f"⚠ {text}" if graver else text)
+            words.setObjectName("guard")
+            self._add_wide(_bold(words) if graver else words)
 
     def _add_answers(self, prediction: Prediction) -> None:
         rows = answer_rows(prediction)

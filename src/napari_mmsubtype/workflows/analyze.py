@@ -61,6 +61,7 @@ def analyze(
     exclude: Iterable[str] | None = None,
     quality: Mapping[str, float] | None = None,
     tissue: str | Path | None = None,
+    set_coverage: float | None = None,
     cam_method: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -104,6 +105,9 @@ def analyze(
         ``{"blur_ratio": 0.05}``.
     tissue : str or Path, optional
         Tissue mask to use instead of the one found: ``*.tissue.zarr`` or GeoJSON.
+    set_coverage : float, optional
+        Share of patients whose true class the prediction set shall hold; 0.9 if left
+        out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
     cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
         How the map of a model is drawn whose evidence does not add up; ``grad-cam`` if
         left out.
@@ -152,6 +156,7 @@ def analyze(
         quality=None if quality is None else dict(quality),
         exclude=None if exclude is None else checked_flags(exclude),
         tissue=_text(tissue),
+        set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
         batch_size=batch_size,
@@ -222,7 +227,12 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         patches = choose_patches(writer, plan)
         ok = patches.used
         embeddings = writer.read(schema.EMBEDDING)[ok]
-        fused = fuse(case, embeddings, bundle.temperature)
+        fused = fuse(
+            case,
+            embeddings,
+            bundle.temperature,
+            temperatures=bundle.calibration.temperatures,
+        )
         if case.queries() is None:
             gradients = np.zeros(
                 (len(ok), len(bundle.classes), encoder.dim), np.float32

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
-from napari_mmsubtype.evaluation.calibration import fit_temperature
+from napari_mmsubtype.evaluation.guard import fit_guard
+from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.omics.synthetic import SyntheticCohort, synthetic_cohort
-from napari_mmsubtype.training.bags import embed_patches
-from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import (
     embedding_statistics,
     fit_fusion,
-    predict_logits,
 )
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.workflows.demo_card import (
+    FITTED,
     card_facts,
+    count_patients,
+    describe_data,
     describe_scores,
     describe_scoring,
+    describe_training,
+)
+from napari_mmsubtype.workflows.demo_config import (
+    CALIBRATION_SEED,
+    CLASSES,
+    PATCH,
+    VERSION,
+    DemoBundleConfig,
 )
 from napari_mmsubtype.workflows.demo_evaluation import (
     EvidenceScore,
@@ -41,89 +48,36 @@ from napari_mmsubtype.workflows.demo_evaluation import (
     score_evidence,
     score_subsets,
 )
+from napari_mmsubtype.workflows.demo_images import encode_cohort
 from napari_mmsubtype.workflows.demo_patients import (
     Split,
     cell_shares,
-    encode_patches,
     fit_tables,
     make_bag_set,
     map_ahead,
     render_patches,
     split_patients,
 )
+from napari_mmsubtype.workflows.demo_trust import (
+    TrustScores,
+    changed_patients,
+    describe_trust,
+    fit_calibration,
+    score_trust,
+)
 from napari_mmsubtype.workflows.jobs import run_job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
     from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
+    from napari_mmsubtype.training.bags import BagSet
 
-PATCH = PatchSpec(size_px=128, mpp=0.5, stride_px=128, min_tissue=0.5)
-CLASSES = (LUMINAL, BASAL_HER2)
-VERSION = "1.0.0"
 _THREADS = 2
 _OUT = Path("src/napari_mmsubtype/bundles/demo")  # from the top of a checkout
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoBundleConfig:
-    """How large a demo bundle's cohort is and how its models are trained.
-
-    Attributes
-    ----------
-    patients : int
-        Of the synthetic cohort, all parts together.
-    slide_size_px : int
-        Height and width of their slides.
-    seed : int
-        Of the cohort, the split and the first weights.
-    validation, test : float
-        Parts of the cohort.
-    encoder_slides, patches_per_slide : int
-        Training slides that the encoder is trained on, and patches of each.
-    encoder : PatchTrainingConfig
-        Training of the encoder.
-    fusion : FusionTrainingConfig
-        Training of the fusion model.
-    token_dim : int
-        Length of the token of each table in the fusion model.
-    dropout : float
-        Of the fusion model.
-    bootstrap : int
-        Resamples behind the intervals of the card.
-    """
-
-    patients: int = 480
-    slide_size_px: int = 1024
-    seed: int = 11
-    validation: float = 0.2
-    test: float = 0.25
-    encoder_slides: int = 120
-    patches_per_slide: int = 16
-    encoder: PatchTrainingConfig = field(
-        default_factory=lambda: PatchTrainingConfig(
-            epochs=4, batch_size=32, learning_rate=3e-3, feature_penalty=1e-3
-        )
-    )
-    fusion: FusionTrainingConfig = field(
-        default_factory=lambda: FusionTrainingConfig(
-            epochs=40,
-            batch_size=32,
-            learning_rate=1e-3,
-            weight_decay=5.0,
-            patches_per_bag=None,
-            alone_weight=0.0,
-            steadiness=0.1,
-            embedding_noise=0.1,
-            omics_noise=0.7,
-            patience=15,
-        )
-    )
-    token_dim: int = 16
-    dropout: float = 0.1
-    bootstrap: int = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +88,21 @@ class DemoBundleOutcome:
     ----------
     path : Path
         The bundle's folder.
-    temperature : float
-        Of the calibration.
+    calibration : Calibration
+        Temperatures and prediction sets.
     scores : dict of str to SubsetScore
         On held-out synthetic patients, by subset of modalities.
     evidence : EvidenceScore
         Of the evidence map.
+    trust : TrustScores
+        Of calibration and guard.
     """
 
     path: Path
-    temperature: float
+    calibration: Calibration
     scores: dict[str, SubsetScore]
     evidence: EvidenceScore
-
-
-@dataclass(slots=True)
-class _Images:
-    """What the slides became: bags by row; maps and truth of the held-out ones."""
-
-    bags: dict[int, NDArray[np.float16]] = field(default_factory=dict)
-    features: dict[int, NDArray[np.float16]] = field(default_factory=dict)
-    shares: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    trust: TrustScores
 
 
 def demo_bundle_job(
@@ -183,8 +131,9 @@ def demo_bundle_job(
     Notes
     -----
     Split by patient. The encoder, the scaling of the tables and the fusion model see
-    training patients only; validation patients choose the epoch and the temperature;
-    held-out patients are scored once.
+    training patients only, and so does the guard, which judges each of them by the
+    others; validation patients choose the epoch and the temperatures; prediction sets
+    come from patients that served for nothing else; held-out patients are scored once.
     """
     config = config or DemoBundleConfig()
     cohort = synthetic_cohort(
@@ -197,38 +146,52 @@ def demo_bundle_job(
         test=config.test,
         seed=config.seed,
     )
-    encoder = yield from _train_encoder(cohort, split, config)
-    images = yield from _encode_slides(cohort, split, encoder)
-    specs = fit_tables(cohort, split.train)
+    kept = None if config.keep is None else load_bundle(config.keep)
+    if kept is None:
+        encoder = yield from _train_encoder(cohort, split, config)
+        specs: Mapping[Modality, ModalitySpec] = fit_tables(cohort, split.train)
+    else:
+        encoder, specs = kept.encoder, kept.modalities
+        encoder = encoder.to(memory_format=torch.channels_last)
+    images = yield from encode_cohort(cohort, encoder, PATCH, held_out=split.test)
     train, validation, test = (
         make_bag_set(cohort, images.bags, specs, rows)
         for rows in (split.train, split.validation, split.test)
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = create_fusion(
-            "evidence",
-            dim=encoder.dim,
-            classes=len(CLASSES),
-            omics={m.value: len(spec) for m, spec in specs.items()},
-            token_dim=config.token_dim,
-            dropout=config.dropout,
-        )
-    fit = yield from fit_fusion(model, train, validation, config.fusion)
-    yield Progress("evaluation", message="scoring held-out synthetic patients")
-    temperature = fit_temperature(
-        validation.labels, predict_logits(fit.model, validation)
-    )
+    if kept is None:
+        model = _fresh_model(encoder, specs, config)
+        fit = yield from fit_fusion(model, train, validation, config.fusion)
+        model, training = fit.model, describe_training(config, fit.best_epoch)
+    else:
+        model, training = kept.fusion, dict(kept.info["training"])
+    fresh = yield from _fresh_patients(encoder, specs, config)
+    yield Progress("evaluation", message="calibrating, scoring held-out patients")
+    calibration = fit_calibration(model, validation, fresh)
+    guard = fit_guard(train.bags, train.omics)
     scores = score_subsets(
-        fit.model, test, temperature, repeats=config.bootstrap, seed=config.seed
+        model, test, calibration, repeats=config.bootstrap, seed=config.seed
     )
     evidence = score_evidence(
-        fit.model,
+        model,
         test,
         [images.features[row] for row in split.test],
         [images.shares[row] for row in split.test],
     )
-    leaning = feature_weights(fit.model, train)
+    trust = score_trust(
+        model,
+        calibration,
+        guard,
+        test=test,
+        fresh=fresh,
+        changed=changed_patients(cohort, images, specs, split.test),
+        names={m: spec.names for m, spec in specs.items()},
+    )
+    if kept is None:
+        leaning = feature_weights(model, train)
+        specs = {
+            m: spec if m is Modality.CLINICAL else spec.with_weights(leaning[m])
+            for m, spec in specs.items()
+        }
     mean, std = embedding_statistics(train)
     path = save_bundle(
         out,
@@ -236,23 +199,55 @@ def demo_bundle_job(
         version=VERSION,
         classes=CLASSES,
         encoder=encoder,
-        fusion=fit.model,
+        fusion=model,
         patch=PATCH,
-        modalities={
-            m: spec if m is Modality.CLINICAL else spec.with_weights(leaning[m])
-            for m, spec in specs.items()
-        },
-        temperature=temperature,
+        modalities=specs,
+        calibration=calibration,
+        guard=guard,
         info=card_facts(
-            _count_patients(split, labels),
-            _describe_data(config),
-            _describe_training(config, fit.best_epoch),
+            count_patients(config, split, labels),
+            describe_data(config),
+            training | FITTED,
             describe_scores(scores, evidence),
-            describe_scoring(evidence),
+            {
+                "how the evidence map was scored": describe_scoring(evidence),
+                **describe_trust(trust),
+            },
         ),
         reference={"embedding_mean": mean.numpy(), "embedding_std": std.numpy()},
     )
-    return DemoBundleOutcome(path, temperature, scores, evidence)
+    return DemoBundleOutcome(path, calibration, scores, evidence, trust)
+
+
+def _fresh_model(
+    encoder: Encoder, specs: Mapping[Modality, ModalitySpec], config: DemoBundleConfig
+) -> FusionModel:
+    """Make a fusion model with its first weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return create_fusion(
+            "evidence",
+            dim=encoder.dim,
+            classes=len(CLASSES),
+            omics={m.value: len(spec) for m, spec in specs.items()},
+            token_dim=config.token_dim,
+            dropout=config.dropout,
+        )
+
+
+def _fresh_patients(
+    encoder: Encoder, specs: Mapping[Modality, ModalitySpec], config: DemoBundleConfig
+) -> Job[BagSet]:
+    """Draw patients that nothing was fitted to, for the prediction sets."""
+    cohort = synthetic_cohort(
+        config.calibration,
+        seed=config.seed + CALIBRATION_SEED,
+        slide_size=config.slide_size_px,
+    )
+    images = yield from encode_cohort(
+        cohort, encoder, PATCH, message="encoding slides for the calibration"
+    )
+    return make_bag_set(cohort, images.bags, specs, range(config.calibration))
 
 
 def _train_encoder(
@@ -284,67 +279,6 @@ def _train_encoder(
     return fit.encoder
 
 
-def _encode_slides(
-    cohort: SyntheticCohort, split: Split, encoder: Encoder
-) -> Job[_Images]:
-    """Run the encoder over the slides of all patients."""
-    images = _Images()
-    held_out = set(split.test)
-    addresses = cohort.patients["slide"]
-    render = partial(render_patches, patch=PATCH)
-    for row, slide in enumerate(map_ahead(render, addresses)):
-        if row in held_out:
-            bag, features = encode_patches(encoder, slide.pixels)
-            images.features[row] = features
-            images.shares[row] = cell_shares(slide, PATCH, encoder.cell_px)
-        else:
-            bag = embed_patches(encoder, slide.pixels)
-        images.bags[row] = bag
-        yield Progress("slides", row + 1, len(addresses), "encoding slides")
-    return images
-
-
-def _count_patients(
-    split: Split, labels: NDArray[np.int64]
-) -> dict[str, dict[str, int]]:
-    """Count the patients of each class in each part of the cohort."""
-    parts = {
-        "training": split.train,
-        "validation": split.validation,
-        "held out": split.test,
-    }
-    return {
-        name: {
-            subtype.name: int((labels[list(rows)] == label).sum())
-            for label, subtype in enumerate(CLASSES)
-        }
-        for name, rows in parts.items()
-    }
-
-
-def _describe_data(config: DemoBundleConfig) -> str:
-    """Say what the patients are."""
-    return (
-        f"Synthetic cohort of {config.patients} patients, seed {config.seed}: RNA, "
-        f"methylation and clinical tables, and a rendered slide of "
-        f"{config.slide_size_px} px at {PATCH.mpp:g} um/px each. The label is "
-        "whether the sum of an image score and an omics score is positive, so neither "
-        "alone tells it."
-    )
-
-
-def _describe_training(config: DemoBundleConfig, best_epoch: int) -> dict[str, Any]:
-    """Gather what the card needs to know about the run."""
-    return {
-        "command": "nox -s demo_bundle",
-        "encoder": config.encoder.to_dict(),
-        "fusion": config.fusion.to_dict(),
-        "fusion epochs until the best validation loss": best_epoch + 1,
-        "fitted on training patients only": "encoder, scaling, fusion model",
-        "chosen on validation patients": "epoch, temperature",
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the bundle from a command line.
 
@@ -366,12 +300,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder of the bundle, default: %(default)s",
     )
     parser.add_argument("--patients", type=int, default=DemoBundleConfig().patients)
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="bundle whose trained networks to keep: only calibrate and score again",
+    )
     parser.add_argument("--seed", type=int, default=DemoBundleConfig().seed)
     given = parser.parse_args(arguments)
     # The order of sums follows the number of threads: fix it, or weights differ.
     torch.set_num_threads(_THREADS)
     torch.use_deterministic_algorithms(True)
-    config = DemoBundleConfig(patients=given.patients, seed=given.seed)
+    config = DemoBundleConfig(patients=given.patients, seed=given.seed, keep=given.keep)
 
     outcome = run_job(demo_bundle_job(given.out, config), _tell)
     for key, score in outcome.scores.items():
@@ -379,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{key}: AUC {score.auc}, balanced accuracy {score.balanced_accuracy}, "
             f"ECE {score.ece:.3f}\n"
         )
-    sys.stdout.write(f"temperature {outcome.temperature:.3f}\n{outcome.evidence}\n")
+    sys.stdout.write(f"{outcome.calibration}\n{outcome.evidence}\n{outcome.trust}\n")
     sys.stdout.write(f"{outcome.path}\n")
     return 0
 

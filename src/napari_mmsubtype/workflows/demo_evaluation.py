@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
     from napari_mmsubtype.models.fusion import FusionModel
 
 ECE_BINS = 10
@@ -104,7 +105,7 @@ def reported_subsets(
 def score_subsets(
     model: FusionModel,
     test: BagSet,
-    temperature: float,
+    calibration: Calibration,
     *,
     repeats: int = 2000,
     seed: int = 0,
@@ -117,8 +118,8 @@ def score_subsets(
         Trained.
     test : BagSet
         Patients of neither training nor validation.
-    temperature : float
-        Of the calibration.
+    calibration : Calibration
+        With the temperature of each subset.
     repeats : int, default: 2000
         Resamples of the bootstrap.
     seed : int, default: 0
@@ -132,6 +133,7 @@ def score_subsets(
     scores = {}
     for subset in reported_subsets(test.modalities):
         logits = predict_logits(model, test.restricted(subset))
+        temperature = calibration.temperature_of(subset_key(subset))
         probabilities = calibrate(logits, temperature)
         given = (test.labels, probabilities, test.patients)
         auc, balanced = (

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.core.quality_spec import FLAGS, flag_bits
 from napari_mmsubtype.core.records import PatchCounts, Prediction
+from napari_mmsubtype.core.trust import DEFAULT_COVERAGE
 from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import pyramid, stitch
@@ -129,8 +131,10 @@ def write_outcome(
     cells = writer.read(schema.CELL_EVIDENCE)
     cells = cells * (weight if exact else used)[:, None, None, None]
     writer.write_map(pyramid(stitch(grid, cells)))
+    classes = tuple(subtype.name for subtype in plan.bundle.classes)
+    bundle, call = plan.bundle, fused.call
     prediction = Prediction(
-        classes=tuple(subtype.name for subtype in plan.bundle.classes),
+        classes=classes,
         call=fused.call,
         subsets=fused.subsets,
         shapley=fused.shapley,
@@ -138,6 +142,18 @@ def write_outcome(
         patches=patches.counts,
         modalities=plan.reports,
         warnings=patches.warnings,
+        conformal=bundle.calibration.conformal_set(
+            subset_key(map(Modality, call.modalities)),
+            call.probabilities,
+            classes,
+            plan.recipe.set_coverage or DEFAULT_COVERAGE,
+        ),
+        guard=bundle.guard.judge(
+            writer.read(schema.EMBEDDING)[used],
+            plan.omics,
+            {m: spec.names for m, spec in bundle.modalities.items()},
+            rows=np.flatnonzero(used),
+        ),
         answers=fused.answers,
     )
     writer.finish(prediction, {})

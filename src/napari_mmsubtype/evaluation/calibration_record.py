@@ -1,0 +1,198 @@
+"""What a bundle knows about the honesty of its probabilities: ``calibration.json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_mmsubtype.core.trust import ConformalSet
+from napari_mmsubtype.evaluation.conformal import ConformalRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Temperatures and prediction sets of a model.
+
+    Attributes
+    ----------
+    temperature : float
+        Of the call from every modality, and of subsets without one of their own.
+    temperatures : mapping of str to float
+        Of single subsets of the modalities, by `cases.subset_key`; may be empty.
+    conformal : mapping of str to ConformalRule
+        Prediction sets by subset; may be empty.
+    """
+
+    temperature: float = 1.0
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    conformal: Mapping[str, ConformalRule] = field(default_factory=dict)
+
+    def temperature_of(self, subset: str) -> float:
+        """Give the temperature for a subset of the modalities.
+
+        Parameters
+        ----------
+        subset : str
+            As `cases.subset_key`.
+
+        Returns
+        -------
+        float
+            Its own, or that of the call from every modality.
+        """
+        return self.temperatures.get(subset, self.temperature)
+
+    def conformal_set(
+        self,
+        subset: str,
+        probabilities: Sequence[float],
+        classes: Sequence[str],
+        coverage: float,
+    ) -> ConformalSet | None:
+        """Give the classes that cannot be ruled out for one patient.
+
+        Parameters
+        ----------
+        subset : str
+            What the call was made from, as `cases.subset_key`.
+        probabilities : sequence of float
+            Calibrated, one per class.
+        classes : sequence of str
+            Their names.
+        coverage : float
+            Share of patients whose true class the set shall hold.
+
+        Returns
+        -------
+        ConformalSet or None
+            With the reason where no set can be given; None where the model was never
+            calibrated for sets.
+        """
+        if not self.conformal:
+            return None
+        rule = self.conformal.get(subset)
+        if rule is None:
+            return ConformalSet(
+                coverage,
+                problem="the model was not calibrated for "
+                + subset.replace("+", " and "),
+            )
+        about: dict[str, Any] = {
+            "method": rule.method,
+            "by_class": rule.by_class,
+            "n": sum(rule.counts),
+        }
+        if problem := rule.problem(coverage, classes):
+            return ConformalSet(coverage, problem=problem, **about)
+        inside = rule.sets([list(probabilities)], coverage)[0]
+        named = (name for name, held in zip(classes, inside, strict=True) if held)
+        return ConformalSet(coverage, tuple(named), **about)
+
+    def words(self) -> list[str]:
+        """Describe the record for people.
+
+        Returns
+        -------
+        list of str
+            One line about temperatures, and one about prediction sets where there are
+            any.
+        """
+        lines = [f"temperature {self.temperature:.4g}"]
+        if self.temperatures:
+            lines[0] += f"; {len(self.temperatures)} subsets of the data have their own"
+        if self.conformal:
+            rule = next(iter(self.conformal.values()))
+            coverages = ", ".join(f"{100 * value:g} %" for value in rule.quantiles)
+            per_class = " of each class" if rule.by_class else ""
+            lines.append(
+                f"prediction sets by {rule.method}, coverage{per_class} {coverages}, "
+                f"from {sum(rule.counts)} calibration patients; subsets of the data: "
+                f"{len(self.conformal)}"
+            )
+        return lines
+
+    def problems(self, classes: int) -> list[str]:
+        """Look for what cannot be.
+
+        Parameters
+        ----------
+        classes : int
+            How many the model tells apart.
+
+        Returns
+        -------
+        list of str
+            Empty if all is well.
+        """
+        found = []
+        given = {"": self.temperature, **self.temperatures}
+        for subset, value in given.items():
+            if not (math.isfinite(value) and value > 0):
+                of = f" of {subset}" if subset else ""
+                found.append(f"the temperature{of} is {value} but must be positive")
+        for subset, rule in self.conformal.items():
+            if len(rule.counts) != classes:
+                found.append(
+                    f"the prediction sets of {subset} are for {len(rule.counts)} "
+                    f"classes, not {classes}"
+                )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the record into plain JSON types.
+
+        Returns
+        -------
+        dict
+            ``temperature``, and ``temperatures`` and ``conformal`` where there are any;
+            `from_dict` reverses it.
+        """
+        entry: dict[str, Any] = {"temperature": float(self.temperature)}
+        if self.temperatures:
+            entry["temperatures"] = {k: float(v) for k, v in self.temperatures.items()}
+        if self.conformal:
+            entry["conformal"] = {
+                subset: rule.to_dict() for subset, rule in self.conformal.items()
+            }
+        return entry
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
+        """Read what `to_dict` wrote, or a file of an older bundle.
+
+        Parameters
+        ----------
+        data : mapping
+            With ``temperature`` at least.
+
+        Returns
+        -------
+        Calibration
+            Equal to the record that was written.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing or cannot be.
+        """
+        temperatures = data.get("temperatures", {})
+        conformal = data.get("conformal", {})
+        if not isinstance(temperatures, Mapping) or not isinstance(conformal, Mapping):
+            msg = "temperatures and conformal are tables by subset of the modalities"
+            raise ValueError(msg)
+        try:
+            return cls(
+                temperature=float(data["temperature"]),
+                temperatures={str(k): float(v) for k, v in temperatures.items()},
+                conformal={
+                    str(k): ConformalRule.from_dict(v) for k, v in conformal.items()
+                },
+            )
+        except (KeyError, TypeError) as err:
+            msg = f"the calibration is not understood ({err!r})"
+            raise ValueError(msg) from err

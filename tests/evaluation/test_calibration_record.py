@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_mmsubtype.core.trust import ConformalSet
+from napari_mmsubtype.evaluation.calibration_record import Calibration
+from napari_mmsubtype.evaluation.conformal import fit_conformal
+
+CLASSES = ("Luminal", "Basal/HER2")
+
+
+@pytest.fixture
+def record() -> Calibration:
+    # 19 patients, true class at 0.05, 0.10, ... 0.95.
+    sure = np.arange(1, 20) / 20
+    rule = fit_conformal(np.zeros(19, int), np.column_stack([sure, 1 - sure]))
+    return Calibration(1.5, {"image": 2.0}, {"image": rule})
+
+
+def test_subsets_without_their_own_temperature_share_one(record) -> None:
+    assert record.temperature_of("image") == 2.0
+    assert record.temperature_of("image+rna") == 1.5
+
+
+@pytest.mark.parametrize(
+    ("probability", "classes"),
+    [(0.95, ("Luminal",)), (0.6, CLASSES), (0.04, ("Basal/HER2",))],
+)
+def test_set_of_one_patient(record, probability, classes) -> None:
+    # 90 %: the 18th of the 19 scores, 0.9, so classes of probability 0.1 or more.
+    found = record.conformal_set("image", (probability, 1 - probability), CLASSES, 0.9)
+    assert found == ConformalSet(0.9, classes, "", "lac", False, 19)
+
+
+def test_why_there_is_no_set(record) -> None:
+    few = record.conformal_set("image", (0.5, 0.5), CLASSES, 0.99)
+    assert few.classes == ()
+    assert "at least 99 calibration patients" in few.problem
+    other = record.conformal_set("image+rna", (0.5, 0.5), CLASSES, 0.9)
+    assert other.problem == "the model was not calibrated for image and rna"
+    assert Calibration().conformal_set("image", (0.5, 0.5), CLASSES, 0.9) is None
+
+
+def test_record_survives_json(record) -> None:
+    assert Calibration.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_older_files_hold_one_temperature_only() -> None:
+    assert Calibration.from_dict({"temperature": 0.8}) == Calibration(0.8)
+    assert Calibration(0.8).to_dict() == {"temperature": 0.8}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"temperature": None},
+        {"temperature": 1.0, "temperatures": [1.0]},
+        {"temperature": 1.0, "temperatures": {"image": None}},
+        {"temperature": 1.0, "conformal": {"image": {}}},
+        {"temperature": 1.0, "conformal": {"image": 3}},
+    ],
+)
+def test_damaged_files_are_refused(entry) -> None:
+    with pytest.raises(ValueError, match=r"temperature|understood|tables"):
+        Calibration.from_dict(entry)
+
+
+def test_problems_name_what_cannot_be(record) -> None:
+    assert record.problems(2) == []
+    assert record.problems(3) == [
+        "the prediction sets of image are for 2 classes, not 3"
+    ]
+    broken = Calibration(0.0, {"rna": float("nan")})
+    assert broken.problems(2) == [
+        "the temperature is 0.0 but must be positive",
+        "the temperature of rna is nan but must be positive",
+    ]
+
+
+def test_words_for_people(record) -> None:
+    assert Calibration(0.81064).words() == ["temperature 0.8106"]
+    assert record.words() == [
+        "temperature 1.5; 1 subsets of the data have their own",
+        "prediction sets by lac, coverage 80 %, 90 %, 95 %, 99 %, from 19 calibration "
+        "patients; subsets of the data: 1",
+    ]
