@@ -51,10 +51,11 @@ def test_survival_is_told_at_the_times_that_it_is_known_for():
     assert answer_words(answer, "image") == words
 
 
-def test_only_chances_are_cautioned_against():
+def test_only_chances_that_are_not_calibrated_are_cautioned_against():
     assert answer_caution({}) == answer_caution({"risk": risk(1.0)}) == ""
     both = {"stage": ChoiceAnswer(**STAGE), "risk": risk(1.0)}
     assert answer_caution(both).startswith("The chances of stage were not calibrated")
+    assert answer_caution({"stage": ChoiceAnswer(**STAGE, calibrated=True)}) == ""
 
 
 def test_other_heads_answer_from_all_data_and_from_less() -> None:

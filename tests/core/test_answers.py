@@ -29,6 +29,9 @@ STAGE = ChoiceAnswer(
         SurvivalAnswer(
             subsets={"image": (0.9, 0.7)}, times=(1.0, 5.0), unit="years", event="death"
         ),
+        SurvivalAnswer(
+            subsets={}, times=(), unit="years", event="death", calibrated=True
+        ),
     ],
 )
 def test_an_answer_survives_json(answer):

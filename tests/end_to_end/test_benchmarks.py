@@ -60,6 +60,25 @@ def test_viewing_reports_every_measure_beside_its_peers(
     assert all(50 < value < 4000 for value in report["peak_rss_mb"].values())
 
 
+@pytest.mark.slow
+def test_heads_reports_every_family_in_its_own_process(repository: Path) -> None:
+    names = ["evidence", "feature_concat-transmil"]
+    report = run(
+        repository / "benchmarks" / "heads.py",
+        *("--patches", "300", "--dim", "16", "32", "--repeats", "2"),
+        *("--only", *names),
+    )
+    assert list(report["families"]) == names
+    assert report["budget"] == {"seconds": 1.0, "peak_mb": 2000}
+    for entries in report["families"].values():
+        assert set(entries) == {"16", "32"}
+        for entry in entries.values():
+            assert 0 < entry["fastest"] <= entry["seconds"]
+            assert 0 < entry["imports_mb"] <= entry["peak_mb"]
+            fits = entry["one_core_seconds"] < 1 and entry["peak_mb"] < 2000
+            assert entry["within_budget"] == fits
+
+
 def check(measure: dict[str, dict[str, float]]) -> None:
     """Each reader has its percentiles, and the ratios are those of the figures."""
     own = measure[OWN]

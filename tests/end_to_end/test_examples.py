@@ -56,6 +56,15 @@ def test_tables_are_prepared(tmp_path):
     assert kept == {"rna.json", "rna.parquet", "rna.reference.parquet"}
 
 
+def test_a_model_is_shared(tmp_path):
+    lines = run_example("share_model.py", "--out", tmp_path, cwd=tmp_path)
+    assert lines[-2:] == ["library: demo, random-model", "the same model: True"]
+    assert "license: BSD-3-Clause" in lines
+    assert (tmp_path / "library" / "random-model" / "origin.json").is_file()
+    card = (tmp_path / "random-model" / "README.md").read_text()
+    assert "it knows nothing" in card
+
+
 def test_one_patient(tmp_path):
     lines = run_example("analyze_one_patient.py", "--out", tmp_path, cwd=tmp_path)
     (store,) = tmp_path.glob("*.mmsubtype.zarr")

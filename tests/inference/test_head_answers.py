@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,24 @@ def test_numbers_are_those_of_the_formulas(found):
     assert found["stage"].late_probability("image") == pytest.approx(0.5)
     assert found["risk"].subsets == {"image+rna": (0.0,), "image": (2.0,)}
     assert found["risk"].log_ratio("image") == 1.5
+
+
+def test_chances_are_calibrated_where_a_temperature_was_fitted(found):
+    assert not any(found[n].calibrated for n in ("receptor", "stage", "survival"))
+    fitted = Heads(
+        {
+            name: head
+            if name in ("class", "risk")
+            else replace(head, temperature=math.log(3) / math.log(2))
+            for name, head in HEADS.heads.items()
+        }
+    )
+    row = torch.zeros(1, HEADS.size, dtype=torch.float64)
+    row[0, 3] = row[0, 8] = math.log(3)
+    softer = answers(fitted, {"image": row})
+    assert all(softer[n].calibrated for n in ("receptor", "stage", "survival"))
+    assert softer["receptor"].subsets["image"] == pytest.approx((1 / 3, 2 / 3))
+    assert softer["survival"].subsets["image"] == pytest.approx((1 / 2, 1 / 6))
 
 
 def test_the_open_last_interval_has_no_time(found):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -9,8 +11,11 @@ from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.models.bundle_address import (
     HubAddress,
     find_local,
+    is_device,
     is_remote,
     library_folder,
+    library_name_problem,
+    library_places,
     located,
     parse_hub_address,
 )
@@ -84,12 +89,19 @@ def test_names_are_looked_up_in_the_library_and_paths_are_not(library):
 
 def test_a_name_that_is_also_a_folder_here_is_ambiguous(library):
     Path("mine").mkdir()
+    assert find_local("mine") == library / "mine"  # no bundle, so nothing to confuse
+    Path("mine", "bundle.json").write_text("{}")
     with pytest.raises(
         BundleError, match=r"'mine' is a bundle of the library.*'./mine"
     ):
         find_local("mine")
     assert find_local("./mine") == Path("mine")
     assert located("./mine") == str(Path.cwd() / "mine")
+    (library / "mine" / "bundle.json").write_text("{}")
+    assert find_local("mine") == library / "mine"  # one and the same
+    Path("packed").touch()
+    with pytest.raises(BundleError, match="is a bundle of the library and also here"):
+        find_local("packed")
 
 
 def test_what_a_recipe_keeps_means_the_same_elsewhere(library):
@@ -97,3 +109,44 @@ def test_what_a_recipe_keeps_means_the_same_elsewhere(library):
         assert located(name) == name
     assert located("unknown") == str(Path.cwd() / "unknown")
     assert located("~/x") == str(Path.home() / "x")
+
+
+@pytest.mark.parametrize("name", ["brca", "brca-1.2_x", "A", "0", "b" * 64])
+def test_good_names_of_the_library(name):
+    assert library_name_problem(name) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".hidden", "a/b", "a\\b", "..", "a b", "é", "nul", "COM1.x", "x.", "b" * 65],
+)
+def test_names_that_the_library_refuses(name):
+    assert repr(name)[:20] in library_name_problem(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("nul", True), ("COM1.txt", True), ("aux .x", True), ("console", False)],
+)
+def test_devices_of_windows(name, expected):
+    assert is_device(name) is expected
+
+
+def test_places_are_listed_without_looking_into_them(library):
+    (library / "mine.zip").write_bytes(b"")
+    (library / ".import-x").mkdir()
+    (library / "notes.txt").write_text("x")
+    assert library_places() == [
+        ("mine", library / "mine"),
+        ("mine.zip", library / "mine.zip"),
+        ("packed", library / "packed.zip"),
+    ]
+
+
+def test_names_are_had_without_heavy_libraries():
+    script = (
+        "import sys\nfrom napari_mmsubtype.models.bundle_address import located\n"
+        "located('demo')\n"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

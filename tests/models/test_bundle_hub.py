@@ -46,11 +46,10 @@ def test_only_the_files_of_the_bundle_are_downloaded_and_that_is_said(hub, prist
     path = fetch(tell=said.append)
     assert path.name == COMMIT
     listed = json.loads((pristine / "bundle.json").read_text())["files"]
-    # The card has two names and one content, which the client may fetch once.
-    cards = {"MODEL_CARD.md", "README.md"}
-    assert {*hub.downloads(), *cards} == {"bundle.json", *listed}
+    assert hub.downloads() == sorted(["bundle.json", *listed])
+    assert "README.md" not in listed
     assert len(said) == 1
-    assert said[0].startswith(f"downloading bundle hf://org/tiny at commit {COMMIT}: 9")
+    assert said[0].startswith(f"downloading bundle hf://org/tiny at commit {COMMIT}: 8")
     for name in listed:
         assert (path / name).read_bytes() == (pristine / name).read_bytes()
 
@@ -148,6 +147,13 @@ def test_a_manifest_that_is_a_bomb_is_refused(hub):
     (hub.repositories["org/tiny"] / "bundle.json").write_text('{"a":' * 500)
     with pytest.raises(BundleIntegrityError, match="not JSON"):
         fetch()
+
+
+def test_a_manifest_of_a_petabyte_is_not_downloaded(hub):
+    hub.sizes["bundle.json"] = 10**15
+    with pytest.raises(BundleError, match=r"bundle\.json of .* has 1000000000000000"):
+        fetch()
+    assert hub.downloads() == []
 
 
 def test_sizes_are_asked_before_anything_large_is_downloaded(hub, monkeypatch):

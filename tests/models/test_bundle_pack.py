@@ -97,6 +97,13 @@ def test_a_zip_is_not_packed_again(pristine, tmp_path):
         pack_bundle(path)
 
 
+def test_a_bundle_is_packed_by_name(tmp_path):
+    path = pack_bundle("demo", tmp_path / "a.zip")
+    assert load_bundle(path).digest == load_bundle("demo").digest
+    with pytest.raises(BundleError, match="not a folder"):
+        pack_bundle("hf://org/name")
+
+
 def test_a_manifest_may_list_only_files_of_a_bundle(folder):
     (folder / "notes.txt").write_text("x")
     for listed in ({"notes.txt": "0"}, {"bundle.json": "0"}):

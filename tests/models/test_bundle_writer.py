@@ -57,7 +57,7 @@ def test_it_writes_every_part_and_hashes_it(tmp_path):
     assert (manifest["schema"], manifest["needs"]) == (2, "0.1.0")
     # Model hubs show the card under its second name.
     assert (folder / "README.md").read_text() == (folder / "MODEL_CARD.md").read_text()
-    assert set(manifest["files"]) == files - {"bundle.json"}
+    assert set(manifest["files"]) == files - {"bundle.json", "README.md"}
     for name, digest in manifest["files"].items():
         content = (folder / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest

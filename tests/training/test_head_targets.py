@@ -8,9 +8,11 @@ import torch
 
 from builders.training import make_answers, make_fusion, make_heads
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.heads import Heads
 from napari_mmsubtype.models.survival_heads import HazardHead
 from napari_mmsubtype.training.config import FusionTrainingConfig
 from napari_mmsubtype.training.head_targets import (
+    calibrate_heads,
     center_risks,
     check_targets,
     class_weights,
@@ -98,3 +100,56 @@ def test_risks_are_centered_on_the_training_cases():
     assert fitted.heads["risk"].center == pytest.approx(logits[:, column].mean())
     unchanged = {**heads.heads, "risk": fitted.heads["risk"]}
     assert fitted.heads == unchanged
+
+
+def drawn(heads, logits, seed=0):
+    """Stages and years of death that follow the answers exactly."""
+    rng = np.random.default_rng(seed)
+    answers = heads.answers(torch.from_numpy(logits))
+    draw = rng.random((2, len(logits), 1))
+    stage = (answers["stage"].numpy().cumsum(axis=1) < draw[0]).sum(axis=1)
+    # Past the last interval nobody died: followed to its end.
+    interval = (answers["survival"].numpy() > draw[1]).sum(axis=1)
+    time = np.array([1.0, 5.0, 20.0, 20.0])[interval]
+    follow_up = np.stack([time, interval < 3], axis=1).astype(float)
+    return {"stage": stage.astype(float), "survival": follow_up}
+
+
+def test_temperatures_undo_overconfidence(cases):
+    heads = make_heads()
+    honest = np.random.default_rng(1).normal(size=(6000, heads.size))
+    targets = {**drawn(heads, honest), "risk": np.full((6000, 2), NAN)}
+    targets["stage"][::7] = NAN
+    many = replace(cases.take(np.zeros(6000, int)), targets=targets)
+    fitted = calibrate_heads(heads, 3 * honest, many)
+    assert fitted.heads["stage"].temperature == pytest.approx(3, rel=0.1)
+    assert fitted.heads["survival"].temperature == pytest.approx(3, rel=0.1)
+    assert fitted.heads["risk"] == heads.heads["risk"]
+    assert fitted.classes == heads.classes
+    expected = heads.answers(torch.from_numpy(honest))
+    found = fitted.answers(torch.from_numpy(3 * honest))
+    for name in ("stage", "survival"):
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0.03)
+
+
+def test_censored_cases_count_in_full_where_chances_are_fitted(cases):
+    heads = make_heads()
+    honest = np.random.default_rng(2).normal(size=(3000, heads.size))
+    targets = {**drawn(heads, honest), "risk": np.full((3000, 2), NAN)}
+    many = replace(cases.take(np.zeros(3000, int)), targets=targets)
+    tilted = replace(heads.heads["survival"], alpha=0.9)
+    fitted = [
+        calibrate_heads(Heads({**heads.heads, "survival": head}), honest, many)
+        for head in (heads.heads["survival"], tilted)
+    ]
+    first, second = (f.heads["survival"] for f in fitted)
+    assert first.temperature == second.temperature == pytest.approx(1, rel=0.15)
+    assert second.alpha == 0.9
+
+
+def test_what_nobody_knows_is_not_fitted(cases):
+    heads = make_heads()
+    unknown = {name: np.full_like(v, NAN) for name, v in cases.targets.items()}
+    logits = np.zeros((20, heads.size))
+    fitted = calibrate_heads(heads, logits, replace(cases, targets=unknown))
+    assert fitted.heads == heads.heads

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -352,3 +354,23 @@ def test_the_job_can_be_closed_before_it_starts(bundle, tmp_path):
     next(job)
     job.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_of_the_library_is_taken_by_name(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMSUBTYPE_BUNDLE_DIR", str(bundle.parent))
+    out = {"out": tmp_path, "device": "cpu"}
+    result = analyze("synthetic:seed=5,size=512", "tiny", **out)
+    assert result.recipe.bundle == "tiny"
+    assert result.bundle_name == "tiny"
+    # A path is one, whatever the library holds.
+    with pytest.raises(BundleError, match="does not exist"):
+        analyze("synthetic:seed=5,size=512", Path("tiny"), **out)
+
+
+def test_fetching_a_model_is_told_before_it_begins(tmp_path):
+    recipe = AnalyzeRecipe(slide=SLIDE, bundle="hf://not an address", out=str(tmp_path))
+    job = analyze_job(recipe)
+    told = [next(job).message, next(job).message]
+    assert told[1] == "fetching model hf://not an address"
+    with pytest.raises(BundleError, match="no address"):
+        next(job)

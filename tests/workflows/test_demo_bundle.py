@@ -60,6 +60,16 @@ def test_card_says_that_it_knows_only_made_up_tissue(made) -> None:
     assert bundle.info["synthetic"] is True
     assert "only made-up tissue" in bundle.card
     assert "must not be used on patients" in bundle.card
+    assert "- synthetic-data\n" in bundle.card.split("---")[1]
+
+
+def test_card_counts_every_patient_once(made) -> None:
+    bundle = load_bundle(made[0].path)
+    counts = bundle.info["patients"]
+    assert list(counts) == ["training", "validation", "held out"]
+    assert sum(sum(part.values()) for part in counts.values()) == TINY.patients
+    assert "| split | Luminal | Basal/HER2 | all |" in bundle.card
+    assert "| given | ROC-AUC | balanced accuracy |" in bundle.card
 
 
 def test_card_reports_the_numbers_of_the_run(made) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from napari_mmsubtype.cli.quality_options import read_flags, read_thresholds
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.models.bundle_address import located
 
 
 def analyze_command(  # numpydoc ignore=PR01
@@ -105,9 +106,6 @@ def analyze_command(  # numpydoc ignore=PR01
     ] = False,
 ) -> None:
     """Analyse one patient; the same request again resumes or shows its store."""
-    # Imports pandas on its way: help and mistakes in the options do not wait.
-    from napari_mmsubtype.models.bundle_address import located
-
     recipe = AnalyzeRecipe(
         slide=_located(slide),
         bundle=located(bundle),

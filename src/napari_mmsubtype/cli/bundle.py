@@ -87,7 +87,7 @@ def verify_command(  # numpydoc ignore=PR01
 
 @bundle_app.command("pack")
 def pack_command(  # numpydoc ignore=PR01
-    folder: Annotated[str, typer.Argument(help="Folder of a model.")],
+    folder: Annotated[str, typer.Argument(help="Folder of a model, or its name.")],
     *,
     out: Annotated[
         str | None, typer.Option(help="The zip; default: NAME-VERSION.zip here.")

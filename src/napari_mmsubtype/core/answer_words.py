@@ -104,9 +104,13 @@ def answer_caution(answers: Mapping[str, Answer]) -> str:
     Returns
     -------
     str
-        One sentence; empty where no chance is given.
+        One sentence; empty where all chances given are calibrated.
     """
-    names = [n for n, answer in answers.items() if not isinstance(answer, RiskAnswer)]
+    names = [
+        name
+        for name, answer in answers.items()
+        if not isinstance(answer, RiskAnswer) and not answer.calibrated
+    ]
     return _UNCALIBRATED.format(", ".join(names)) if names else ""
 
 

@@ -17,11 +17,13 @@ class ChoiceAnswer:
     ----------
     subsets : mapping of str to tuple of float
         Probability of each, from every non-empty subset of the modalities present, by
-        `cases.subset_key`; that of all modalities first. Not calibrated.
+        `cases.subset_key`; that of all modalities first.
     labels : tuple of str
         Names; levels in rising order where `kind` is ``"ordinal"``.
     late : str or None
         The first level that counts as late.
+    calibrated : bool
+        Whether a temperature was fitted on cases that the model was not trained on.
     kind : str
         ``"classes"`` or ``"ordinal"``.
     """
@@ -29,6 +31,7 @@ class ChoiceAnswer:
     subsets: Mapping[str, tuple[float, ...]]
     labels: tuple[str, ...]
     late: str | None = None
+    calibrated: bool = False
     kind: str = "ordinal"
 
     def best(self, key: str) -> int:
@@ -111,13 +114,15 @@ class SurvivalAnswer:
     ----------
     subsets : mapping of str to tuple of float
         Chance of no event until each of `times`, never rising, by subset of the
-        modalities as in `ChoiceAnswer`. Not calibrated.
+        modalities as in `ChoiceAnswer`.
     times : tuple of float
         Ends of the intervals, in `unit`; the last interval is open and has none.
     unit : str
         Of time.
     event : str
         What happens to the patient.
+    calibrated : bool
+        Whether a temperature was fitted on cases that the model was not trained on.
     kind : str
         ``"hazard"``.
     """
@@ -126,6 +131,7 @@ class SurvivalAnswer:
     times: tuple[float, ...]
     unit: str
     event: str
+    calibrated: bool = False
     kind: str = "hazard"
 
 
@@ -164,7 +170,9 @@ def read_answer(data: Mapping[str, Any]) -> Answer:
             f"{', '.join(_KINDS)}: update napari-mmsubtype"
         )
         raise ValueError(msg)
-    values: dict[str, Any] = {f.name: data[f.name] for f in fields(kind)}
+    values: dict[str, Any] = {
+        f.name: data[f.name] for f in fields(kind) if f.name in data
+    }
     values["subsets"] = {key: tuple(row) for key, row in values["subsets"].items()}
     for name, value in values.items():
         if isinstance(value, list):

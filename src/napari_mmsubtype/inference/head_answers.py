@@ -50,16 +50,30 @@ def answers(heads: Heads, logits: Mapping[str, Tensor]) -> dict[str, Answer]:
 
 def _answer(head: Head, subsets: Mapping[str, tuple[float, ...]]) -> Answer:
     """Put what one head says into its record."""
-    if isinstance(head, ClassHead):
-        return ChoiceAnswer(subsets=subsets, labels=head.labels, kind=head.kind)
-    if isinstance(head, OrdinalHead):
-        return ChoiceAnswer(
-            subsets=subsets, labels=head.levels, late=head.late, kind=head.kind
-        )
     if isinstance(head, CoxHead):
         return RiskAnswer(subsets=subsets, event=head.event, center=head.center)
+    calibrated = head.temperature is not None
+    if isinstance(head, ClassHead):
+        return ChoiceAnswer(
+            subsets=subsets,
+            labels=head.labels,
+            calibrated=calibrated,
+            kind=head.kind,
+        )
+    if isinstance(head, OrdinalHead):
+        return ChoiceAnswer(
+            subsets=subsets,
+            labels=head.levels,
+            late=head.late,
+            calibrated=calibrated,
+            kind=head.kind,
+        )
     # The chance to survive the open last interval belongs to no time.
     known = {key: values[: len(head.edges)] for key, values in subsets.items()}
     return SurvivalAnswer(
-        subsets=known, times=head.edges, unit=head.unit, event=head.event
+        subsets=known,
+        times=head.edges,
+        unit=head.unit,
+        event=head.event,
+        calibrated=calibrated,
     )

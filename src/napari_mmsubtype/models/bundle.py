@@ -235,7 +235,7 @@ def _selftest(bundle: Bundle, tensors: Mapping[str, Tensor]) -> None:
     if not error <= TOLERANCE:
         msg = (
             f"bundle {bundle.name!r} fails its self-test: logits differ by {error:.3g} "
-            f"from those recorded, expected at most {TOLERANCE:g}; its weights or this "
-            "installation of torch are not those it was made with"
+            f"from those in {SELFTEST!r}, expected at most {TOLERANCE:g}; its weights "
+            "or this installation of torch are not those it was made with"
         )
         raise BundleIntegrityError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 import platformdirs
 
 from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_names import library_name_problem
 
 DEMO = "demo"
 
@@ -19,6 +19,10 @@ FOLDER_VARIABLE = "MMSUBTYPE_BUNDLE_DIR"
 
 HUB_SCHEME = "hf://"
 _WEB_SCHEMES = ("http://", "https://")
+
+# Windows opens a device under these names, in any folder and with any ending.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # https://huggingface.co/docs/hub: an organisation or user, and one repository of it.
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
@@ -91,6 +95,45 @@ def is_remote(source: str | Path) -> bool:
     return isinstance(source, str) and source.startswith((HUB_SCHEME, *_WEB_SCHEMES))
 
 
+def is_device(name: str) -> bool:
+    """Tell whether Windows takes a name for a device and not for a file.
+
+    Parameters
+    ----------
+    name : str
+        One part of a path.
+
+    Returns
+    -------
+    bool
+        True for ``nul``, ``COM1.txt`` and the like.
+    """
+    return _DEVICE.fullmatch(name.lower().partition(".")[0].rstrip()) is not None
+
+
+def library_name_problem(name: str) -> str:
+    """Say why a bundle cannot be called so in the library.
+
+    Parameters
+    ----------
+    name : str
+        As given by the user or by the bundle.
+
+    Returns
+    -------
+    str
+        What is wrong, or empty.
+    """
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        return (
+            f"{name!r} cannot name a bundle of the library: use up to 64 letters, "
+            "digits, dots, dashes and underscores, a letter or digit first"
+        )
+    if is_device(name):
+        return f"{name!r} names a device on Windows: choose another name"
+    return ""
+
+
 def library_folder() -> Path:
     """Give the folder in which imported bundles are kept.
 
@@ -104,6 +147,34 @@ def library_folder() -> Path:
     if asked:
         return Path(asked).expanduser().absolute()
     return platformdirs.user_data_path("napari-mmsubtype") / "bundles"
+
+
+def library_places() -> list[tuple[str, Path]]:
+    """List where bundles of the library should be, without looking into them.
+
+    Returns
+    -------
+    list of (str, Path)
+        Name, and folder or zip, sorted; a folder hides a zip of its name, which is
+        then listed under its full name.
+
+    Raises
+    ------
+    BundleError
+        If the folder of the library cannot be read.
+    """
+    folder = library_folder()
+    try:
+        found = sorted(folder.iterdir()) if folder.is_dir() else []
+        folders = [path for path in found if path.is_dir()]
+        zips = [p for p in found if p.suffix.lower() == ".zip" and p.is_file()]
+    except OSError as err:
+        msg = f"the library of bundles {str(folder)!r} cannot be read ({err})"
+        raise BundleError(msg) from err
+    hidden = {path.name for path in folders}
+    places = [(path.name, path) for path in folders]
+    places += [(p.name if p.stem in hidden else p.stem, p) for p in zips]
+    return sorted(place for place in places if not place[0].startswith("."))
 
 
 def find_local(source: str | Path) -> Path:
@@ -123,7 +194,8 @@ def find_local(source: str | Path) -> Path:
     Raises
     ------
     BundleError
-        If a bare name is both in the library and a bundle of the current folder.
+        If a bare name means one bundle in the library and another in the current
+        folder.
     """
     path = Path(source).expanduser()
     if not _is_bare(source):
@@ -131,7 +203,7 @@ def find_local(source: str | Path) -> Path:
     kept = _in_library(str(source))
     if kept is None:
         return path
-    if path.exists() and path.absolute() != kept:
+    if path.absolute() != kept and _is_another(path, kept):
         msg = (
             f"{str(source)!r} is a bundle of the library and also here; give "
             f"'./{path.name}' for the one here, or {str(kept)!r}"
@@ -167,6 +239,14 @@ def located(source: str) -> str:
 def _is_bare(source: str | Path) -> bool:
     """Tell a name from a path."""
     return isinstance(source, str) and not library_name_problem(source)
+
+
+def _is_another(path: Path, kept: Path) -> bool:
+    """Tell whether a path holds a bundle, and not the one of the library."""
+    here, there = path / "bundle.json", kept / "bundle.json"
+    if not here.is_file():
+        return path.is_file()
+    return not (there.is_file() and filecmp.cmp(here, there, shallow=False))
 
 
 def _in_library(name: str) -> Path | None:

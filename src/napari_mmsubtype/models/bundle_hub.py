@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_content import read_json_file
+from napari_mmsubtype.models.bundle_content import MAX_TEXT_BYTES, read_json_file
 from napari_mmsubtype.models.bundle_names import is_bundle_file
 from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.bundle_zip import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
@@ -48,6 +48,7 @@ def download_from_hub(address: HubAddress, tell: Callable[[str], object]) -> Pat
         One sentence: repository or revision unknown, gated, no bundle, too large, or
         not to be reached.
     """
+    _refuse_large_manifest(address)
     first = _manifest(address).parent
     names = _listed(first, address)
     missing = [name for name in names if not (first / name).is_file()]
@@ -60,6 +61,20 @@ def download_from_hub(address: HubAddress, tell: Callable[[str], object]) -> Pat
         f"{size / 1e6:.1f} MB"
     )
     return _snapshot(address, first.name, [MANIFEST, *names])
+
+
+def _refuse_large_manifest(address: HubAddress) -> None:
+    """Ask for the size of the manifest; who cannot be asked fails at the next step."""
+    try:
+        size = sum(_sizes(address, address.revision, [MANIFEST]).values())
+    except BundleError:
+        return
+    if size > MAX_TEXT_BYTES:
+        msg = (
+            f"{MANIFEST} of {address} has {size} bytes; expected at most "
+            f"{MAX_TEXT_BYTES}"
+        )
+        raise BundleError(msg)
 
 
 def _manifest(address: HubAddress) -> Path:
@@ -90,17 +105,8 @@ def _listed(snapshot: Path, address: HubAddress) -> list[str]:
 
 
 def _total_size(address: HubAddress, commit: str, names: Sequence[str]) -> int:
-    """Ask how large files are, before they are downloaded."""
-    from huggingface_hub import HfApi
-
-    with _one_sentence(address):
-        api = HfApi(library_name=_LIBRARY)
-        found = {
-            entry.path: int(getattr(entry, "size", 0))
-            for entry in api.get_paths_info(
-                address.repository, list(names), revision=commit
-            )
-        }
+    """Ask how large files are together, and refuse what is too large for a bundle."""
+    found = _sizes(address, commit, names)
     absent = [name for name in names if name not in found]
     if absent:
         msg = (
@@ -117,6 +123,19 @@ def _total_size(address: HubAddress, commit: str, names: Sequence[str]) -> int:
         )
         raise BundleError(msg)
     return total
+
+
+def _sizes(
+    address: HubAddress, revision: str | None, names: Sequence[str]
+) -> dict[str, int]:
+    """Ask how large files are, before they are downloaded."""
+    from huggingface_hub import HfApi
+
+    with _one_sentence(address):
+        entries = HfApi(library_name=_LIBRARY).get_paths_info(
+            address.repository, list(names), revision=revision
+        )
+    return {entry.path: int(getattr(entry, "size", 0)) for entry in entries}
 
 
 def _snapshot(address: HubAddress, commit: str, names: Sequence[str]) -> Path:

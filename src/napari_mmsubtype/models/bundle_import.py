@@ -15,11 +15,12 @@ from napari_mmsubtype.models.bundle_address import (
     DEMO,
     is_remote,
     library_folder,
+    library_name_problem,
 )
 from napari_mmsubtype.models.bundle_download import fetch_bundle
 from napari_mmsubtype.models.bundle_files import opened, sha256_file, swap_folder
 from napari_mmsubtype.models.bundle_manifest import find_bundle, read_manifest
-from napari_mmsubtype.models.bundle_names import ORIGIN, library_name_problem
+from napari_mmsubtype.models.bundle_names import ORIGIN
 from napari_mmsubtype.models.bundle_pack import own_files, plain_name
 from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.bundle_verify import Verification, verify_bundle

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_address import DEMO, library_folder
+from napari_mmsubtype.models.bundle_address import (
+    DEMO,
+    library_name_problem,
+    library_places,
+)
 from napari_mmsubtype.models.bundle_manifest import find_bundle
-from napari_mmsubtype.models.bundle_names import library_name_problem
 from napari_mmsubtype.models.bundle_summary import BundleSummary, summarize_bundle
 
 if TYPE_CHECKING:
@@ -51,33 +54,24 @@ def list_bundles() -> list[LibraryEntry]:
         If the folder of the library cannot be read.
     """
     entries = [_entry(DEMO, None)]
-    folder = library_folder()
-    try:
-        paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    except OSError as err:
-        msg = f"the library of bundles {str(folder)!r} cannot be read ({err})"
-        raise BundleError(msg) from err
-    for path in paths:
-        is_zip = path.suffix.lower() == ".zip" and path.is_file()
-        if path.name.startswith(".") or not (path.is_dir() or is_zip):
-            continue
-        name = path.stem if is_zip else path.name
-        if is_zip and path.with_suffix("").is_dir():
-            problem = f"the folder {name!r} beside it has the same name; rename one"
-            entries.append(LibraryEntry(path.name, path, None, problem))
-        else:
-            entries.append(_entry(name, path))
-    return entries
+    return entries + [_entry(name, path) for name, path in library_places()]
 
 
 def _entry(name: str, path: Path | None) -> LibraryEntry:
     """Look at one bundle; the shipped one is found by its name."""
     try:
         place = path or find_bundle(name)
-        problem = library_name_problem(name) if path else ""
-        if path is not None and name == DEMO:
-            problem = f"{DEMO!r} is the name of the bundle that ships; rename it"
+        problem = "" if path is None else _name_problem(name, path)
         summary = None if problem else summarize_bundle(place)
     except BundleError as err:
         return LibraryEntry(name, path, None, str(err))
     return LibraryEntry(name, place, summary, problem)
+
+
+def _name_problem(name: str, path: Path) -> str:
+    """Say why a bundle of the library cannot be reached by its name."""
+    if name == DEMO:
+        return f"{DEMO!r} is the name of the bundle that ships; rename it"
+    if path.is_file() and name != path.stem:
+        return f"the folder {path.stem!r} beside it has the same name; rename one"
+    return library_name_problem(name)

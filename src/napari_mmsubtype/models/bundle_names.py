@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import BundleIntegrityError
+from napari_mmsubtype.models.bundle_address import is_device
 from napari_mmsubtype.models.bundle_schema import (
     CALIBRATION,
     CARD,
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HUB_CARD = "README.md"
-"""The card once more, under the name that model hubs show."""
+"""The card once more, under the name that model hubs show; not listed, not read."""
 
 ORIGIN = "origin.json"
 """Where a bundle of the library came from; no part of the bundle itself."""
 
-_TOP = frozenset({MANIFEST, WEIGHTS, SELFTEST, CALIBRATION, REFERENCE, CARD, HUB_CARD})
+_TOP = frozenset({MANIFEST, WEIGHTS, SELFTEST, CALIBRATION, REFERENCE, CARD})
 _TABLE = re.compile(rf"{FEATURES}/[a-z0-9_]+(\.[a-z0-9_]+)?\.parquet")
 
 # What version control, hubs and desktops leave in a folder: neither read nor copied.
@@ -40,9 +41,6 @@ _LEFT_BEHIND = frozenset(
 _LEFT_FOLDERS = frozenset({".git", ".cache", "__MACOSX"})
 
 _MAX_PATH = 200
-# Windows opens a device under these names, in any folder and with any ending.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)")
-_LIBRARY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def is_bundle_file(name: str) -> bool:
@@ -156,29 +154,6 @@ def refuse_collisions(names: Iterable[str], source: str) -> None:
             _refuse_pair(name, folders[key], source)
 
 
-def library_name_problem(name: str) -> str:
-    """Say why a bundle cannot be called so in the library.
-
-    Parameters
-    ----------
-    name : str
-        As given by the user or by the bundle.
-
-    Returns
-    -------
-    str
-        What is wrong, or empty.
-    """
-    if not _LIBRARY_NAME.fullmatch(name) or name.endswith("."):
-        return (
-            f"{name!r} cannot name a bundle of the library: use up to 64 letters, "
-            "digits, dots, dashes and underscores, a letter or digit first"
-        )
-    if _DEVICE.fullmatch(name.lower().partition(".")[0]):
-        return f"{name!r} names a device on Windows: choose another name"
-    return ""
-
-
 def _strange(name: str, parts: tuple[str, ...]) -> str:
     """Say why some system would take a relative path for something else."""
     if len(name) > _MAX_PATH:
@@ -188,7 +163,7 @@ def _strange(name: str, parts: tuple[str, ...]) -> str:
     for part in parts:
         if part != part.rstrip(". "):
             return "ends in a dot or a space"
-        if _DEVICE.fullmatch(part.lower().partition(".")[0].rstrip()):
+        if is_device(part):
             return "is a device on Windows"
     return ""
 

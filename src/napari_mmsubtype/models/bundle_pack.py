@@ -10,14 +10,21 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
+from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.models.bundle_files import opened
-from napari_mmsubtype.models.bundle_manifest import read_description, read_manifest
+from napari_mmsubtype.models.bundle_manifest import (
+    find_bundle,
+    read_description,
+    read_manifest,
+    read_modalities,
+)
 from napari_mmsubtype.models.bundle_names import (
     is_bundle_file,
     is_left_behind,
     refuse_outside,
 )
 from napari_mmsubtype.models.bundle_schema import MANIFEST
+from napari_mmsubtype.models.bundle_summary import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +41,7 @@ def pack_bundle(folder: str | Path, target: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder : str or Path
-        The bundle.
+        The bundle: a folder, ``"demo"``, or the name of one of the library.
     target : str or Path, optional
         The zip; ``<name>-<version>.zip`` in the current folder by default.
 
@@ -51,12 +58,13 @@ def pack_bundle(folder: str | Path, target: str | Path | None = None) -> Path:
         If the folder holds links, pickles or files that are not listed, or a file was
         changed.
     """
-    source = Path(folder).expanduser()
+    source = Path(folder) if is_remote(folder) else find_bundle(folder)
     if not source.is_dir():
         msg = f"{str(source)!r} is not a folder; give the folder of a bundle"
         raise BundleError(msg)
-    with opened(source) as place:
-        read_description(place, source)
+    with opened(source) as place, readable(source):
+        described, _ = read_description(place, source)
+        read_modalities(place, described)
         manifest = read_manifest(place, source)
         names = own_files(place, manifest["files"])
         fallback = (

@@ -182,14 +182,15 @@ def save_bundle(
         arrays |= guard.to_arrays()
         if arrays:
             np.savez(fresh / REFERENCE, allow_pickle=False, **arrays)
-        for card_name in (CARD, HUB_CARD):
-            (fresh / card_name).write_text(card, encoding="utf-8", newline="\n")
+        (fresh / CARD).write_text(card, encoding="utf-8", newline="\n")
         manifest["files"] = {
             path.relative_to(fresh).as_posix(): sha256_file(path)
             for path in sorted(fresh.rglob("*"))
             if path.is_file()
         }
         _write_json(fresh / MANIFEST, manifest)
+        # Not listed: a card that is edited on a hub must not make the model unusable.
+        (fresh / HUB_CARD).write_text(card, encoding="utf-8", newline="\n")
         swap_folder(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

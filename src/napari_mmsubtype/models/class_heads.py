@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch.nn import functional as F
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.head_temperature import check_temperature
 from napari_mmsubtype.models.ordinal import corn_loss, corn_probabilities
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ class ClassHead:
     ----------
     labels : tuple of str
         Names of the classes; at least one, all different.
+    temperature : float or None
+        Divides the logits in answers; None where it was not fitted. The first head of
+        a model has none: its temperature is the bundle's.
     """
 
     kind: ClassVar[str] = "classes"
 
     labels: tuple[str, ...]
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(str(name) for name in self.labels))
@@ -38,6 +43,7 @@ class ClassHead:
                 f"{list(self.labels)}"
             )
             raise ConfigurationError(msg)
+        check_temperature(self.temperature)
 
     @property
     def size(self) -> int:
@@ -84,7 +90,7 @@ class ClassHead:
         Tensor of float, shape (b, classes)
             By case.
         """
-        return logits.softmax(dim=1)
+        return (logits / (self.temperature or 1.0)).softmax(dim=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +105,15 @@ class OrdinalHead:
         Names of the levels, lowest first; at least two, all different.
     late : str or None
         The first level that counts as late, None where the order is not divided.
+    temperature : float or None
+        Divides the logits in answers; None where it was not fitted.
     """
 
     kind: ClassVar[str] = "ordinal"
 
     levels: tuple[str, ...]
     late: str | None = None
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(str(name) for name in self.levels))
@@ -120,6 +129,7 @@ class OrdinalHead:
                 f"{self.late!r}"
             )
             raise ConfigurationError(msg)
+        check_temperature(self.temperature)
 
     @property
     def size(self) -> int:
@@ -167,4 +177,4 @@ class OrdinalHead:
         Tensor of float, shape (b, levels)
             By case.
         """
-        return corn_probabilities(logits)
+        return corn_probabilities(logits / (self.temperature or 1.0))

@@ -99,6 +99,12 @@ class Heads:
                 f"found {found}"
             )
             raise ConfigurationError(msg)
+        if first.temperature is not None:
+            msg = (
+                f"the first head has a temperature of {first.temperature}; expected "
+                "none: that of the classes is kept beside the heads"
+            )
+            raise ConfigurationError(msg)
         self.classes = first
         self.size = sum(head.size for head in self.heads.values())
 
@@ -134,8 +140,8 @@ class Heads:
         Returns
         -------
         dict
-            By name, in order: ``kind`` and the head's own parameters; `read_heads`
-            reverses it.
+            By name, in order: ``kind`` and the head's own parameters, without those
+            that are None; `read_heads` reverses it.
         """
         return {
             name: {
@@ -143,6 +149,7 @@ class Heads:
                 **{
                     key: list(value) if isinstance(value, tuple) else value
                     for key, value in asdict(head).items()
+                    if value is not None
                 },
             }
             for name, head in self.heads.items()

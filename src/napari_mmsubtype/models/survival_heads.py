@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.head_temperature import check_temperature
 from napari_mmsubtype.models.survival_losses import (
     Ties,
     cox_loss,
@@ -117,6 +118,8 @@ class HazardHead:
         What happens to the patient, for example ``"death"``.
     alpha : float
         From 0 to 1: how much less censored cases count.
+    temperature : float or None
+        Divides the logits in answers; None where it was not fitted.
     """
 
     kind: ClassVar[str] = "hazard"
@@ -125,6 +128,7 @@ class HazardHead:
     unit: str = "months"
     event: str = "event"
     alpha: float = 0.0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
@@ -138,6 +142,7 @@ class HazardHead:
         if not 0 <= self.alpha <= 1:
             msg = f"alpha must be from 0 to 1, found {self.alpha}"
             raise ConfigurationError(msg)
+        check_temperature(self.temperature)
 
     @property
     def size(self) -> int:
@@ -188,4 +193,4 @@ class HazardHead:
         Tensor of float, shape (b, size)
             By case.
         """
-        return survival_curve(logits)
+        return survival_curve(logits / (self.temperature or 1.0))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.evaluation.calibration import TEMPERATURE_RANGE
 from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.models.heads import Head, Heads
 from napari_mmsubtype.models.survival_heads import CoxHead, HazardHead
@@ -173,6 +176,49 @@ def center_risks(heads: Heads, logits: NDArray[np.floating]) -> Heads:
         if isinstance(head, CoxHead):
             center = float(np.mean(logits[:, heads.columns(name)]))
             fitted[name] = replace(head, center=center)
+    return Heads(fitted)
+
+
+def calibrate_heads(heads: Heads, logits: NDArray[np.floating], cases: BagSet) -> Heads:
+    """Fit the temperature of each head but the first and those of risk.
+
+    Parameters
+    ----------
+    heads : Heads
+        The questions.
+    logits : ndarray of float, shape (n, size)
+        Of the cases from all they have, see `fusion_trainer.predict_logits`.
+    cases : BagSet
+        Cases that the model was not trained on, with their targets.
+
+    Returns
+    -------
+    Heads
+        The same otherwise, a temperature each where a target is known; to be written
+        into the bundle.
+    """
+    fitted: dict[str, Head] = {**heads.heads}
+    for name, head in heads.others.items():
+        targets = np.asarray(cases.targets[name], np.float64)
+        known = _known(targets)
+        if isinstance(head, CoxHead) or not known.any():
+            continue
+        own = torch.from_numpy(np.asarray(logits, np.float64)[known])
+        own, wanted = own[:, heads.columns(name)], torch.from_numpy(targets[known])
+        # Weights of training would ask for chances other than those observed.
+        plain = replace(head, alpha=0.0) if isinstance(head, HazardHead) else head
+
+        def loss(
+            log_temperature: float,
+            head: Head = plain,
+            own: Tensor = own,
+            wanted: Tensor = wanted,
+        ) -> float:
+            return float(head.loss(own / math.exp(log_temperature), wanted))
+
+        bounds = tuple(math.log(t) for t in TEMPERATURE_RANGE)
+        best = minimize_scalar(loss, bounds=bounds, method="bounded").x
+        fitted[name] = replace(head, temperature=math.exp(float(best)))
     return Heads(fitted)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.models.bundle_address import DEMO
 from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
-from napari_mmsubtype.widgets.bundle_field import DEMO
 from napari_mmsubtype.widgets.omics_table import TableRequest
 
 if TYPE_CHECKING:
