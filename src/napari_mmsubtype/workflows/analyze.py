@@ -17,7 +17,7 @@ from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
-from napari_mmsubtype.inference.plan import AnalysisPlan, make_plan
+from napari_mmsubtype.inference.plan import AnalysisPlan, plan_job
 from napari_mmsubtype.models.bundle import Bundle, load_bundle
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store import Result, open_result
@@ -166,7 +166,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     Yields
     ------
     Progress
-        Stages ``open``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
+        Stages ``open``, ``tables``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
 
     Returns
     -------
@@ -180,8 +180,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     # The model sees the colors that it was trained with.
     icc = bool(bundle.info.get("icc", False))
     with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
-        yield Progress("tissue", message="finding tissue, reading tables")
-        plan = make_plan(recipe, slide, bundle)
+        plan = yield from plan_job(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
         case = CaseTensors(bundle.fusion.eval(), plan.omics)
         writer = _open_store(plan, case.queries() is not None, processor)
