@@ -127,5 +127,9 @@ def test_exact_name_wins_and_absence_is_said():
     assert found == {"age": "age", "sex": None}
 
 
-def test_a_name_that_is_all_brackets_stays_a_name():
-    assert match_variables(["(a)", "b"], ["(a)", "(b)"]) == {"(a)": "(a)", "(b)": None}
+def test_brackets_that_hold_no_unit_are_part_of_the_name():
+    columns = ["Stage (clinical)", "Sex (M/F)"]
+    assert match_variables(columns, ["stage", "sex"]) == {
+        "stage": None,
+        "sex": "Sex (M/F)",
+    }

@@ -70,6 +70,12 @@ _PRIMARY_DISEASE = "diagnoses.diagnosis_is_primary_disease"
 _ENTITIES = ("demographic", "diagnoses", "exposures", "treatments", "samples")
 _DIAGNOSIS_PREFIXES = ("diagnoses.", "treatments.")
 
+# Units alone: a stage (clinical) is no stage (pathologic).
+_IN_BRACKETS = re.compile(
+    r"\s*[(\[](?:y|yrs?|years?|mo|months?|weeks?|days?|mm|cm|g|kg|lbs?|pack[- ]years?"
+    r"|m/f|f/m|male/female|female/male)[)\]]$",
+    re.IGNORECASE,
+)
 _ID_NAMES = (
     "patient_id", "patient", "case_submitter_id", "submitter_id",
     "bcr_patient_barcode", "barcode", "sample_id", "sample", "case_id", "case", "id",
@@ -239,5 +245,4 @@ def _holds_barcodes(text: pd.DataFrame, position: int) -> bool:
 
 def _plain(name: str) -> str:
     """Bring a column's name to one spelling."""
-    bare = re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", name.strip()) or name.strip()
-    return re.sub(r"[\s_.-]+", "_", bare).casefold()
+    return re.sub(r"[\s_.-]+", "_", _IN_BRACKETS.sub("", name.strip())).casefold()
