@@ -85,7 +85,7 @@ class JobBar(QWidget):
 
     def _on_cancel(self) -> None:
         self.cancelButton.setEnabled(False)
-        self._say("stopping after this batch")
+        self._say("stopping")
         self._runner.cancel()
 
     def _on_progress(self, event: Progress) -> None:

@@ -18,7 +18,7 @@ from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
-from napari_mmsubtype.inference.plan import AnalysisPlan, make_plan
+from napari_mmsubtype.inference.plan import AnalysisPlan, plan_job
 from napari_mmsubtype.models.bundle import Bundle, load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
@@ -180,7 +180,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     Yields
     ------
     Progress
-        Stages ``open``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
+        Stages ``open``, ``tables``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
 
     Returns
     -------
@@ -196,8 +196,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     # The model sees the colors that it was trained with.
     icc = bool(bundle.info.get("icc", False))
     with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
-        yield Progress("tissue", message="finding tissue, reading tables")
-        plan = make_plan(recipe, slide, bundle)
+        plan = yield from plan_job(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
         case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         writer = _open_store(plan, case.queries() is not None, processor)
