@@ -78,7 +78,7 @@ class FusionModel(nn.Module):
     modalities : tuple of Modality
         The image, then the omics in the order used everywhere.
     uses : tuple of Modality
-        Those that can move the logits: all of them but in unimodal baselines.
+        Those that can move the logits: all of them but in baseline models of one.
     exact_cam : bool
         Whether evidence is linear in the feature map, so that `pixel_queries` applies.
     image_apart : bool

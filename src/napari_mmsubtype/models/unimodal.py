@@ -1,4 +1,4 @@
-"""Baselines that look at one modality and leave the others alone."""
+"""Baseline models: they look at one modality and leave the others alone."""
 
 from __future__ import annotations
 
