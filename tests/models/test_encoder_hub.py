@@ -138,6 +138,22 @@ def test_without_network_the_cache_serves(hub, tmp_path, monkeypatch, file):
         create_encoder("demo-cnn", weights="hf://org/cnn")
 
 
+def test_without_network_it_is_asked_once(hub, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked = []
+
+    def refuse(repository, name, *, local_files_only, **_):
+        asked.append((name, local_files_only))
+        raise LocalEntryNotFoundError("gone" if not local_files_only else "no file")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(ConfigurationError, match=r"cannot be reached \(gone\)"):
+        create_encoder("demo-cnn", weights="hf://org/cnn")
+    assert asked == [("model.safetensors", False), ("pytorch_model.bin", True)]
+
+
 @pytest.mark.parametrize(
     ("address", "message"),
     [

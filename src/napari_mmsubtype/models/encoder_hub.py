@@ -72,8 +72,6 @@ def fetch_weights(encoder: Encoder, weights: str) -> tuple[Path, str]:
         One sentence: the encoder is not on Hugging Face, its terms were not agreed to,
         or the repository is unknown, gated, without weights or not to be reached.
     """
-    from huggingface_hub import errors, hf_hub_download
-
     address = _address(encoder, weights)
     _require_terms(encoder, address)
     names = " or ".join(WEIGHT_FILES)
@@ -83,25 +81,35 @@ def fetch_weights(encoder: Encoder, weights: str) -> tuple[Path, str]:
         lacking=f"has no {names} at its top; download its weights and give the file",
         instead="download the file on a computer that has one and give it as weights",
     ):
-        for name in WEIGHT_FILES:
-            try:
-                path = hf_hub_download(
-                    address.repository,
-                    name,
-                    revision=address.revision,
-                    library_name="napari-mmsubtype",
-                )
-            except errors.EntryNotFoundError:
-                if name == WEIGHT_FILES[-1]:
-                    raise
-            else:
-                break
+        path = _download(address)
     file = Path(path)
     commit = file.parent.name
     if not _COMMIT.fullmatch(commit):
         msg = f"{address} gave no commit ({commit!r}); give one: {address}@<commit>"
         raise ConfigurationError(msg)
     return file, str(HubAddress(address.repository, commit))
+
+
+def _download(address: HubAddress) -> str:
+    """Bring the first of `WEIGHT_FILES` into the cache."""
+    from huggingface_hub import errors, hf_hub_download
+
+    lost: Exception | None = None
+    for name in WEIGHT_FILES:
+        try:
+            return hf_hub_download(
+                address.repository,
+                name,
+                revision=address.revision,
+                library_name="napari-mmsubtype",
+                # The client tries for long; once is enough to know.
+                local_files_only=lost is not None,
+            )
+        except errors.LocalEntryNotFoundError as err:
+            lost = lost or err
+        except errors.EntryNotFoundError as err:
+            absent = err
+    raise lost or absent
 
 
 def _address(encoder: Encoder, weights: str) -> HubAddress:
