@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from builders.bundles import modality_spec, tiny_bundle
 from napari_mmsubtype.core.cases import Modality
@@ -172,3 +173,23 @@ def test_every_head_is_written(tmp_path, parts):
     assert list(bundle.heads.heads.items()) == list(heads.heads.items())
     assert bundle.fusion.classes == 5
     assert "Also answers risk: the risk of death" in bundle.card
+
+
+def test_it_says_what_the_encoder_began_from(tmp_path, parts):
+    assert "origin" not in _manifest(save_bundle(tmp_path / "random", **parts))
+    file = tmp_path / "private" / "cnn.safetensors"
+    file.parent.mkdir()
+    save_file(parts["encoder"].body.state_dict(), file)
+    parts["encoder"] = create_encoder("demo-cnn", weights=file)
+    first = save_bundle(tmp_path / "first", **parts)
+    assert _manifest(first)["origin"] == "file cnn.safetensors"
+    loaded = load_bundle(first)
+    assert "Encoder began from: file cnn.safetensors" in loaded.card
+    again = save_bundle(tmp_path / "again", **{**parts, "encoder": loaded.encoder})
+    assert again.joinpath("bundle.json").read_bytes() == (
+        first.joinpath("bundle.json").read_bytes()
+    )
+
+
+def _manifest(folder):
+    return json.loads((folder / "bundle.json").read_text())["encoder"]

@@ -45,7 +45,7 @@ def test_they_fill_the_transformer_of_resvit(published):
     assert torch.equal(found["class_token"], network.cls_token)
     query = found["encoder.layers.encoder_layer_11.self_attention.in_proj_weight"]
     assert torch.equal(query, network.blocks[11].attn.qkv.weight)
-    assert encoder.origin == f"vit: {path}"
+    assert encoder.origin == f"vit: file {path.name}"
 
 
 def test_names_of_torchvision_stay(published):

@@ -164,6 +164,7 @@ def _build(
             f"the bundle was trained with {about['mean']}, {about['std']}"
         )
         raise ConfigurationError(msg)
+    encoder.origin = str(about.get("origin", ""))
     fusion = create_fusion(
         manifest["fusion"]["name"],
         dim=encoder.dim,

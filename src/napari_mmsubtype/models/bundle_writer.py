@@ -216,6 +216,7 @@ def _describe(
             "input_size": encoder.input_size,
             "mean": list(encoder.mean),
             "std": list(encoder.std),
+            **({"origin": encoder.origin} if encoder.origin else {}),
         },
         "fusion": {"name": fusion.name, "options": fusion.options},
         "patch": {

@@ -58,7 +58,8 @@ def load_weights(
     else:
         path = _file_in(Path(weights))
         state, source = _read(path), f"file {path}"
-        origin = str(path.absolute())
+        # Bundles carry it: the folders of who made them are nobody's business.
+        origin = f"file {path.name}"
     state = _without_prefix(_without_prefix(state, "module."), "body.")
     state = {
         name: value

@@ -43,8 +43,8 @@ class Encoder(nn.Module):
     options : dict
         What `registry.create_encoder` was given.
     origin : str
-        Where its weights come from, with the commit of a hub; empty where they are
-        random.
+        Where its weights come from, with the commit of a hub or the name of a file;
+        empty where they are random.
     hub_id : str
         Repository of Hugging Face that its weights are published in, where known.
     cells : int

@@ -147,6 +147,7 @@ def _model(
         *(f"- Also answers {name}: {h.words}" for name, h in heads.others.items()),
         f"- Encoder: {encoder.name}, {encoder.dim} features, "
         f"{patch.size_px} px patches at {patch.mpp:g} µm/px",
+        *([f"- Encoder began from: {encoder.origin}"] if encoder.origin else []),
         f"- Fusion: {fusion.name}{exact}",
         f"- Parameters: {parameters:,}",
         "- Modalities: image (any of them may be missing)",
