@@ -178,6 +178,11 @@ class StoreWriter:
         """Everything but the arrays."""
         return dict(self._root.attrs[schema.ATTRIBUTE])  # type: ignore[arg-type]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be done."""
+        return bool(self.attributes["status"] == "complete")
+
     def read(self, name: str) -> NDArray[Any]:
         """Read one array whole.
 
