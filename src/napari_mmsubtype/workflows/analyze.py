@@ -12,6 +12,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference.attribution import attribute_features
+from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
@@ -223,6 +224,7 @@ def _fill_store(
         "size_px": spec.size_px,
         "batch_size": plan.recipe.batch_size
         or processor.default_batch_size(spec.size_px),
+        "limit": choose_limit(processor, encoder, spec.size_px, plan.recipe.batch_size),
         "transform": None if plan.stain is None else plan.stain.transform,
     }
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
