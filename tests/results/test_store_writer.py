@@ -11,6 +11,7 @@ from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_writer import (
     StoreWriter,
     existing_stores,
+    remove_drafts,
     store_path,
 )
 
@@ -64,6 +65,16 @@ def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
         writer.write_attributions(make_attributions())
     monkeypatch.undo()
     assert (open_result(writer.path).patch_status == 0).all()
+
+
+def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    path = begin_store(tmp_path).path
+    draft = tmp_path / f".{path.name}.0a1b2c3d.partial"
+    (draft / "patches").mkdir(parents=True)
+    (tmp_path / ".other.mmsubtype.zarr.0a1b2c3d.partial").mkdir()
+    remove_drafts(path)
+    left = {item.name for item in tmp_path.iterdir()}
+    assert left == {path.name, ".other.mmsubtype.zarr.0a1b2c3d.partial"}
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -73,6 +74,18 @@ def store_path(folder: Path, slide_name: str, number: int = 1) -> Path:
     """
     tail = "" if number == 1 else f"-{number}"
     return folder / f"{file_stem(slide_name)}{tail}{schema.SUFFIX}"
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what killed processes left of a store they were laying out.
+
+    Parameters
+    ----------
+    path : Path
+        The store; the caller holds its lock, so nobody is laying it out now.
+    """
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 class StoreWriter:
@@ -348,4 +361,10 @@ class StoreWriter:
         return StoreError(msg)
 
 
-__all__ = ["PatchStatus", "StoreWriter", "existing_stores", "store_path"]
+__all__ = [
+    "PatchStatus",
+    "StoreWriter",
+    "existing_stores",
+    "remove_drafts",
+    "store_path",
+]

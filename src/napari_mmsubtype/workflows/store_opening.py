@@ -15,6 +15,7 @@ from napari_mmsubtype.results.store_lock import StoreLock
 from napari_mmsubtype.results.store_writer import (
     StoreWriter,
     existing_stores,
+    remove_drafts,
     store_path,
 )
 from napari_mmsubtype.slides.color import describe_profile
@@ -85,6 +86,7 @@ def claim_store(
             continue
         with lock:
             if not path.exists():
+                remove_drafts(path)
                 yield _begin(path, plan, fingerprint, processor, exact=exact)
                 return
 
