@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from napari_mmsubtype.core.cam_methods import DEFAULT
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation, map_embedding
 from napari_mmsubtype.inference.device_loss import watch_device
+from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
 from napari_mmsubtype.results import schema
@@ -254,11 +256,13 @@ def encode_job(
     Yields
     ------
     Progress
-        After each batch; closing the generator there loses at most one batch.
+        After each batch, with its patches as `PartialPatches`; closing the generator
+        there loses at most one batch.
     """
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
     rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
+    news = PatchNews(writer, exact=queries is not None)
     limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
 
     def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:
@@ -277,14 +281,18 @@ def encode_job(
         meter=meter,
     ):
         status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
+        status = status.astype(np.uint8)
+        cells = arrays[1] if len(arrays) > 1 else None
         writer.write_patches(
             batch.start,
-            status.astype(np.uint8),
+            status,
             arrays[0],
-            arrays[1] if len(arrays) > 1 else None,
+            cells,
             None if meter is None else batch.measures,
         )
-        yield rate.advance(len(batch.pixels))
+        event = rate.advance(len(batch.pixels))
+        yield replace(event, partial=news.tell(batch.start, status, cells))
+        rate.resume()
 
 
 def map_cells_job(
@@ -343,3 +351,4 @@ def map_cells_job(
     ):
         writer.write_cells(batch.start, cells)
         yield meter.advance(len(batch.pixels))
+        meter.resume()

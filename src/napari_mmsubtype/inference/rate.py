@@ -6,6 +6,8 @@ import time
 
 from napari_mmsubtype.core.progress import Progress
 
+_PAUSE_S = 1.0
+
 
 class Meter:
     """Patches per second and the time left, as progress events.
@@ -25,7 +27,7 @@ class Meter:
         self.total = total
         self.done = done
         self._before = done
-        self._start = time.perf_counter()
+        self._start = self._told = time.perf_counter()
 
     def advance(self, count: int) -> Progress:
         """Count finished patches.
@@ -41,9 +43,19 @@ class Meter:
             With rate and time left as its message.
         """
         self.done = min(self.done + count, self.total)
-        seconds = max(time.perf_counter() - self._start, 1e-9)
+        self._told = time.perf_counter()
+        seconds = max(self._told - self._start, 1e-9)
         rate = (self.done - self._before) / seconds
         left = round((self.total - self.done) / rate) if rate else 0
         eta = f"{left // 60}:{left % 60:02d}"
         message = f"{rate:.1f} patches/s, {eta} left"
         return Progress(self.stage, self.done, self.total, message)
+
+    def resume(self) -> None:
+        """Leave out the time since the last event, when whoever drives the job paused.
+
+        A moment is no pause: it belongs to the work.
+        """
+        waited = time.perf_counter() - self._told
+        if waited > _PAUSE_S:
+            self._start += waited

@@ -16,10 +16,10 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.plugin.layers import (
-    METADATA_KEY,
     slide_layers,
     to_layers,
 )
+from napari_mmsubtype.plugin.live_layers import follow
 from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
 from napari_mmsubtype.plugin.region_layers import DrawnShapes
 from napari_mmsubtype.plugin.slide_opening import open_for_view
@@ -37,6 +37,7 @@ from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
+from napari_mmsubtype.widgets.live_view import LiveView
 from napari_mmsubtype.widgets.region_tools import RegionTools, with_drawn_regions
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
@@ -100,6 +101,9 @@ class AnalyzePanel(QWidget):
         self._copier = JobRunner("Copy as command", self)
         self._copier.succeeded.connect(_copy_line)
         self._adder = LayerAdder(napari_viewer, self)
+        self.live = LiveView(napari_viewer, self._adder, self)
+        self.runner.progressed.connect(self.live.show)
+        self.runner.finished.connect(self.live.stop)
         self._summary: ResultSummary | None = None
         self._adder.finished.connect(self._show_summary)
         self._copy = QPushButton("Copy as command", self)
@@ -214,7 +218,7 @@ class AnalyzePanel(QWidget):
                 warn_missing_pixel_size(facts["name"], facts["path"])
 
     def _on_result(self, shown: _Shown) -> None:
-        self._remove_layers_of(shown.summary.store)
+        self.live.remove(shown.summary.store)
         # The result has the tissue as it was analyzed; the mask would veil the maps.
         lay_brush_down(self._viewer.layers, shown.slide, hide=True)
         self._adder.add(shown.layers)
@@ -225,12 +229,6 @@ class AnalyzePanel(QWidget):
         if self._summary is not None:
             summary, self._summary = self._summary, None
             self._result_panel().addSummary(summary)
-
-    def _remove_layers_of(self, store: str) -> None:
-        """Take away what an earlier run of the same request drew."""
-        for layer in list(self._viewer.layers):
-            if layer.metadata.get(METADATA_KEY, {}).get("store") == store:
-                self._viewer.layers.remove(layer)
 
     def _result_panel(self) -> ResultPanel:
         """Find the result panel in the window, or open it in a tab beside this one."""
@@ -297,7 +295,7 @@ def _analyze_and_draw(
         from napari_mmsubtype.workflows.analyze import analyze_job
 
         make = analyze_job
-    result = yield from make(recipe)
+    result = yield from follow(make(recipe), build_images)
     yield Progress("draw", message="preparing layers")
     # napari imports this when it makes its first label layer: half a second.
     import_module("skimage.color.colorconv")
