@@ -134,6 +134,19 @@ def _paths(body, kind):
     return parse_qs(body.decode())["paths"]
 
 
+def point_client_at(address: str, monkeypatch, cache: Path) -> None:
+    """Let Hugging Face's client ask another hub, with a cache and token of its own."""
+    from huggingface_hub import constants
+
+    # The environment is read only when the client is first imported.
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
 @contextmanager
 def serve_hub():
     """Serve an empty hub on a free port; give it."""

@@ -115,8 +115,31 @@ def test_patients_that_do_not_fit_the_rows_are_refused() -> None:
         fit_temperature([0, 1], [[1.0, 0.0], [0.0, 1.0]], patients=["P"])
 
 
-def test_each_subset_finds_its_own_temperature() -> None:
+def test_each_subset_that_needs_it_finds_its_own_temperature() -> None:
     labels, logits = honest_rows(20_000)
-    found = fit_temperatures(labels, {"image+rna": logits * 0.5, "rna": logits * 3})
-    assert found["image+rna"] == pytest.approx(0.5, rel=0.05)
-    assert found["rna"] == pytest.approx(3.0, rel=0.05)
+    given = {"image+rna": logits * 0.5, "image": logits, "rna": logits * 3}
+    found = fit_temperatures(labels, given, 1.0)
+    assert found == {
+        "image+rna": pytest.approx(0.5, rel=0.05),
+        "rna": pytest.approx(3.0, rel=0.05),
+    }
+
+
+def test_chance_gives_no_temperature_more_often_than_one_time_in_twenty() -> None:
+    taken = 0
+    for seed in range(200):
+        labels, logits = honest_rows(150, seed=seed)
+        taken += len(fit_temperatures(labels, {"rna": logits}, 1.0))
+    assert 0 < taken <= 200 * 0.05 + 4 * np.sqrt(200 * 0.05 * 0.95)
+
+
+def test_copies_of_patients_give_no_more_certainty() -> None:
+    labels, logits = honest_rows(60, seed=1)
+    names = [f"P{i}" for i in range(60)]
+    shared = 1.3 * fit_temperature(labels, logits)
+    assert fit_temperatures(labels, {"rna": logits}, shared, patients=names) == {}
+    many = np.tile(np.arange(60), 20)
+    given = {"rna": logits[many]}
+    copies = [names[i] for i in many]
+    assert fit_temperatures(labels[many], given, shared, patients=copies) == {}
+    assert list(fit_temperatures(labels[many], given, shared)) == ["rna"]

@@ -69,6 +69,18 @@ def test_patch_distances_are_about_one_in_training(guard) -> None:
     assert (found > guard.odd).mean() == pytest.approx(0.01, abs=0.005)
 
 
+def test_a_large_slide_is_judged_in_parts_and_as_one(guard) -> None:
+    slide = np.concatenate(bags(300, seed=77))[:9000].astype(np.float16)
+    assert len(slide) > 2 * 4096
+    single = guard.patch_distances(slide)
+    alone = np.concatenate([guard.patch_distances(slide[i : i + 1]) for i in (0, 8999)])
+    np.testing.assert_allclose(single[[0, -1]], alone, rtol=1e-9)
+    inside, beside = guard.patches.distances(slide.astype(np.float64)).T
+    size, width = guard.patches.basis.shape
+    whole = (size * inside + (width - size) * beside) / width
+    np.testing.assert_allclose(single, whole, rtol=1e-9)
+
+
 def test_large_slides_teach_no_more_than_their_share() -> None:
     small = bags(30)
     large = [np.repeat(bag, 40, axis=0) for bag in small[:1]] + small[1:]

@@ -14,7 +14,7 @@ from napari_mmsubtype.errors import (
     NoTissueError,
     UnmatchedSampleError,
 )
-from napari_mmsubtype.inference.plan import make_plan
+from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.omics.omics_file import write_omics
 from napari_mmsubtype.omics.table import read_omics
@@ -24,8 +24,13 @@ from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.stain import fit_pixels, fit_stain
 from napari_mmsubtype.slides.tissue import find_tissue
 from napari_mmsubtype.slides.tissue_file import open_tissue, write_tissue
+from napari_mmsubtype.workflows.jobs import run_job
 
 SLIDE = "synthetic:seed=5,size=1024"
+
+
+def plan_now(*request):
+    return run_job(plan_job(*request))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def bundle(tmp_path_factory):
 def plan(bundle):
     def make(**fields):
         with open_slide(SLIDE, mpp=fields.get("mpp")) as slide:
-            return make_plan(AnalyzeRecipe(slide=SLIDE, **fields), slide, bundle)
+            return plan_now(AnalyzeRecipe(slide=SLIDE, **fields), slide, bundle)
 
     return make
 
@@ -199,7 +204,7 @@ def test_the_stain_is_fitted_once_to_the_whole_slide(tmp_path, regions, method):
     with open_slide(SLIDE) as slide:
         for area in (None, regions(0, 1024, 0, 512)):
             recipe = AnalyzeRecipe(slide=SLIDE, regions=area)
-            plans.append(make_plan(recipe, slide, bundle))
+            plans.append(plan_now(recipe, slide, bundle))
         expected = fit_stain(slide, find_tissue(slide), method)
     assert plans[0].stain == plans[1].stain == expected
     assert plans[0].warnings == ()
@@ -222,7 +227,7 @@ def test_a_stain_that_cannot_be_fitted_is_a_note(tmp_path, caplog):
     image = image.reshape(512, 512, 3)
     tifffile.imwrite(path, image, photometric="rgb")
     with open_slide(path, mpp=0.5) as slide:
-        made = make_plan(AnalyzeRecipe(slide=str(path), mpp=0.5), slide, bundle)
+        made = plan_now(AnalyzeRecipe(slide=str(path), mpp=0.5), slide, bundle)
     assert made.stain.is_identity
     (note,) = made.warnings
     assert "not stained with hematoxylin and eosin" in note

@@ -7,7 +7,7 @@ import huggingface_hub.constants as hub_constants
 import pytest
 
 from builders.bundles import tiny_bundle
-from builders.hub import COMMIT, serve_hub
+from builders.hub import COMMIT, point_client_at, serve_hub
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models import bundle_hub
 from napari_mmsubtype.models.bundle import load_bundle
@@ -27,12 +27,7 @@ def hub(pristine, tmp_path, monkeypatch):
     (folder / ".gitattributes").write_text("* text")
     (folder / "training.pt").write_bytes(b"never asked for")
     with serve_hub() as served:
-        template = f"{served.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(hub_constants, "ENDPOINT", served.address)
-        monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(hub_constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
+        point_client_at(served.address, monkeypatch, tmp_path / "hub-cache")
         served.repositories["org/tiny"] = folder
         yield served
 
@@ -104,11 +99,8 @@ def test_without_network_the_cache_serves_and_its_lack_is_one_sentence(
         fetch("hf://org/other")
 
 
-def test_a_hub_that_is_down_is_one_sentence(hub, monkeypatch):
-    dead = "http://127.0.0.1:9"
-    monkeypatch.setattr(hub_constants, "ENDPOINT", dead)
-    template = f"{dead}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+def test_a_hub_that_is_down_is_one_sentence(hub, monkeypatch, tmp_path):
+    point_client_at("http://127.0.0.1:9", monkeypatch, tmp_path / "hub-cache")
     with pytest.raises(BundleError, match=r"cannot be reached.*copy its zip") as caught:
         fetch()
     assert "\n" not in str(caught.value)

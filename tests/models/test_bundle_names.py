@@ -68,7 +68,7 @@ def test_different_names_pass():
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("bundle.json", True), ("weights.safetensors", True), ("README.md", False),
+        ("bundle.json", True), ("weights.safetensors", True), ("README.md", True),
         ("features/rna.parquet", True), ("features/rna.reference.parquet", True),
         ("features/rna.txt", False), ("features/a/b.parquet", False), ("x.json", False),
         ("Bundle.json", False), ("features/../x.parquet", False),

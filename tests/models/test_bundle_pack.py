@@ -11,6 +11,7 @@ import pytest
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.models.bundle_files import sha256_file
 from napari_mmsubtype.models.bundle_pack import own_files, pack_bundle, plain_name
 
 
@@ -95,6 +96,17 @@ def test_a_zip_is_not_packed_again(pristine, tmp_path):
     path = pack_bundle(pristine, tmp_path / "a.zip")
     with pytest.raises(BundleError, match="not a folder"):
         pack_bundle(path)
+
+
+def test_the_hubs_card_belongs_to_a_bundle_that_lists_it(folder, tmp_path):
+    (folder / "README.md").write_text("edited on the hub")
+    with zipfile.ZipFile(pack_bundle(folder, tmp_path / "a.zip")) as archive:
+        assert "README.md" not in archive.namelist()
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["files"]["README.md"] = sha256_file(folder / "README.md")
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    with zipfile.ZipFile(pack_bundle(folder, tmp_path / "b.zip")) as archive:
+        assert "README.md" in archive.namelist()
 
 
 def test_a_bundle_is_packed_by_name(tmp_path):

@@ -111,3 +111,27 @@ def test_an_order_of_ones_own_counts_from_its_least():
     order = ("never", "former", "current")
     assert [read_level(a, order) for a in ("Never", " former", "CURRENT")] == [0, 1, 2]
     assert np.isnan(read_level("sometimes", order))
+
+
+@pytest.mark.parametrize(
+    ("answers", "place"),
+    [
+        (("Lifelong Non-Smoker", "Never", "never smoker", "Non-smoker", "No"), 0),
+        (
+            (
+                "Current Reformed Smoker for > 15 yrs",
+                "Current Reformed Smoker, Duration Not Specified",
+                "Former",
+                "ex-smoker",
+                "Ex smoker",
+                "Quit 1999",
+            ),
+            1,
+        ),
+        (("Current Smoker", "current", "Smoker", "Yes"), 2),
+        (("Not Reported", "'--", "4", "yesterday", ""), np.nan),
+    ],
+)
+def test_smoking_is_never_former_or_current(answers, place):
+    for answer in answers:
+        np.testing.assert_equal(read_level(answer, "smoking"), place)

@@ -105,6 +105,16 @@ def test_table_without_patients_says_what_to_name():
             "Neoplasm Disease Stage American Joint Committee on Cancer Code",
         ),
         ("smoking", "exposures.smoking"),
+        ("smoking", "exposures.tobacco_smoking_status"),
+        ("smoking", "SMOKING_STATUS"),
+        ("age", "Age (years)"),
+        ("age", "Age [y]"),
+        ("age", "Age at surgery (years)"),
+        ("age", "age_at_index.demographic"),
+        ("sex", "gender.demographic"),
+        ("sex", "Sex assigned at birth"),
+        ("stage", "Stage at diagnosis"),
+        ("stage", "ajcc_pathologic_stage.diagnoses"),
     ],
 )
 def test_variables_are_found_under_public_names(variable, column):
@@ -115,3 +125,11 @@ def test_variables_are_found_under_public_names(variable, column):
 def test_exact_name_wins_and_absence_is_said():
     found = match_variables(["Age", "age"], ["age", "sex"])
     assert found == {"age": "age", "sex": None}
+
+
+def test_brackets_that_hold_no_unit_are_part_of_the_name():
+    columns = ["Stage (clinical)", "Sex (M/F)"]
+    assert match_variables(columns, ["stage", "sex"]) == {
+        "stage": None,
+        "sex": "Sex (M/F)",
+    }

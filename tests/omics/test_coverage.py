@@ -28,7 +28,7 @@ def test_coverage_is_counted_and_weighed():
     assert (report.source, report.identifiers) == ("a.csv", "")
     assert report.notes[:2] == ("read", "another vial")
     assert "75.0%" in report.notes[2]
-    assert add_notes(report, ["more"]).notes == (*report.notes, "more")
+    assert add_notes(report, ["more", "read"]).notes == (*report.notes, "more")
 
 
 def test_heaviest_missing_features_come_first():

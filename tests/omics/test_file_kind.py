@@ -77,7 +77,14 @@ def test_short_text_is_told_from_what_may_take_a_while(tmp_path):
     assert is_small_text(write(log_frame(3), tmp_path / "a.csv"))
     assert not is_small_text(h5ad(tmp_path / "a.h5ad", log_frame(3)))
     for name in ("a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.zip"):
-        assert not is_small_text(write(log_frame(3), tmp_path / name))
+        path = write(log_frame(3), tmp_path / name)
+        assert is_small_text(path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        assert not is_small_text(path)
+    with gzip.open(tmp_path / "long.csv.gz", "wb") as stream:
+        stream.write(b"a," * SMALL_BYTES)
+    assert not is_small_text(tmp_path / "long.csv.gz")
     log_frame(3).to_parquet(tmp_path / "a.parquet")
     assert not is_small_text(tmp_path / "a.parquet")
     assert not is_small_text(tmp_path)

@@ -8,7 +8,7 @@ from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.finished_table import finish_table
 from napari_mmsubtype.omics.reading import Reading
 from napari_mmsubtype.omics.unit_detection import UnitFinding
-from napari_mmsubtype.omics.units import UNITS
+from napari_mmsubtype.omics.units import COHORT_NOTE, UNITS
 
 RNG = np.random.default_rng(0)
 
@@ -38,6 +38,14 @@ def test_what_the_reader_knows_comes_before_detection_and_the_caller_first():
     assert finish(reading, "cpm").uns["mmsubtype"]["unit"] == "cpm"
     with pytest.raises(ConfigurationError, match="'beta' is not one of rna"):
         finish(reading, "beta")
+
+
+def test_z_scores_are_marked_as_those_of_one_cohort():
+    values = RNG.normal(0, 1, (2, 3)).astype(np.float32)
+    reading = Reading(["a", "b"], ["ESR1", "PGR", "KRT5"], values)
+    assert COHORT_NOTE in finish(reading, "z-score").uns["mmsubtype"]["steps"]
+    other = Reading(["a", "b"], ["ESR1", "PGR", "KRT5"], np.abs(values))
+    assert COHORT_NOTE not in finish(other, "tpm").uns["mmsubtype"]["steps"]
 
 
 def test_rows_that_stand_twice_get_names_of_their_own():

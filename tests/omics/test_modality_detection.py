@@ -33,6 +33,8 @@ NONE = np.zeros((4, 0))
         (["", "P1"], ["cg00000029"], ONE, "methylation", "1 of 1 names"),
         (["id", "Sex", "ESR1"], PATIENTS, LINEAR, "clinical", "'Sex'"),
         (["id", "demographic.age_at_index"], PATIENTS, LINEAR, "clinical", "age"),
+        (["id", "race.demographic"], PATIENTS, LINEAR, "clinical", "race.demographic"),
+        (["id", "Age (years)", "Smoker"], PATIENTS, LINEAR, "clinical", "Smoker"),
         (["id", "histology"], PATIENTS, NONE, "clinical", "no column of numbers"),
         (["id", "age", "A_cnv", "A_rnaseq"], PATIENTS, LINEAR, "rna", "_rnaseq"),
         (["id", "age", *GENES], PATIENTS, LINEAR, "rna", "30 known genes"),

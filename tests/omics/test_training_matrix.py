@@ -7,7 +7,6 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.fit_options import FitOptions
 from napari_mmsubtype.omics.training_matrix import TrainingMatrix
-from napari_mmsubtype.omics.unit_conversion import beta_to_m
 from napari_mmsubtype.omics.units import UNITS
 
 TPM = np.random.default_rng(0).lognormal(2, 1.5, (20, 6))
@@ -50,30 +49,6 @@ def test_features_that_are_too_often_missing_are_dropped():
     work = matrix(values)
     work.drop_unexpressed(UNITS["tpm"], FitOptions(max_missing=0.25))
     assert work.names == NAMES
-
-
-def test_conversion_is_taken_once():
-    work = matrix(TPM)
-    work.convert(UNITS["tpm"], UNITS["log2(tpm+1)"])
-    np.testing.assert_allclose(work.values, np.log2(TPM + 1))
-    again = matrix(work.values)
-    again.convert(UNITS["log2(tpm+1)"], UNITS["log2(tpm+1)"])
-    np.testing.assert_array_equal(again.values, work.values)
-    unknown = matrix(work.values)
-    unknown.convert(UNITS["log2(x+1)"], UNITS["log2(tpm+1)"])
-    np.testing.assert_array_equal(unknown.values, work.values)
-    methylation = matrix(TPM / TPM.max(), Modality.METHYLATION)
-    methylation.convert(UNITS["beta"], UNITS["m-value"])
-    np.testing.assert_allclose(methylation.values, beta_to_m(TPM / TPM.max()))
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [("z-score", "log2(tpm+1)"), ("counts", "tpm"), ("fpkm", "log2(tpm+1)")],
-)
-def test_conversions_that_need_other_patients_are_refused(source, target):
-    with pytest.raises(ConfigurationError, match=f"{source} cannot be made"):
-        matrix(TPM).convert(UNITS[source], UNITS[target])
 
 
 def test_fpkm_of_whole_transcriptomes_becomes_tpm():

@@ -11,7 +11,7 @@ from builders.omics_portals import h5ad
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.errors import TableReadError
-from napari_mmsubtype.omics import reader_process
+from napari_mmsubtype.omics import table_job
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.omics.units import UNITS, parse_unit
 from napari_mmsubtype.widgets.omics_table import (
@@ -106,25 +106,11 @@ def test_units_are_those_that_a_modality_takes() -> None:
         assert parse_unit(name, Modality.RNA).name == name
 
 
-def test_a_long_table_is_read_apart_and_a_short_one_here(tmp_path, monkeypatch) -> None:
-    def apart(path: str, options: dict, here: Any) -> Any:
-        asked.append((Path(path).name, options["unit"]))
-        yield Progress("read", 1, 2)
-        return here()
-
-    asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(reader_process, "read_apart", apart)
-    for name in ("rna.csv", "rna.csv.gz"):
-        assert read(write(tpm_frame(5), tmp_path / name), unit="fpkm").unit == "fpkm"
-    assert asked == [("rna.csv.gz", "fpkm")]
-    assert "no table at" in read(tmp_path / "missing.csv.gz").sentence
-
-
 def test_cancelling_ends_the_process_that_reads(tmp_path: Path) -> None:
-    path = write(tpm_frame(5), tmp_path / "rna.csv.gz")
+    path = h5ad(tmp_path / "rna.h5ad", tpm_frame(5))
     job = read_table_job(TableRequest(str(path)))
     for _ in range(3):
-        assert next(job).message == "reading rna.csv.gz"
+        assert next(job).message == "reading rna.h5ad"
     (child,) = psutil.Process().children()
     job.close()
     assert not child.is_running()
@@ -135,7 +121,7 @@ def test_a_file_that_hangs_has_a_sentence(tmp_path: Path, monkeypatch) -> None:
         yield Progress("read")
         raise TableReadError("'a.h5ad' seems damaged")
 
-    monkeypatch.setattr(reader_process, "read_apart", stuck)
+    monkeypatch.setattr(table_job, "read_apart", stuck)
     found = read(h5ad(tmp_path / "a.h5ad", tpm_frame(3)))
     assert isinstance(found, UnreadTable)
     assert found.sentence == "'a.h5ad' seems damaged"

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from builders.bundles import tiny_bundle
@@ -199,6 +200,22 @@ def test_cancelled_runs_resume_to_the_same_numbers(result, bundle, rna, tmp_path
         resumed.attributions.tables[0].values, straight.attributions.tables[0].values
     )
     assert resumed.prediction == straight.prediction
+
+
+def test_a_table_under_way_is_cancelled_and_nothing_is_written(bundle, rna, tmp_path):
+    text = Path(rna).read_text()
+    path = tmp_path / "long.csv"
+    path.write_text(text + text.partition("\n")[2] * (2**21 // len(text)))
+    assert path.stat().st_size > 2**20
+
+    def stop(event):
+        if event.stage == "tables" and psutil.Process().children():
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        analyze(SLIDE, bundle, rna=path, patient="P2", out=tmp_path, on_progress=stop)
+    assert psutil.Process().children() == []
+    assert [found.name for found in tmp_path.iterdir()] == ["long.csv"]
 
 
 def test_unreadable_patches_are_skipped_and_reported(bundle, tmp_path, monkeypatch):

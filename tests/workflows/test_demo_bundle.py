@@ -48,8 +48,8 @@ def test_tiny_run_leaves_a_bundle_that_loads(made) -> None:
     assert (bundle.patch.size_px, bundle.patch.mpp) == (128, 0.5)
     assert {spec.min_coverage for spec in bundle.modalities.values()} == {0.3}
     assert bundle.calibration == outcome.calibration
-    assert len(bundle.calibration.temperatures) == 15
-    assert set(bundle.calibration.conformal) == set(bundle.calibration.temperatures)
+    assert len(bundle.calibration.conformal) == 15
+    assert set(bundle.calibration.temperatures) < set(bundle.calibration.conformal)
     # 10 training patients are too few for a guard.
     assert not bundle.guard
     assert set(bundle.reference) == {"embedding_mean", "embedding_std"}
@@ -66,8 +66,8 @@ def test_card_says_that_it_knows_only_made_up_tissue(made) -> None:
 def test_card_counts_every_patient_once(made) -> None:
     bundle = load_bundle(made[0].path)
     counts = bundle.info["patients"]
-    assert list(counts) == ["training", "validation", "held out"]
-    assert sum(sum(part.values()) for part in counts.values()) == TINY.patients
+    parts = [counts[name] for name in ("training", "validation", "held out")]
+    assert sum(sum(part.values()) for part in parts) == TINY.patients
     assert "| split | Luminal | Basal/HER2 | all |" in bundle.card
     assert "| given | ROC-AUC | balanced accuracy |" in bundle.card
 
@@ -123,7 +123,7 @@ def test_kept_networks_are_calibrated_again_as_they_are(made, tmp_path) -> None:
 
 def test_card_says_how_promises_were_kept(made) -> None:
     metrics = load_bundle(made[0].path).info["metrics"]
-    assert "15 subsets" in metrics["calibration error, mean over subsets of the data"]
+    assert "for all 15" in metrics["calibration error, mean over subsets of the data"]
     patients = load_bundle(made[0].path).info["patients"]
     assert patients["calibration of prediction sets"].startswith("10 more")
 

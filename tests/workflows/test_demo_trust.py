@@ -6,7 +6,11 @@ import pytest
 from builders.training import make_bags, make_fusion
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.trust import UNLIKE
-from napari_mmsubtype.evaluation.calibration import calibrate, fit_temperature
+from napari_mmsubtype.evaluation.calibration import (
+    calibrate,
+    fit_temperature,
+    fit_temperatures,
+)
 from napari_mmsubtype.evaluation.guard import fit_guard
 from napari_mmsubtype.omics.synthetic import synthetic_cohort
 from napari_mmsubtype.training.bags import BagSet
@@ -34,12 +38,15 @@ def model():
 def test_temperatures_come_from_validation_and_sets_from_fresh_patients(model) -> None:
     validation, fresh = make_bags(60, seed=1), make_bags(50, seed=2)
     found = fit_calibration(model, validation, fresh)
-    assert list(found.temperatures) == list(found.conformal) == KEYS
-    alone = validation.restricted([Modality.RNA])
-    assert found.temperatures["rna"] == pytest.approx(
-        fit_temperature(validation.labels, predict_logits(model, alone))
+    assert list(found.conformal) == KEYS
+    assert found.temperature == pytest.approx(
+        fit_temperature(validation.labels, predict_logits(model, validation))
     )
-    assert found.temperature == found.temperatures["image+rna"]
+    logits = subset_logits(model, validation)
+    assert found.temperatures == fit_temperatures(
+        validation.labels, logits, found.temperature
+    )
+    assert "image+rna" not in found.temperatures
     counts = tuple(np.bincount(fresh.labels).tolist())
     assert found.conformal["rna"].counts == counts
     # Another calibration cohort leaves the temperatures alone.

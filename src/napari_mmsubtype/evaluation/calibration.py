@@ -18,6 +18,9 @@ TEMPERATURE_RANGE = (0.25, 10.0)
 """Temperatures considered: a separable validation set would ask for zero."""
 
 
+_LIKELIHOOD_RATIO = 3.841  # chi-square with one degree of freedom, 5 %
+
+
 def calibrate(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """Turn logits into calibrated probabilities.
 
@@ -138,11 +141,12 @@ def fit_temperature(
 def fit_temperatures(
     labels: ArrayLike,
     logits: Mapping[str, ArrayLike],
+    shared: float,
     *,
     patients: Sequence[str] | None = None,
     bounds: tuple[float, float] = TEMPERATURE_RANGE,
 ) -> dict[str, float]:
-    """Find a temperature of its own for every subset of the modalities.
+    """Find a temperature of its own for the subsets of the modalities that need one.
 
     Parameters
     ----------
@@ -150,6 +154,8 @@ def fit_temperatures(
         True classes of the validation rows.
     logits : mapping of str to array_like of float, shape (n, c)
         Logits of the same rows from each subset, by `cases.subset_key`.
+    shared : float
+        Temperature of all modalities together.
     patients : sequence of str, optional
         Patient of each row, as in `log_loss`.
     bounds : tuple of float, default: (0.25, 10.0)
@@ -158,13 +164,20 @@ def fit_temperatures(
     Returns
     -------
     dict of str to float
-        In the order given. A model that was trained on all its data together is
-        surer of itself than it should be when it sees only a part of them.
+        Only of subsets that the shared temperature fits worse than chance would let
+        it, by a likelihood-ratio test at 5 %: few patients cannot tell more. A model is
+        often surer of itself than it should be when it sees only a part of its data.
     """
-    return {
-        subset: fit_temperature(labels, values, patients=patients, bounds=bounds)
-        for subset, values in logits.items()
-    }
+    found = {}
+    for subset, values in logits.items():
+        own = fit_temperature(labels, values, bounds=bounds, patients=patients)
+        count = len(set(patients)) if patients is not None else len(np.asarray(values))
+        gained = log_loss(labels, values, shared, patients=patients) - log_loss(
+            labels, values, own, patients=patients
+        )
+        if 2 * count * gained > _LIKELIHOOD_RATIO:
+            found[subset] = own
+    return found
 
 
 def expected_calibration_error(

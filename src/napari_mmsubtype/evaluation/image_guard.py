@@ -22,6 +22,7 @@ PATCHES_PER_SLIDE = 64
 _ODD_PATCH = 0.99
 _NAMED = 3
 _STICKS_OUT = 2.0
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,7 @@ class ImageGuard:
         ndarray of float64, shape (n,)
             Mean squared distance per degree of freedom, about 1 for training patches.
         """
-        return _patch_distances(self.patches, np.asarray(embeddings, np.float64))
+        return _patch_distances(self.patches, np.asarray(embeddings))
 
     def judge(
         self, embeddings: ArrayLike, rows: ArrayLike | None = None
@@ -81,7 +82,7 @@ class ImageGuard:
         GuardFinding
             With reasons and the oddest patches unless the slide is typical.
         """
-        bag = np.asarray(embeddings, dtype=np.float64)
+        bag = np.asarray(embeddings)
         single = self.patch_distances(bag)
         distances = _slide_distances(self.slides, bag, single)
         below, verdict = self.scale.rank(distances)
@@ -203,7 +204,7 @@ def fit_image_guard(bags: Sequence[ArrayLike]) -> ImageGuard:
         patches = fit_subspace(np.concatenate([samples[i] for i in fit]))
         found = []
         for i in others:
-            bag = np.asarray(bags[i], np.float64)
+            bag = np.asarray(bags[i])
             singles[int(i)] = _patch_distances(patches, bag)
             found.append(_slide_distances(slides, bag, singles[int(i)]))
         return np.stack(found)
@@ -228,18 +229,24 @@ def _spread(bag: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _patch_distances(
-    patches: Subspace, bag: NDArray[np.float64]
+    patches: Subspace, bag: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Average the distances along and beside the directions by their sizes."""
-    inside, beside = patches.distances(bag).T
     size, width = patches.basis.shape
-    mixed: NDArray[np.float64] = (size * inside + (width - size) * beside) / width
+    mixed = np.empty(len(bag))
+    # Stored embeddings are float16; a whole slide of them in float64 is gigabytes.
+    for start in range(0, len(bag), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        inside, beside = patches.distances(bag[rows].astype(np.float64)).T
+        mixed[rows] = (size * inside + (width - size) * beside) / width
     return mixed
 
 
 def _slide_distances(
-    slides: Subspace, bag: NDArray[np.float64], single: NDArray[np.float64]
+    slides: Subspace, bag: NDArray[np.floating], single: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Measure a slide: its mean embedding, and its patches by their geometric mean."""
     patches = float(np.exp(np.log(single + 1e-12).mean()))
-    return np.append(slides.distances(bag.mean(axis=0)[None])[0], patches)
+    return np.append(
+        slides.distances(bag.mean(axis=0, dtype=np.float64)[None])[0], patches
+    )

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cam_methods import chosen_cam
 from napari_mmsubtype.core.cases import Modality, ordered
-from napari_mmsubtype.core.option_words import for_analysis, leave_out
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
+from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe, digest
 from napari_mmsubtype.core.trust import DEFAULT_COVERAGE
-from napari_mmsubtype.errors import ConfigurationError, NoTissueError, OmicsError
+from napari_mmsubtype.errors import ConfigurationError, NoTissueError
+from napari_mmsubtype.inference.patient_tables import align_tables_job
 from napari_mmsubtype.inference.region_patches import patches_within
-from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
-from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.slides.region_geojson import read_regions
 from napari_mmsubtype.slides.stain import StainNormalizer, fit_pixels
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
@@ -129,51 +128,7 @@ class AnalysisPlan:
         return digest(entry)
 
 
-def align_tables(
-    recipe: AnalyzeRecipe, bundle: Bundle
-) -> dict[Modality, AlignedSample]:
-    """Read the patient's row from every table given, in the model's own terms.
-
-    Parameters
-    ----------
-    recipe : AnalyzeRecipe
-        Names the tables and the patient.
-    bundle : Bundle
-        Knows the features it was trained on.
-
-    Returns
-    -------
-    dict of Modality to AlignedSample
-        One per table, used or refused with a reason.
-
-    Raises
-    ------
-    OmicsError
-        If a table cannot be read or does not hold the patient.
-    ConfigurationError
-        If a table is given for a modality that the model does not have.
-    """
-    aligned = {}
-    for modality, path in recipe.tables.items():
-        spec = bundle.modalities.get(modality)
-        if spec is None:
-            known = ", ".join(bundle.modalities) or "no tables"
-            msg = (
-                f"bundle {bundle.name!r} has no {modality} branch (it takes: image, "
-                f"{known}); {leave_out(modality)}"
-            )
-            raise ConfigurationError(msg)
-        try:
-            table = read_omics(path, modality=modality, **recipe.reading(modality))
-            aligned[modality] = align_sample(table, recipe.patient or "", spec)
-        except (OmicsError, ConfigurationError) as err:
-            err.args = (for_analysis(str(err), modality), *err.args[1:])
-            err.add_note(f"in the {modality} table {str(path)!r}")
-            raise
-    return aligned
-
-
-def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPlan:
+def plan_job(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> Job[AnalysisPlan]:
     """Resolve a request against the slide, the tables and the model.
 
     Parameters
@@ -184,6 +139,11 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
         Open slide.
     bundle : Bundle
         Loaded model.
+
+    Yields
+    ------
+    Progress
+        Stages ``tables`` and ``tissue``.
 
     Returns
     -------
@@ -206,7 +166,8 @@ def make_plan(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> AnalysisPl
     """
     chosen_cam(recipe.cam_method, exact=bundle.fusion.exact_cam)
     pixel_size = slide.require_pixel_size()
-    aligned = align_tables(recipe, bundle)
+    aligned = yield from align_tables_job(recipe, bundle)
+    yield Progress("tissue", message="finding tissue")
     spec = _patch_spec(recipe, bundle.patch)
     if recipe.tissue is None:
         tissue = find_tissue(slide)

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HUB_CARD = "README.md"
-"""The card once more, under the name that model hubs show; not listed, not read."""
+"""The card once more, under the name that model hubs show.
+
+We do not list it: a card that is edited on a hub must not make the model unusable.
+"""
 
 ORIGIN = "origin.json"
 """Where a bundle of the library came from; no part of the bundle itself."""
 
-_TOP = frozenset({MANIFEST, WEIGHTS, SELFTEST, CALIBRATION, REFERENCE, CARD})
+_TOP = frozenset({MANIFEST, WEIGHTS, SELFTEST, CALIBRATION, REFERENCE, CARD, HUB_CARD})
 _TABLE = re.compile(rf"{FEATURES}/[a-z0-9_]+(\.[a-z0-9_]+)?\.parquet")
 
 # What version control, hubs and desktops leave in a folder: neither read nor copied.

@@ -189,7 +189,7 @@ def save_bundle(
             if path.is_file()
         }
         _write_json(fresh / MANIFEST, manifest)
-        # Not listed: a card that is edited on a hub must not make the model unusable.
+        # After the list of files was made: see `bundle_names.HUB_CARD`.
         (fresh / HUB_CARD).write_text(card, encoding="utf-8", newline="\n")
         swap_folder(fresh, target)
     finally:

@@ -10,12 +10,8 @@ import numpy as np
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import ConfigurationError, UnmatchedFeaturesError
-from napari_mmsubtype.omics.clinical import (
-    describe_place,
-    encode_clinical,
-    read_variables,
-)
-from napari_mmsubtype.omics.clinical_columns import locate_variables
+from napari_mmsubtype.omics.clinical_columns import describe_place, locate_variables
+from napari_mmsubtype.omics.clinical_encoding import encode_clinical, read_variables
 from napari_mmsubtype.omics.coverage import (
     AlignedSample,
     add_notes,

@@ -122,3 +122,22 @@ def _place(
         evidence = f"median {np.median(numbers):.6g}: too many for years"
         return Place(column, "days", target, evidence)
     return Place(column, target, target)
+
+
+def describe_place(place: Place) -> str:
+    """Say where a variable was read.
+
+    Parameters
+    ----------
+    place : Place
+        Column and units.
+
+    Returns
+    -------
+    str
+        For example ``"from column 'age_at_diagnosis', days made years"``.
+    """
+    text = f"from column {place.column!r}"
+    if place.source != place.target:
+        text += f", {place.source} made {place.target} ({place.evidence})"
+    return text

@@ -31,7 +31,7 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 """Units of clinical numbers: what they measure, and their size."""
 
-SCALES = ("stage", "t", "n", "m", "grade")
+SCALES = ("stage", "t", "n", "m", "grade", "smoking")
 """Orders that are known by name."""
 
 # Three digits after a comma are as likely thousands: not read as a number.
@@ -52,6 +52,12 @@ _GRADE_WORDS = (
     ("undifferentiated", 4.0), ("anaplastic", 4.0), ("poorly", 3.0), ("high", 3.0),
     ("moderately", 2.0), ("intermediate", 2.0), ("well", 1.0), ("low", 1.0),
 )  # fmt: skip
+# In this order: a reformed smoker is called current as well.
+_SMOKING = (
+    (re.compile(r"never|\bnon[- ]?smok|^no$|not a smoker"), 0.0),
+    (re.compile(r"reformed|former|\bex\b|\bex-|past|quit|stopped"), 1.0),
+    (re.compile(r"current|^smoker$|active|^yes$|daily"), 2.0),
+)
 
 
 def read_number(value: object) -> float:
@@ -127,8 +133,9 @@ def read_level(value: object, order: str | Sequence[str]) -> float:
     float
         For ``stage`` 0 to 4 and for its sub-letters A, B, C a third each (a stage
         without letter counts as its B); for ``t``, ``n`` and ``m`` their number and a
-        quarter for each letter (without letter as b); for ``grade`` 1 to 4; otherwise
-        the position. NaN where the answer is missing or not in the order.
+        quarter for each letter (without letter as b); for ``grade`` 1 to 4; for
+        ``smoking`` 0 never, 1 former, 2 current; otherwise the position. NaN where the
+        answer is missing or not in the order.
     """
     if is_unanswered(value):
         return float("nan")
@@ -142,6 +149,10 @@ def read_level(value: object, order: str | Sequence[str]) -> float:
         return _stage(text)
     if order == "grade":
         return _grade(text)
+    if order == "smoking":
+        return next(
+            (place for words, place in _SMOKING if words.search(text)), float("nan")
+        )
     return _tnm(text, order)
 
 

@@ -30,14 +30,34 @@ SYNONYMS = {
         "diagnosis_age",
         "age_at_diagnosis_years",
         "age_at_initial_pathologic_diagnosis",
+        "age_at_initial_pathologic_diagnosis_nature2012",
+        "age_years",
+        "age_in_years",
+        "patient_age",
+        "dx_age",
+        "age_at_surgery",
     ),
-    "sex": ("gender",),
+    "sex": ("gender", "biological_sex", "sex_at_birth", "sex_assigned_at_birth"),
     "stage": (
         "ajcc_pathologic_stage",
         "ajcc_pathologic_tumor_stage",
         "pathologic_stage",
+        "pathological_stage",
         "tumor_stage",
+        "tumour_stage",
+        "ajcc_stage",
+        "ajcc_stage_nature2012",
+        "overall_stage",
+        "stage_at_diagnosis",
         "neoplasm_disease_stage_american_joint_committee_on_cancer_code",
+    ),
+    "smoking": (
+        "smoking_status",
+        "tobacco_smoking_status",
+        "smoking_history",
+        "tobacco_smoking_history",
+        "patient_smoking_history_category",
+        "smoker",
     ),
     "race": ("race_category",),
     "ethnicity": ("ethnicity_category",),
@@ -46,8 +66,16 @@ SYNONYMS = {
 
 # The GDC gives one row per diagnosis and treatment, earlier tumours among them.
 _PRIMARY_DISEASE = "diagnoses.diagnosis_is_primary_disease"
+# Xena writes the GDC's headers the other way round: gender.demographic.
+_ENTITIES = ("demographic", "diagnoses", "exposures", "treatments", "samples")
 _DIAGNOSIS_PREFIXES = ("diagnoses.", "treatments.")
 
+# Units alone: a stage (clinical) is no stage (pathologic).
+_IN_BRACKETS = re.compile(
+    r"\s*[(\[](?:y|yrs?|years?|mo|months?|weeks?|days?|mm|cm|g|kg|lbs?|pack[- ]years?"
+    r"|m/f|f/m|male/female|female/male)[)\]]$",
+    re.IGNORECASE,
+)
 _ID_NAMES = (
     "patient_id", "patient", "case_submitter_id", "submitter_id",
     "bcr_patient_barcode", "barcode", "sample_id", "sample", "case_id", "case", "id",
@@ -154,8 +182,9 @@ def match_variables(
 ) -> dict[str, str | None]:
     """Find a model's clinical variables among the columns of a table.
 
-    Names are compared without case, spaces and the prefix of dotted headers
-    (``demographic.gender``), then by `SYNONYMS`.
+    Names are compared without case, spaces, units in brackets (``Age (years)``) and
+    what the GDC and Xena put before or after a dot (``demographic.gender``,
+    ``gender.demographic``), then by `SYNONYMS`.
 
     Parameters
     ----------
@@ -174,7 +203,8 @@ def match_variables(
     tails: dict[str, str] = {}
     for column in map(str, columns):
         whole.setdefault(_plain(column), column)
-        tails.setdefault(_plain(column.rpartition(".")[2]), column)
+        head, _, tail = column.rpartition(".")
+        tails.setdefault(_plain(head if tail in _ENTITIES and head else tail), column)
     found: dict[str, str | None] = {}
     for variable in variables:
         if variable in exact:
@@ -215,4 +245,4 @@ def _holds_barcodes(text: pd.DataFrame, position: int) -> bool:
 
 def _plain(name: str) -> str:
     """Bring a column's name to one spelling."""
-    return re.sub(r"[\s_.-]+", "_", name.strip()).casefold()
+    return re.sub(r"[\s_.-]+", "_", _IN_BRACKETS.sub("", name.strip())).casefold()

@@ -116,9 +116,10 @@ def add_notes(report: ModalityReport, notes: Sequence[str]) -> ModalityReport:
     Returns
     -------
     ModalityReport
-        With the notes at the end.
+        With the notes that it does not have yet at the end.
     """
-    return replace(report, notes=(*report.notes, *notes))
+    new = (note for note in notes if note not in report.notes)
+    return replace(report, notes=(*report.notes, *new))
 
 
 def cautions(

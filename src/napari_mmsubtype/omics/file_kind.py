@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.table_files import FileKind
+from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.feature_names import is_known_feature
-from napari_mmsubtype.omics.packed_file import check_file, read_head
+from napari_mmsubtype.omics.packed_file import (
+    UNPACKING_FAULTS,
+    check_file,
+    open_packed,
+    read_head,
+)
 from napari_mmsubtype.omics.quantifier import find_quantifier
 
 if TYPE_CHECKING:
@@ -17,11 +22,10 @@ if TYPE_CHECKING:
 _STAR = re.compile(r"^gene_id\tgene_name\tgene_type\t", re.MULTILINE)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?|NA")
 _PAIRS_LOOKED_AT = 5
-_LOOKED_AT = 4096
-_BINARY = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"PAR1", b"\x89HDF")
+_BINARY = (b"PAR1", b"\x89HDF")
 
 SMALL_BYTES = 2**20
-"""Plain text up to this size is read within a blink of a window."""
+"""Text up to this size, unpacked, is read within a blink of a window."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -45,7 +49,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def is_small_text(path: Path) -> bool:
-    """Tell whether a file is read in a moment: short, and neither packed nor binary.
+    """Tell whether a file is read in a moment: short text, packed or not.
 
     Parameters
     ----------
@@ -55,16 +59,17 @@ def is_small_text(path: Path) -> bool:
     Returns
     -------
     bool
-        False for folders, and for what cannot be opened.
+        False for folders, and for what cannot be opened or unpacked.
     """
     try:
-        with path.open("rb") as stream:
-            head = stream.read(_LOOKED_AT)
-            size = os.fstat(stream.fileno()).st_size
-    except OSError:
+        if not path.is_file() or path.stat().st_size > SMALL_BYTES:
+            return False
+        with open_packed(path) as stream:
+            content = stream.read(SMALL_BYTES + 1)
+    except (*UNPACKING_FAULTS, TableReadError):
         return False
-    is_binary = b"\0" in head or head.startswith(_BINARY)
-    return size <= SMALL_BYTES and not is_binary
+    is_binary = b"\0" in content or content.startswith(_BINARY)
+    return len(content) <= SMALL_BYTES and not is_binary
 
 
 def recognize(path: Path) -> FileKind:

@@ -15,7 +15,7 @@ from napari_mmsubtype.omics.feature_names import describe_features
 from napari_mmsubtype.omics.library_size import tpm_from_counts
 from napari_mmsubtype.omics.omics_file import RECORD
 from napari_mmsubtype.omics.unit_detection import UnitFinding, detect_unit
-from napari_mmsubtype.omics.units import UNITS, check_unit, parse_unit
+from napari_mmsubtype.omics.units import COHORT_NOTE, UNITS, check_unit, parse_unit
 from napari_mmsubtype.omics.units_by_sample import check_samples
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def finish_table(
         msg = f"{name!r}: {err}"
         raise TableReadError(msg) from err
     steps = (*reading.steps, f"unit {finding.unit.name} ({finding.evidence})", *notes)
+    if finding.unit.name == "z-score":
+        steps += (COHORT_NOTE,)
     reading = replace(reading, values=values, steps=steps)
     if reading.lengths is not None and unit is None:
         reading, finding = _by_length(reading, reading.lengths, finding)

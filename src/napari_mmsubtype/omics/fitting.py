@@ -10,7 +10,7 @@ import pandas as pd
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.omics.alignment import table_record
-from napari_mmsubtype.omics.clinical import fit_clinical
+from napari_mmsubtype.omics.clinical_fitting import fit_clinical
 from napari_mmsubtype.omics.fit_options import FitOptions
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
 from napari_mmsubtype.omics.sample_choice import standing_rows
@@ -61,7 +61,7 @@ def fit_modality(
         Index the features' names; any of the columns ``ensembl``, ``entrez``,
         ``aliases``.
     schema : mapping or None, default: None
-        Clinical variables and their kinds, as `clinical.fit_clinical`.
+        Clinical variables and their kinds, as `clinical_fitting.fit_clinical`.
     options : FitOptions or None, default: None
         Filters, selection, model unit, ranks and imputation; None keeps every feature
         in its unit and fills by the median.
@@ -145,7 +145,7 @@ def fit_table(
     min_coverage : float, default: 0.5
         Least share of the weight that a later sample must cover.
     schema : mapping or None, default: None
-        Clinical variables and their kinds, as `clinical.fit_clinical`.
+        Clinical variables and their kinds, as `clinical_fitting.fit_clinical`.
     options : FitOptions or None, default: None
         As `fit_modality`.
     annotation : DataFrame or None, default: None

@@ -1,7 +1,8 @@
-"""Tables about genes that hold no values of samples: refused by what they are."""
+"""Tables that hold neither genes, probes nor clinical variables: refused by name."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import TableReadError
@@ -29,8 +30,20 @@ _KINDS: tuple[tuple[str, tuple[frozenset[str], ...]], ...] = (
         ),
     ),
     (
-        "copy numbers by gene (GISTIC)",
+        "a table of copy numbers by gene (GISTIC)",
         (frozenset({"gene symbol", "locus id", "cytoband"}),),
+    ),
+    (
+        "a table of copy numbers by gene",
+        (frozenset({"copy_number", "min_copy_number", "max_copy_number"}),),
+    ),
+    (
+        "a table of proteins (reverse phase protein array)",
+        (frozenset({"peptide_target", "protein_expression"}),),
+    ),
+    (
+        "a table of microRNA",
+        (frozenset({"mirna_id"}),),
     ),
     (
         "the result of a comparison between groups, with one number per gene and none "
@@ -42,6 +55,23 @@ _KINDS: tuple[tuple[str, tuple[frozenset[str], ...]], ...] = (
         ),
     ),
 )
+
+_EXPECTED = (
+    "expected a table of samples: RNA expression, methylation or clinical variables"
+)
+_MICRO_RNA = re.compile(
+    r"(?:[a-z]{3}-)?(?:mir|let|lin)-\d+[a-z0-9]*(?:-\d+)?(?:-[35]p)?(?:\|.+)?"
+    r"|MIMAT\d{7}|MI\d{7}",
+    re.IGNORECASE,
+)
+# Host of the antibody (rabbit, mouse, goat …) and how far it was validated.
+_ANTIBODY = re.compile(r".+-[RMGT]-(?:[VCENQ]|NA|QC)(?:_GBL\d+)?", re.IGNORECASE)
+_PHOSPHORYLATED = re.compile(r".+_p[STY]\d+(?:_?[STY]\d+)*(?:[-_].*)?")
+_LOOKED_AT = 4000
+_MOST = 0.5
+_SOME = 0.05
+_AT_LEAST = 3
+_SHOWN = 3
 
 
 def check_foreign(name: str, columns: Sequence[str]) -> None:
@@ -64,8 +94,37 @@ def check_foreign(name: str, columns: Sequence[str]) -> None:
         for mark in marks:
             if mark <= set(folded):
                 told = ", ".join(repr(str(folded[column])) for column in sorted(mark))
-                msg = (
-                    f"{name!r} is {what} (columns {told}); expected a table of "
-                    "samples: RNA expression, methylation or clinical variables"
-                )
+                msg = f"{name!r} is {what} (columns {told}); {_EXPECTED}"
                 raise TableReadError(msg)
+
+
+def check_foreign_names(name: str, labels: Sequence[str]) -> None:
+    """Refuse a table whose features are neither genes nor probes.
+
+    Parameters
+    ----------
+    name : str
+        File name, for messages.
+    labels : sequence of str
+        Names along one axis of the table; where that is the axis of the samples, they
+        pass.
+
+    Raises
+    ------
+    TableReadError
+        If most are microRNA, or most are antibodies, or some phosphorylated proteins.
+    """
+    looked = [str(label).strip() for label in labels[:_LOOKED_AT]]
+    for what, pattern, share in (
+        ("microRNA", _MICRO_RNA, _MOST),
+        ("proteins (reverse phase protein array)", _ANTIBODY, _MOST),
+        ("phosphorylated proteins", _PHOSPHORYLATED, _SOME),
+    ):
+        found = [label for label in looked if pattern.fullmatch(label)]
+        if len(found) >= max(_AT_LEAST, share * len(looked)):
+            told = ", ".join(map(repr, found[:_SHOWN]))
+            msg = (
+                f"{name!r} is a table of {what} ({len(found)} of {len(looked)} names, "
+                f"such as {told}); {_EXPECTED}"
+            )
+            raise TableReadError(msg)

@@ -30,9 +30,10 @@ _FEW_GENES = 20
 _JUDGED_VALUES = 4_000_000
 _GDC_HEADER = re.compile(
     r"(cases|demographic|diagnoses|exposures|treatments|follow_ups|family_histories)\."
-    r"[a-z_]+|(case|diagnosis|exposure)_submitter_id$"
+    r"[a-z_]+|[a-z_]+\.(demographic|diagnoses|exposures|treatments|samples)$"
+    r"|(case|diagnosis|exposure)_submitter_id$"
 )
-_CLINICAL = (*SYNONYMS, "smoking", "vital_status", "os_months", "age_at_diagnosis")
+_CLINICAL = (*SYNONYMS, "vital_status", "os_months", "age_at_diagnosis")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.omics.clinical import read_variables
+from napari_mmsubtype.omics.clinical_encoding import read_variables
 from napari_mmsubtype.omics.feature_table import check_features
 from napari_mmsubtype.omics.units import parse_unit
 

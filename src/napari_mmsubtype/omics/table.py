@@ -27,7 +27,7 @@ from napari_mmsubtype.omics.clinical_table import gather_patients
 from napari_mmsubtype.omics.delimited import RawTable, read_delimited, read_header
 from napari_mmsubtype.omics.file_kind import is_hdf5, recognize
 from napari_mmsubtype.omics.finished_table import finish_table
-from napari_mmsubtype.omics.foreign_table import check_foreign
+from napari_mmsubtype.omics.foreign_table import check_foreign, check_foreign_names
 from napari_mmsubtype.omics.gct import read_gct
 from napari_mmsubtype.omics.gdc_folder import find_gdc_files, read_gdc
 from napari_mmsubtype.omics.matrix import arrange
@@ -267,8 +267,10 @@ def _from_plain(path: Path, found: FileKind, asked: _Request) -> anndata.AnnData
         raw = _read_raw(path, found, numeric=False)
         return _clinical(raw.text, asked, (*raw.notes, *notes))
     raw = _read_raw(path, found, numeric=True)
+    rows = [str(label) for label in raw.text.iloc[:, 0]]
+    for labels in (raw.columns, rows):
+        check_foreign_names(asked.name, labels)
     if asked.modality is None:
-        rows = [str(label) for label in raw.text.iloc[:, 0]]
         finding = _detected(asked, raw.columns, rows, raw.values)
         asked = replace(asked, modality=finding.modality)
         raw = replace(
@@ -340,7 +342,8 @@ def _clinical(
 
 
 def _finished(reading: Reading, asked: _Request) -> anndata.AnnData:
-    """Check the unit and put the parts together."""
+    """Check the features and the unit, and put the parts together."""
+    check_foreign_names(asked.name, reading.features)
     return finish_table(
         reading,
         modality=asked.modality or Modality.RNA,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.omics.alignment import aligner, check_modality
-from napari_mmsubtype.omics.clinical import encode_clinical, read_variables
 from napari_mmsubtype.omics.clinical_columns import locate_variables
+from napari_mmsubtype.omics.clinical_encoding import encode_clinical, read_variables
 from napari_mmsubtype.omics.identifiers import SampleMatch
 from napari_mmsubtype.omics.impossible_values import settle_values
 from napari_mmsubtype.omics.sample_choice import sample_names

@@ -17,20 +17,12 @@ from napari_mmsubtype.omics.feature_selection import (
     spread,
 )
 from napari_mmsubtype.omics.impossible_values import contradiction, settle_values
-from napari_mmsubtype.omics.library_size import WHOLE_TRANSCRIPTOME, library_total
-from napari_mmsubtype.omics.methylation_probes import (
-    keep_probes,
-    plain_probe,
-    recognize_platform,
-)
+from napari_mmsubtype.omics.library_size import library_total
+from napari_mmsubtype.omics.methylation_probes import keep_probes, recognize_platform
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
-from napari_mmsubtype.omics.probe_annotation import (
-    average_columns,
-    pair_columns,
-    probes_of_genes,
-)
 from napari_mmsubtype.omics.scaling import rank_normal
-from napari_mmsubtype.omics.unit_conversion import m_to_beta, to_unit
+from napari_mmsubtype.omics.training_conversion import convert_training
+from napari_mmsubtype.omics.training_probes import average_by_gene, merge_replicates
 from napari_mmsubtype.omics.units import TPM_TOTAL, UNITS, Unit, check_unit
 
 if TYPE_CHECKING:
@@ -133,33 +125,16 @@ class TrainingMatrix:
         )
         self._keep(kept)
         self.steps += notes
-        self._merge_replicates()
+        self.values, self.names, notes = merge_replicates(self.values, self.names)
+        self.steps += notes
         if options.aggregate == "none":
             return source
-        if annotation is None or source.quantity == "z-score":
-            msg = (
-                f"methylation by {options.aggregate} needs a table of probes "
-                "(annotation=) and beta or M-values; z-scores cannot be averaged"
-            )
-            raise ConfigurationError(msg)
         self._drop_missing(options)
-        pairs = probes_of_genes(annotation, options.aggregate)
-        pairs = pairs[pairs["probe"].isin(set(self.names))]
-        if pairs.empty:
-            msg = (
-                f"none of the {len(self.names)} probes of the table is in the "
-                f"annotation ({len(annotation)} rows); is it for another array?"
-            )
-            raise ConfigurationError(msg)
-        genes = sorted(set(pairs["feature"]))
-        beta = m_to_beta(self.values) if source.name == "m-value" else self.values
-        columns = pair_columns(self.names, pairs, genes)
-        self.values = average_columns(beta, *columns, len(genes))
-        self.steps.append(
-            f"mean beta of {len(set(pairs['probe']))} probes by {options.aggregate}: "
-            f"{len(genes)} genes"
+        averaged = average_by_gene(
+            self.values, self.names, source, annotation, options.aggregate
         )
-        self.names, self.probes = genes, pairs
+        self.values, self.names, self.probes, note = averaged
+        self.steps.append(note)
         return UNITS["beta"]
 
     def drop_unexpressed(self, unit: Unit, options: FitOptions) -> None:
@@ -212,29 +187,9 @@ class TrainingMatrix:
         ConfigurationError
             If the conversion would need other patients.
         """
-        if source == target:
-            return
-        if "z-score" in {source.quantity, target.quantity}:
-            msg = f"{source.name} cannot be made {target.name}; give another table"
-            raise ConfigurationError(msg)
-        totals = self.totals
-        pair = (source.quantity, target.quantity)
-        summed = totals is not None and pair in {("fpkm", "tpm"), ("counts", "cpm")}
-        methylation = self.kind is Modality.METHYLATION
-        # A logarithm of unknown kind is taken for the model's, as for patients later.
-        unknown = {source.quantity, target.quantity} <= {"expression", "tpm"}
-        alike = unknown and source.pseudocount == target.pseudocount
-        if source.quantity != target.quantity and not (summed or methylation or alike):
-            raise ConfigurationError(_no_way(source, target, whole=totals is not None))
-        nothing = np.full(len(self.names), np.nan)
-        notes: tuple[str, ...] = ()
-        converted = np.empty_like(self.values)
-        for row, values in enumerate(self.values):
-            total = None if totals is None else float(totals[row])
-            converted[row], notes = to_unit(
-                values, source, target, reference=nothing, total=total
-            )
-        self.values = converted
+        self.values, notes = convert_training(
+            self.values, source, target, totals=self.totals, kind=self.kind
+        )
         self.steps += notes
 
     def select(self, options: FitOptions) -> None:
@@ -332,18 +287,6 @@ class TrainingMatrix:
             steps=tuple(self.steps),
         )
 
-    def _merge_replicates(self) -> None:
-        """Name probes as the older arrays do, and average those of one site."""
-        plain = [plain_probe(name) for name in self.names]
-        if plain == self.names:
-            return
-        sites = list(dict.fromkeys(plain))
-        pairs = pd.DataFrame({"probe": sites, "feature": sites})
-        columns = pair_columns(self.names, pairs, sites)
-        self.values = average_columns(self.values, *columns, len(sites))
-        self.steps.append(f"{len(plain)} probes with a suffix are {len(sites)} sites")
-        self.names = sites
-
     def _drop_missing(self, options: FitOptions) -> None:
         """Drop features that too many patients lack."""
         self._keep(
@@ -365,25 +308,3 @@ class TrainingMatrix:
         self.names = [n for n, k in zip(self.names, kept, strict=True) if k]
         if reason:
             self.steps.append(f"{int((~kept).sum())} features {reason} dropped")
-
-
-def _no_way(source: Unit, target: Unit, *, whole: bool) -> str:
-    """Say why training values cannot be brought to a unit, and what can be done."""
-    found = f"{source.name} cannot be made {target.name}"
-    if source.quantity == "counts" and target.quantity == "tpm":
-        way = (
-            "pass model_unit='log2(cpm+1)'"
-            if whole
-            else f"give all genes ({WHOLE_TRANSCRIPTOME:,} or more), rank_normal=True"
-        )
-        return f"{found} without gene lengths; {way}, or training patients in TPM"
-    if source.quantity == "counts" and target.quantity == "cpm":
-        return (
-            f"{found}: not every training patient has a whole transcriptome (values "
-            f"for {WHOLE_TRANSCRIPTOME:,} genes) whose sum tells the depth; give all "
-            "genes, or pass rank_normal=True and leave out the model unit"
-        )
-    return (
-        f"{found} without a reference; leave out the model unit, or give training "
-        f"patients in {target.quantity}"
-    )

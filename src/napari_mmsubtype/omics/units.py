@@ -85,6 +85,11 @@ UNITS = {
 }
 """Every unit by name."""
 
+COHORT_NOTE = (
+    "values are z-scores within the table's own cohort: not comparable across cohorts"
+)
+"""What is said of every table of z-scores."""
+
 _ALIASES = {
     "count": "counts",
     "raw counts": "counts",

@@ -28,7 +28,13 @@ from napari_mmsubtype.omics.probe_annotation import average_columns, pair_column
 from napari_mmsubtype.omics.scaling import scale_values
 from napari_mmsubtype.omics.table_facts import identifier_words
 from napari_mmsubtype.omics.unit_conversion import m_to_beta, to_unit
-from napari_mmsubtype.omics.units import EXPRESSION, UNITS, Unit, parse_unit
+from napari_mmsubtype.omics.units import (
+    COHORT_NOTE,
+    EXPRESSION,
+    UNITS,
+    Unit,
+    parse_unit,
+)
 
 if TYPE_CHECKING:
     import anndata
@@ -111,10 +117,7 @@ class ValuesAligner:
         report = add_notes(report, (*self.notes, *settled))
         if reason := self._refusal(row, source, share, report):
             return AlignedSample(None, replace(report, used=False, reason=reason))
-        notes: tuple[str, ...] = (
-            "values are z-scores within the table's own cohort: used as they are, not "
-            "comparable across cohorts",
-        )
+        notes: tuple[str, ...] = (COHORT_NOTE, "z-scores are used as they are")
         ranked = spec.rank_normal and {source.quantity, self.target.quantity} <= _DEPTHS
         if ranked and source.quantity != self.target.quantity:
             # The factor between two such units changes no rank within the sample.

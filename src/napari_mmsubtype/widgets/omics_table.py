@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,9 +118,6 @@ class UnreadTable:
 def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
     """Read a table as `read_omics` does, in a worker that can be stopped at any time.
 
-    A short text is read in this process. Anything else is read in a process of its own:
-    that one can be ended, and while it reads, the window is drawn.
-
     Parameters
     ----------
     request : TableRequest
@@ -139,19 +135,12 @@ def read_table_job(request: TableRequest) -> Job[OmicsTable | UnreadTable]:
     """
     yield Progress("read", message=f"reading {request.name}")
     # pandas and anndata take a second to import: not in the GUI thread.
-    from napari_mmsubtype.omics.file_kind import is_small_text
-    from napari_mmsubtype.omics.reader_process import read_apart
-    from napari_mmsubtype.omics.table import read_here
+    from napari_mmsubtype.omics import table_job
 
-    options: dict[str, Any] = dict(request.reading)
-    options["modality"] = None if request.modality is None else str(request.modality)
-    here = partial(read_here, request.path, **options)
-    path = Path(request.path)
     try:
-        if is_small_text(path) or not path.exists():
-            table = here()
-        else:
-            table = yield from read_apart(request.path, options, here)
+        table = yield from table_job.read_table_job(
+            request.path, modality=request.modality, **request.reading
+        )
     except MMSubtypeError as err:
         return UnreadTable(request, for_door(str(err), Door.OMICS_PANEL))
     yield Progress("describe", message=f"describing {request.name}")

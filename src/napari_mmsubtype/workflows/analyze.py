@@ -16,7 +16,7 @@ from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
-from napari_mmsubtype.inference.plan import make_plan
+from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
@@ -179,7 +179,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     Yields
     ------
     Progress
-        Stages ``open``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
+        Stages ``open``, ``tables``, ``tissue``, ``patches``, ``fuse`` and ``maps``.
 
     Returns
     -------
@@ -195,8 +195,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     # The model sees the colors that it was trained with.
     icc = bool(bundle.info.get("icc", False))
     with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
-        yield Progress("tissue", message="finding tissue, reading tables")
-        plan = make_plan(recipe, slide, bundle)
+        plan = yield from plan_job(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
         case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         exact = case.queries() is not None

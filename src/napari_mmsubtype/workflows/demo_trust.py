@@ -13,6 +13,7 @@ from napari_mmsubtype.core.trust import TYPICAL, UNLIKE
 from napari_mmsubtype.evaluation.calibration import (
     calibrate,
     expected_calibration_error,
+    fit_temperature,
     fit_temperatures,
 )
 from napari_mmsubtype.evaluation.calibration_record import Calibration
@@ -109,22 +110,27 @@ def fit_calibration(
     Calibration
         Its `temperature` is that of all modalities.
     """
-    temperatures = fit_temperatures(
+    logits = subset_logits(model, validation)
+    shared = fit_temperature(
         validation.labels,
-        subset_logits(model, validation),
+        logits[subset_key(validation.modalities)],
         patients=validation.patients,
     )
-    conformal = {
-        subset: fit_conformal(
-            fresh.labels, calibrate(logits, temperatures[subset]), by_class=True
-        )
-        for subset, logits in subset_logits(model, fresh).items()
-    }
-    return Calibration(
-        temperature=temperatures[subset_key(validation.modalities)],
-        temperatures=temperatures,
-        conformal=conformal,
+    found = Calibration(
+        shared,
+        fit_temperatures(
+            validation.labels, logits, shared, patients=validation.patients
+        ),
     )
+    rules = {
+        subset: fit_conformal(
+            fresh.labels,
+            calibrate(values, found.temperature_of(subset)),
+            by_class=True,
+        )
+        for subset, values in subset_logits(model, fresh).items()
+    }
+    return replace(found, conformal=rules)
 
 
 def score_trust(
@@ -311,9 +317,9 @@ def describe_trust(scores: TrustScores) -> dict[str, str]:
     n = scores.patients
     facts = {
         "calibration error, mean over subsets of the data": (
-            f"{before:.3f} with one temperature, {after:.3f} with one for each of "
-            f"{len(scores.ece)} subsets ({scores.ece_patients} patients that chose no "
-            f"temperature, {ECE_BINS} bins)"
+            f"{before:.3f} with one temperature for all {len(scores.ece)}, {after:.3f} "
+            f"with one for each that needs its own ({scores.ece_patients} patients "
+            f"that chose no temperature, {ECE_BINS} bins)"
         ),
     }
     for coverage, (hit, size) in scores.covered.items():

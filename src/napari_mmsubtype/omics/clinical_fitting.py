@@ -1,8 +1,7 @@
-"""Clinical variables: typed and learned from training patients, then encoded."""
+"""Clinical variables: typed and learned from training patients."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +9,24 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.omics.clinical_columns import Place, locate_variables
+from napari_mmsubtype.omics.clinical_columns import (
+    Place,
+    describe_place,
+    locate_variables,
+)
+from napari_mmsubtype.omics.clinical_encoding import (
+    UNKNOWN,
+    read_scalar,
+    spell_category,
+)
 from napari_mmsubtype.omics.clinical_leakage import Leak, find_leaks, refuse_leaks
-from napari_mmsubtype.omics.clinical_scales import read_level, read_number
+from napari_mmsubtype.omics.clinical_scales import read_number
 from napari_mmsubtype.omics.clinical_schema import Kind, Variable, parse_schema
 from napari_mmsubtype.omics.clinical_table import is_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-UNKNOWN = "unknown"
-"""Category of a value that is missing, or was not seen in training."""
 
 _MIN_NUMERIC = 0.95
 _MIN_DISTINCT = 6
@@ -122,88 +126,6 @@ def fit_clinical(
     return ClinicalFit(pd.DataFrame(rows), tuple(steps))
 
 
-def read_variables(features: pd.DataFrame) -> dict[str, Variable]:
-    """Say how each variable of a model is read.
-
-    Parameters
-    ----------
-    features : DataFrame
-        As `ClinicalFit.features`; ``schema`` may be absent.
-
-    Returns
-    -------
-    dict of str to Variable
-        In the model's order.
-    """
-    found = {}
-    for name, group in features.groupby("variable", sort=False):
-        kinds = set(group["kind"]) - {"missing"}
-        kind: Kind = "category" if "category" in kinds else "numeric"
-        text = str(group["schema"].iloc[0]) if "schema" in group else ""
-        found[str(name)] = Variable.from_text(text, kind)
-    return found
-
-
-def describe_place(place: Place) -> str:
-    """Say where a variable was read.
-
-    Parameters
-    ----------
-    place : Place
-        Column and units.
-
-    Returns
-    -------
-    str
-        For example ``"from column 'age_at_diagnosis', days made years"``.
-    """
-    text = f"from column {place.column!r}"
-    if place.source != place.target:
-        text += f", {place.source} made {place.target} ({place.evidence})"
-    return text
-
-
-def encode_clinical(
-    row: Mapping[str, object], features: pd.DataFrame, *, clip: float
-) -> tuple[NDArray[np.float32], tuple[str, ...], tuple[str, ...]]:
-    """Encode one patient's clinical values.
-
-    Parameters
-    ----------
-    row : mapping of str to object
-        Value of each variable of the model, in its unit; variables may be absent.
-    features : DataFrame
-        As `ClinicalFit.features`.
-    clip : float
-        Z-scores are clipped to ± this.
-
-    Returns
-    -------
-    values : ndarray of float32, shape (column,)
-        Model-ready values.
-    missing : tuple of str
-        Variables without an answer.
-    notes : tuple of str
-        Answers that could not be used, and what was clipped.
-    """
-    missing: list[str] = []
-    notes: list[str] = []
-    encoded = np.empty(len(features), dtype=np.float64)
-    variables = read_variables(features)
-    for variable, group in features.groupby("variable", sort=False):
-        name = str(variable)
-        value = row.get(name)
-        if is_unanswered(value):
-            missing.append(name)
-        if variables[name].kind == "category":
-            part, note = _encode_category(name, value, group)
-        else:
-            part, note = _encode_number(name, value, group, variables[name], clip)
-        encoded[features.index.get_indexer(group.index)] = part
-        notes.extend(note)
-    return encoded.astype(np.float32), tuple(missing), tuple(notes)
-
-
 def _screened(
     frame: pd.DataFrame, labels: Sequence[object] | None, allow: Collection[str]
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -270,27 +192,11 @@ def _kind(values: pd.Series[Any]) -> Kind:
     return "numeric" if share >= _MIN_NUMERIC and enough else "category"
 
 
-def _category(value: object) -> str:
-    """Bring a category to one spelling."""
-    if is_unanswered(value):
-        return UNKNOWN
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        value = int(value)  # A column of 1, 2 and gaps is read as 1.0, 2.0 by pandas.
-    return re.sub(r"\s+", " ", str(value).strip()).casefold()
-
-
-def _read(value: object, variable: Variable) -> float:
-    """Read a number, or the place of an ordinal."""
-    if variable.kind == "ordinal":
-        return read_level(value, variable.order)
-    return read_number(value)
-
-
 def _fit_numeric(
     name: str, values: pd.Series[Any], variable: Variable
 ) -> list[dict[str, Any]]:
     """Learn scale and fill of a number or an ordinal."""
-    numbers = values.map(lambda cell: _read(cell, variable)).to_numpy(np.float64)
+    numbers = values.map(lambda cell: read_scalar(cell, variable)).to_numpy(np.float64)
     known = numbers[np.isfinite(numbers)]
     if known.size == 0:
         what = "number" if variable.kind == "numeric" else "answer of its order"
@@ -324,7 +230,7 @@ def _fit_category(
     variable: str, values: pd.Series[Any], *, strict: bool
 ) -> list[dict[str, Any]] | str:
     """Learn the levels of a category; give the reason where that is no use."""
-    levels = values.map(_category)
+    levels = values.map(spell_category)
     shares = levels.value_counts()
     kept = sorted(
         str(level)
@@ -358,36 +264,3 @@ def _fit_category(
         }
         for name in names
     ]
-
-
-def _encode_number(
-    name: str, value: object, group: pd.DataFrame, variable: Variable, clip: float
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Encode a number or an ordinal, and its missing indicator."""
-    number = _read(value, variable)
-    notes = []
-    if np.isnan(number) and not is_unanswered(value):
-        what = "no number" if variable.kind == "numeric" else "not in its order"
-        notes.append(f"{name} is {value!r}, {what}: it counts as missing")
-    numeric = (group["kind"] != "missing").to_numpy()
-    absent = np.isnan(number)
-    fill, mean, std = (group[c].to_numpy(np.float64) for c in ("fill", "mean", "std"))
-    scaled = ((fill if absent else number) - mean) / std
-    limited = np.clip(scaled, -clip, clip)
-    if numeric.any() and not np.array_equal(limited[numeric], scaled[numeric]):
-        notes.append(f"{name} {number:g} is far outside training and was clipped")
-    return np.where(numeric, limited, float(absent)), notes
-
-
-def _encode_category(
-    variable: str, value: object, group: pd.DataFrame
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Encode a category, an unseen or missing one by its fill."""
-    level = _category(value)
-    hit = (group["category"] == level).to_numpy()
-    if hit.any():
-        return hit.astype(np.float64), []
-    notes = []
-    if level != UNKNOWN:
-        notes.append(f"{variable} {level!r} was not seen in training: taken as unknown")
-    return group["fill"].to_numpy(np.float64).copy(), notes
