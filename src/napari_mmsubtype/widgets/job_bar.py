@@ -106,12 +106,8 @@ class JobBar(QWidget):
 
     def _on_cancel(self) -> None:
         self.cancelButton.setEnabled(False)
-<<<<<<< HEAD
         self.pauseButton.setEnabled(False)
-        self._say("stopping after this batch")
-=======
         self._say("stopping")
->>>>>>> d
         self._runner.cancel()
 
     def _on_progress(self, event: Progress) -> None:
