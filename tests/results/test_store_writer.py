@@ -92,3 +92,20 @@ def test_nothing_half_made_is_left_when_creation_fails(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="No space left"):
         begin_store(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_store_knows_which_patches_ran_where(tmp_path):
+    writer = begin_store(tmp_path)
+    assert open_result(writer.path).processors == {}
+    writer.use_processor("cuda:0", "bfloat16")
+    writer.write_patches(0, np.ones(4, np.uint8), np.ones((4, 5)), None)
+    # Another process resumes on the CPU, and a third goes back.
+    later = StoreWriter(writer.path)
+    later.use_processor("cpu", "float32")
+    later.write_patches(4, np.ones(2, np.uint8), np.ones((2, 5)), None)
+    last = StoreWriter(writer.path)
+    last.use_processor("cuda:0", "bfloat16")
+    last.write_patches(6, np.ones(1, np.uint8), np.ones((1, 5)), None)
+    found = open_result(writer.path).processors
+    assert found == {"cuda:0 (bfloat16)": 5, "cpu (float32)": 2}
+    assert last.read(schema.PROCESSOR)[:8].tolist() == [1, 1, 1, 1, 2, 2, 1, 0]

@@ -104,6 +104,7 @@ class StoreWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._root = zarr.open_group(path, mode="r+")
+        self._processor = 0
 
     @classmethod
     def create(
@@ -160,6 +161,7 @@ class StoreWriter:
             root.create_array(schema.TISSUE_MASK, data=tissue)
             for name, shape, dtype in (
                 (schema.STATUS, (n,), "uint8"),
+                (schema.PROCESSOR, (n,), "uint8"),
                 (schema.MAPPED, (n,), "uint8"),
                 (schema.QUALITY, (n, len(MEASURES)), "float32"),
                 (schema.FLAGS, (n,), "uint8"),
@@ -245,7 +247,27 @@ class StoreWriter:
             self.write_cells(start, cell_evidence)
         if quality is not None:
             self._put(schema.QUALITY, part, quality)
+        if self._processor and schema.PROCESSOR in self._root:
+            self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
+
+    def use_processor(self, device: str, precision: str) -> None:
+        """Say where the patches run that are written from now on.
+
+        Parameters
+        ----------
+        device : str
+            For example ``"cuda:0"``.
+        precision : str
+            For example ``"float32"``.
+        """
+        body = self.attributes
+        entry = {"device": device, "precision": precision}
+        known = body.setdefault(schema.PROCESSORS, [])
+        if entry not in known:
+            known.append(entry)
+            self._declare(body)
+        self._processor = 1 + known.index(entry)
 
     def write_flags(
         self, flags: NDArray[np.uint8], excluded: NDArray[np.bool_]
@@ -340,6 +362,9 @@ class StoreWriter:
         body.update(extra)
         body["prediction"] = prediction.to_dict()
         body["status"] = "complete"
+        self._declare(body)
+
+    def _declare(self, body: dict[str, Any]) -> None:
         try:
             self._root.attrs[schema.ATTRIBUTE] = body
         except OSError as err:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.errors import ConfigurationError, DeviceLostError
 from napari_mmsubtype.plugin.layers import (
     slide_layers,
     to_layers,
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
 
 AnalyzeJob = Callable[[AnalyzeRecipe], "Job[Result]"]
 RESULT_TITLE = "Result"
+_LOST = (
+    "The GPU stopped answering. What was done is kept.\n\n"
+    "Go on with the CPU? It is slower; the result says which patches ran where."
+)
 _SLIDES = (
     "Slides (*.svs *.tif *.tiff *.btf *.ndpi *.mrxs *.scn *.bif *.svslide *.vms *.vmu "
     "*.czi *.dcm *.dzi *.qptiff *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
@@ -114,6 +119,7 @@ class AnalyzePanel(QWidget):
         self.form.slide.pixelSizeChanged.connect(self._on_pixel_size)
         self.bar.runRequested.connect(self.run)
         self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failed)
         self.opener.succeeded.connect(self._on_opened)
         self.opener.started.connect(
             lambda: self.form.slide.openButton.setEnabled(False)
@@ -216,6 +222,18 @@ class AnalyzePanel(QWidget):
         for facts in map(slide_facts, layers):
             if facts["mpp"] is None:
                 warn_missing_pixel_size(facts["name"], facts["path"])
+
+    def _on_failed(self) -> None:
+        if isinstance(self.runner.last_error, DeviceLostError):
+            # Later: whoever else hears of the failure is told first.
+            QTimer.singleShot(0, self, self._offer_cpu)
+
+    def _offer_cpu(self) -> None:
+        """Ask whether to go on without the device that was lost."""
+        answer = QMessageBox.question(self, "Device lost", _LOST)
+        if answer == QMessageBox.StandardButton.Yes and not self.runner.is_running:
+            self.setValue(replace(self.value(), device="cpu"))
+            self.run()
 
     def _on_result(self, shown: _Shown) -> None:
         self.live.remove(shown.summary.store)

@@ -105,6 +105,7 @@ class JobRunner(QObject):
         self._worker: _JobWorker | None = None
         self._is_paused = False
         self._outcome: _Outcome | None = None
+        self.last_error: Exception | None = None
         self._bar: progress | None = None
 
     @property
@@ -139,7 +140,7 @@ class JobRunner(QObject):
         worker.finished.connect(self._on_finished)
         self._worker = worker
         self._is_paused = False
-        self._outcome = None
+        self._outcome = self.last_error = None
         self._bar = progress(total=0, desc=self._title) if self._has_bar else None
         self.started.emit()
         worker.start()
@@ -190,6 +191,7 @@ class JobRunner(QObject):
         if outcome is None or outcome.cancelled:
             self.cancelled.emit()
         elif outcome.error is not None:
+            self.last_error = outcome.error
             self.failed.emit(self._report(outcome.error))
         else:
             self.succeeded.emit(outcome.result)

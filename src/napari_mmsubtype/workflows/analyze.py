@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.errors import DeviceLostError
 from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
@@ -63,6 +65,7 @@ def analyze(
     set_coverage: float | None = None,
     cam_method: str | None = None,
     device: str = "auto",
+    fallback_cpu: bool = False,
     batch_size: int | None = None,
     out: str | Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -112,6 +115,8 @@ def analyze(
         left out.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+    fallback_cpu : bool, default: False
+        Go on with the CPU where the device stops answering.
     batch_size : int, optional
         Patches per forward pass.
     out : str or Path, optional
@@ -158,6 +163,7 @@ def analyze(
         set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
+        fallback_cpu=fallback_cpu,
         batch_size=batch_size,
         out=_text(out),
     )
@@ -204,8 +210,34 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 done = len(plan.grid)
                 yield Progress("patches", done, done, "already analysed: nothing to do")
             else:
-                yield from _fill_store(plan, encoder, case, writer, processor)
+                yield from _fill_on(plan, encoder, case, writer, processor)
     return open_result(writer.path)
+
+
+def _fill_on(
+    plan: AnalysisPlan,
+    encoder: Encoder,
+    case: CaseTensors,
+    writer: StoreWriter,
+    processor: Processor,
+) -> Job[None]:
+    """Fill a store; go on with the CPU where the device is lost, if that is asked."""
+    try:
+        yield from _fill_store(plan, encoder, case, writer, processor)
+    except DeviceLostError as err:
+        if not plan.recipe.fallback_cpu:
+            raise
+        logger.warning("%s; going on with the CPU", err)
+        yield Progress("open", message="the device is lost: going on with the CPU")
+    else:
+        return
+    # Nothing can be read back from a lost device: the model is loaded anew.
+    processor = choose_processor("cpu")
+    bundle = load_bundle(plan.recipe.bundle)
+    plan = replace(plan, bundle=bundle)
+    encoder = prepare(bundle.encoder, processor)
+    case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
+    yield from _fill_store(plan, encoder, case, writer, processor)
 
 
 def _fill_store(
@@ -226,6 +258,7 @@ def _fill_store(
         "limit": choose_limit(processor, encoder, spec.size_px, plan.recipe.batch_size),
         "transform": None if plan.stain is None else plan.stain.transform,
     }
+    writer.use_processor(str(processor.device), processor.precision)
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
     yield from encode_job(
         encoder, source, writer, processor, queries=queries, meter=meter, **shared
