@@ -182,10 +182,10 @@ def _check(
         if len(holders) == 1:
             where = listed(names[block_of_site == holders[0]].tolist())
             msg = (
-                f"all {column.sum()} patients of {class_name(value, classes)} come from "
-                f"one site ({where}): site and class cannot be told apart, and where "
-                "that site is judged the class was never learned; add patients of other "
-                "sites, leave the class out, or use folds of patients and say so"
+                f"all {column.sum()} patients of {class_name(value, classes)} come "
+                f"from one site ({where}): site and class cannot be told apart, and "
+                "where that site is judged the class was never learned; add patients "
+                "of other sites, leave the class out, or use folds of patients"
             )
             raise ConfigurationError(msg)
 
