@@ -20,6 +20,8 @@ from napari_mmsubtype.errors import (
     JobCancelled,
     MMSubtypeError,
     OutOfMemoryError,
+    StoreError,
+    StoreInUseError,
 )
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import Processor, choose_processor
@@ -236,7 +238,10 @@ def embed_job(
                 job = _embed_slide(slide, model, out, processor, bag, batch_size)
                 with closing(job):
                     yield from job
-        except (JobCancelled, DeviceLostError, OutOfMemoryError):
+        except StoreInUseError as err:
+            failures[slide.path] = str(err)
+        except (JobCancelled, DeviceLostError, OutOfMemoryError, StoreError):
+            # The next slide would meet the same.
             raise
         except MMSubtypeError as err:
             failures[slide.path] = str(err)
