@@ -19,7 +19,11 @@ from napari_mmsubtype.workflows.cohort_setup import (
     PresetInput,
     open_cohort_job,
 )
-from napari_mmsubtype.workflows.crossval_results import write_results
+from napari_mmsubtype.workflows.crossval_results import (
+    PREDICTIONS,
+    RESULTS,
+    write_results,
+)
 from napari_mmsubtype.workflows.fold_bundle import has_bundle, save_fold_bundle
 from napari_mmsubtype.workflows.fold_data import TableCache, place_of, prepare_fold
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RESULTS, PREDICTIONS, BUNDLES = "results.json", "predictions.parquet", "bundles"
+BUNDLES = "bundles"
 _VERSION = 1
 
 
@@ -244,18 +248,14 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
     cohort, inputs = opened.cohort, opened.inputs
     plan = plan_folds(cohort, inputs[0].preset.validation)
     given = [
-        m
-        for column, m in enumerate(cohort.modalities)
-        if cohort.has()[:, column].any()
+        m for column, m in enumerate(cohort.modalities) if cohort.has()[:, column].any()
     ]
     run = _Run(
         request=request,
         opened=opened,
         plan=plan,
         store=FoldStore(request.out),
-        variants={
-            entry.preset.name: fusion_variants(entry.preset) for entry in inputs
-        },
+        variants={entry.preset.name: fusion_variants(entry.preset) for entry in inputs},
         simple=simple_models(given, with_sites=len(set(cohort.sites)) > 1),
     )
     for split in plan.splits:
@@ -265,9 +265,7 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
         yield from _simple_fold_job(run, split, cache)
         last = split is plan.splits[-1]
         yield Progress("results", message="scoring" if last else "scoring so far")
-        write_results(
-            request, opened, plan, run.models, run.store, complete=last
-        )
+        write_results(request, opened, plan, run.models, run.store, complete_run=last)
     return CrossvalOutcome(
         request.out,
         request.out / RESULTS,

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.models.bundle_names import MANIFEST
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.training_facts import Metric, TrainingFacts
@@ -17,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.evaluation.guard import Guard
-    from napari_mmsubtype.training.bags import BagSet
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_setup import PresetInput
     from napari_mmsubtype.workflows.fold_data import FoldData
@@ -151,29 +146,6 @@ def _training(data: FoldData, fitted: FittedFold) -> dict[str, Any]:
     }
 
 
-def guard_cases(cases: BagSet) -> tuple[list[Any], dict[Modality, NDArray[np.float32]]]:
-    """Take what a guard learns from: each modality of the patients that have it.
-
-    Parameters
-    ----------
-    cases : BagSet
-        Training patients.
-
-    Returns
-    -------
-    bags : list of ndarray
-        Of patients with a slide.
-    omics : dict of Modality to ndarray of float32, shape (n, g)
-        Rows of the patients that have the table.
-    """
-    bags = [bag for bag in cases.bags if len(bag)]
-    omics = {}
-    for modality, values in cases.omics.items():
-        column = cases.modalities.index(modality)
-        omics[modality] = values[cases.present[:, column]]
-    return bags, omics
-
-
 def metric_of(
     name: str, modalities: Sequence[Modality], entry: Mapping[str, Any] | None
 ) -> Metric | None:
@@ -198,13 +170,3 @@ def metric_of(
     numbers = {k: round(float(entry[k]), 4) for k in ("value", "low", "high")}
     made = Metric(name=name, modalities=tuple(modalities), value=numbers["value"])
     return replace(made, low=numbers["low"], high=numbers["high"])
-
-
-__all__ = [
-    "VERSION",
-    "guard_cases",
-    "has_bundle",
-    "metric_of",
-    "save_fold_bundle",
-    "subset_key",
-]

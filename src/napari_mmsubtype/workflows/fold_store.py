@@ -51,12 +51,30 @@ class FoldStore:
         dict or None
             Its facts; None where it was not done, or done for another request.
         """
+        facts = self.read(model, repeat, fold)
+        if facts is None or facts.get("request") != digest(finite(request)):
+            return None
+        return facts
+
+    def read(self, model: str, repeat: int, fold: int) -> dict[str, Any] | None:
+        """Read what is known of a fold, whatever request it was done for.
+
+        Parameters
+        ----------
+        model : str
+            Its name.
+        repeat, fold : int
+            Which.
+
+        Returns
+        -------
+        dict or None
+            Its facts; None where it was not done.
+        """
         path = self._path(model, repeat, fold).with_suffix(".json")
         try:
             facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return None
-        if facts.get("request") != digest(finite(request)):
             return None
         whole = facts.get("skipped") or path.with_suffix(".parquet").is_file()
         return facts if whole else None
