@@ -28,7 +28,8 @@ from napari_mmsubtype.workflows.model_scores import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_mmsubtype.workflows.cohort_setup import CohortRequest, OpenedCohort
+    from napari_mmsubtype.workflows.cohort_request import CohortRequest
+    from napari_mmsubtype.workflows.cohort_setup import OpenedCohort
     from napari_mmsubtype.workflows.fold_plan import FoldPlan
     from napari_mmsubtype.workflows.fold_store import FoldStore
     from napari_mmsubtype.workflows.model_list import SimpleModel

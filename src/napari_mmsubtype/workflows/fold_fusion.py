@@ -195,6 +195,8 @@ def _labelled(
     import pandas as pd
 
     site = dict(zip(data.cases.patients, data.sites.tolist(), strict=True))
+    if not frames:
+        return pd.DataFrame()
     whole = pd.concat(frames, ignore_index=True)
     place = place_of(data.split)
     return whole.assign(

@@ -179,7 +179,7 @@ def feature_data(
     """
     columns = [cases.modalities.index(m) for m in modalities]
     here = cases.present[:, columns]
-    has = here.any(axis=1)
+    has = np.asarray(here.any(axis=1), bool)
     blocks = []
     for position, modality in enumerate(modalities):
         if modality is Modality.IMAGE:
