@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from napari_mmsubtype.core.cam_methods import chosen_cam
+from napari_mmsubtype.core.cam_methods import ROLLOUT, chosen_cam
 from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.progress import Job, Progress
@@ -113,7 +113,7 @@ class AnalysisPlan:
         }
         if self.recipe.set_coverage not in (None, DEFAULT_COVERAGE):
             entry["set_coverage"] = self.recipe.set_coverage
-        if self.recipe.cam_method is not None:
+        if self.recipe.cam_method not in (None, ROLLOUT):
             entry["cam_method"] = self.cam_method
         if self.recipe.regions is not None:
             # Kept apart even where the same patches are left: the store shows the mask.

@@ -82,7 +82,10 @@ class Stitcher:
         unit = cell_size(spec, cells)
         rows, cols = (_fitting(count, spec.size_px) for count in cells)
         self._step = (spec.stride_px // unit[0], spec.stride_px // unit[1])
-        self._repeat = (spec.size_px // rows // unit[0], spec.size_px // cols // unit[1])
+        self._repeat = (
+            spec.size_px // rows // unit[0],
+            spec.size_px // cols // unit[1],
+        )
         self._side = (rows * self._repeat[0], cols * self._repeat[1])
         self.shape = (
             (grid.shape[0] - 1) * self._step[0] + self._side[0],
@@ -141,9 +144,7 @@ class Stitcher:
             )
             canvas[:, *area] += self._blended(block, area)
 
-    def _blended(
-        self, block: NDArray[Any], area: tuple[slice, slice]
-    ) -> NDArray[Any]:
+    def _blended(self, block: NDArray[Any], area: tuple[slice, slice]) -> NDArray[Any]:
         """Weigh a patch where it overlaps others."""
         if self._window is None or self._total is None:
             return block
