@@ -16,6 +16,7 @@ import typer
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.bundle import bundle_app
+from napari_mmsubtype.cli.cam import cam_command
 from napari_mmsubtype.cli.demo import demo_command
 from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
@@ -52,6 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("analyze")(analyze_command)
+app.command("cam")(cam_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)

@@ -150,13 +150,15 @@ class Stitcher:
             return block
         share = self._window / self._total[area]
         if self._mode == "mean":
-            return block * share
+            averaged: NDArray[Any] = block * share
+            return averaged
         # The patch has this part of its pixels for itself, so that all it says must
         # go there; what the window took from the rim comes back in the window's shape.
         own = share.sum(dtype=np.float64)
         tapered = block * (share * (share.size / own))
         missing = (block - tapered).sum(axis=(1, 2), dtype=np.float64, keepdims=True)
-        return tapered + missing * (share / own)
+        whole: NDArray[Any] = tapered + missing * (share / own)
+        return whole
 
 
 def stitch(
