@@ -31,6 +31,7 @@ from napari_mmsubtype.results.colors import (
     GRID_COLORS,
     label_colors,
 )
+from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.color import describe_profile
 
@@ -46,11 +47,15 @@ logger = logging.getLogger(__name__)
 __all__ = [
     "METADATA_KEY",
     "NO_SIZE",
+    "PATCH_FACTS",
     "LayerTuple",
     "slide_layers",
     "slide_placement",
     "to_layers",
 ]
+
+PATCH_FACTS = "patch_facts"
+"""Key below it: what `plugin.hover` tells of the patches."""
 
 NO_SIZE = " (no pixel size)"
 """Ends the name of the layer of a slide whose pixel size is unknown."""
@@ -133,6 +138,9 @@ def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
         layers += attention_layers(result)
         layers += cam_layers(result)
         layers += evidence_layers(result)
+        facts = gather_facts(result)
+        for _, kwargs, _ in layers:
+            kwargs["metadata"][METADATA_KEY][PATCH_FACTS] = facts
     return layers
 
 
