@@ -179,7 +179,7 @@ class CamWriter:
 
     @property
     def cells(self) -> NDArray[np.float32]:
-        """Maps of all patches, float32, shape (n, channels, y, x)."""
+        """What is drawn of all patches, float32, shape (n, channels, y, x)."""
         return np.asarray(self._group[_CELLS][...])  # type: ignore[index]
 
     def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:

@@ -149,7 +149,7 @@ class Result(StoredSlide):
 
     @property
     def cams(self) -> tuple[CamMap, ...]:
-        """Maps by other methods, drawn after the analysis."""
+        """What other methods drew after the analysis."""
         # That module knows results, too.
         from napari_mmsubtype.results.cam_maps import read_cams
 
