@@ -189,7 +189,9 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike) -> SurvivalCurve:
     """
     ends, happened, _ = _checked(time, event, np.zeros(len(np.asarray(time))))
     times, place = np.unique(ends, return_inverse=True)
-    deaths = np.bincount(place, weights=happened, minlength=len(times))
+    deaths = np.bincount(place, weights=happened, minlength=len(times)).astype(
+        np.float64
+    )
     leaving = np.bincount(place, minlength=len(times)).astype(np.float64)
     at_risk = len(ends) - np.append(0.0, np.cumsum(leaving)[:-1])
     share = np.cumprod(1 - deaths / at_risk)
