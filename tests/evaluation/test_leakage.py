@@ -4,21 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency, kstest
 from sklearn.neighbors import KNeighborsClassifier
 
 from builders.evaluation import POISONS, poisoned_cohort
 from napari_mmsubtype.evaluation.duplicate_patients import duplicate_alarm
 from napari_mmsubtype.evaluation.leakage import (
-    area_estimate,
-    association_p,
     missingness_alarm,
-    probe_scores,
     random_label_alarm,
     site_alarm,
 )
 from napari_mmsubtype.evaluation.metrics import Estimate
 from napari_mmsubtype.evaluation.patient_folds import patient_folds
+from napari_mmsubtype.evaluation.probes import area_estimate
 from napari_mmsubtype.evaluation.site_folds import site_folds
 from napari_mmsubtype.evaluation.telling_columns import telling_column_alarm
 
@@ -102,36 +99,6 @@ def test_few_patients_do_not_alarm_by_chance():
     assert not random_label_alarm(Estimate(0.64, 0.45, 0.8)).raised
     assert not random_label_alarm(Estimate(0.55, 0.52, 0.58)).raised
     assert random_label_alarm(Estimate(0.64, 0.55, 0.7)).raised
-
-
-def test_p_of_an_association_is_uniform_without_one():
-    rng = np.random.default_rng(0)
-    patients = [f"P{i}" for i in range(60)]
-    p = [
-        association_p(rng.integers(3, size=60), rng.integers(5, size=60), patients)
-        for _ in range(120)
-    ]
-    assert kstest(p, "uniform").pvalue > 0.01
-    groups = np.repeat([0, 1, 2], 20)
-    assert association_p(groups, groups, patients) == 0.001
-
-
-def test_association_agrees_with_the_chi_square_of_a_large_table():
-    rng = np.random.default_rng(3)
-    groups = rng.integers(3, size=900)
-    labels = (rng.random(900) < 0.3 + 0.04 * groups).astype(int)
-    table = np.zeros((3, 2))
-    np.add.at(table, (groups, labels), 1)
-    found = association_p(labels, groups, [f"P{i:03d}" for i in range(900)])
-    assert found == pytest.approx(chi2_contingency(table).pvalue, abs=0.03)
-
-
-def test_fold_without_two_training_classes_is_left_uniform():
-    labels, folds = np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0])
-    found = probe_scores(labels, np.eye(5), folds)
-    np.testing.assert_allclose(found[:2], 1 / 3)
-    np.testing.assert_allclose(found[2:4, 1], 0)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
 @pytest.mark.real_data

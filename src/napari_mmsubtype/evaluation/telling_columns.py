@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mmsubtype.evaluation.leakage import Alarm, area_estimate, area_within
+from napari_mmsubtype.evaluation.leakage import Alarm
+from napari_mmsubtype.evaluation.probes import area_estimate, area_within
 from napari_mmsubtype.evaluation.resampling import REPEATS
 
 if TYPE_CHECKING:
