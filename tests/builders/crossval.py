@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.evaluation import comparison
 from napari_mmsubtype.training.preset_files import load_preset
 from napari_mmsubtype.workflows import cohort_setup
 from napari_mmsubtype.workflows.cohort import Cohort, fit_preset, make_cohort
 from napari_mmsubtype.workflows.cohort_tables import read_tables_job
 from napari_mmsubtype.workflows.embed import EmbeddedSlides
+from napari_mmsubtype.workflows.fold_data import prepare_fold
+from napari_mmsubtype.workflows.fold_plan import plan_folds
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.manifest import read_manifest
 
@@ -113,6 +117,22 @@ def use_bags(monkeypatch: Any, folder: Path) -> None:
         return EmbeddedSlides(out, bags, {})
 
     monkeypatch.setattr(cohort_setup, "embed_job", embed_job)
+
+
+def few_permutations(monkeypatch: Any) -> None:
+    """Let comparisons shuffle a few times only."""
+    monkeypatch.setattr(
+        comparison, "permutation", partial(comparison.permutation, permutations=49)
+    )
+
+
+def fold_data(folder: Path, *changes: str, **drawing: Any) -> Any:
+    """Prepare the first of two folds of a tiny cohort."""
+    drawn = draw(**drawing)
+    preset = small_preset(*changes)
+    cohort = open_cohort(write(folder, drawn), preset)
+    split = plan_folds(cohort, preset.validation).splits[0]
+    return prepare_fold(cohort, preset, drawn["bags"], split)
 
 
 def small_preset(*changes: str) -> Preset:
