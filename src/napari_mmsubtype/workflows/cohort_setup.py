@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping  # noqa: TC003 - a field of a public record
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.cases import OMICS
 from napari_mmsubtype.core.option_words import leave_out
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
@@ -29,8 +28,7 @@ from napari_mmsubtype.workflows.embedding_model import model_of, preset_model
 from napari_mmsubtype.workflows.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,48 +36,12 @@ if TYPE_CHECKING:
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.training.preset import Preset
     from napari_mmsubtype.workflows.cohort import Cohort
+    from napari_mmsubtype.workflows.cohort_request import CohortRequest
     from napari_mmsubtype.workflows.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
 EMBEDDINGS = "embeddings"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohortRequest:
-    """What a training or a cross-validation starts from.
-
-    Attributes
-    ----------
-    manifest : str or Path
-        CSV with one row per slide.
-    presets : tuple of str
-        Names or files of presets, ``name:variant`` too.
-    out : Path
-        Folder that receives everything.
-    overrides : tuple of str
-        Settings to change in every preset.
-    tables : mapping of Modality to str or Path
-        Tables of the whole cohort.
-    reading : mapping of Modality to mapping
-        ``unit`` and ``samples_in`` where what is detected is wrong.
-    embeddings : Path or None
-        Where stores of slides are or go; a folder in ``out`` if None.
-    device : str
-        As `analyze`.
-    batch_size : int or None
-        Patches per forward pass.
-    """
-
-    manifest: str | Path
-    presets: tuple[str, ...]
-    out: Path
-    overrides: tuple[str, ...] = ()
-    tables: Mapping[Modality, str | Path] = field(default_factory=dict)
-    reading: Mapping[Modality, Mapping[str, Any]] = field(default_factory=dict)
-    embeddings: Path | None = None
-    device: str = "auto"
-    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +121,7 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
         request.manifest,
         labels=[subtype.name for subtype in presets[0].classes],
         questions=lambda columns: head_targets(heads, columns),
+        mpp=request.mpp,
     )
     manifest, unlabelled = _labelled(manifest, heads)
     names = [patient.id for patient in manifest.patients]

@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from contextlib import closing
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.workflows.cohort_setup import (
-    CohortRequest,
-    OpenedCohort,
-    PresetInput,
-    open_cohort_job,
+from napari_mmsubtype.workflows.cohort_request import CohortRequest, make_request
+from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
+from napari_mmsubtype.workflows.crossval_folds import (
+    BUNDLES,
+    CrossvalRun,
+    preset_fold_job,
+    simple_fold_job,
 )
 from napari_mmsubtype.workflows.crossval_results import (
     PREDICTIONS,
     RESULTS,
     write_results,
 )
-from napari_mmsubtype.workflows.fold_bundle import has_bundle, save_fold_bundle
-from napari_mmsubtype.workflows.fold_data import TableCache, place_of, prepare_fold
-from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
-from napari_mmsubtype.workflows.fold_logistic import (
-    SimpleData,
-    feature_data,
-    fit_logistic,
-    one_hot_sites,
-)
-from napari_mmsubtype.workflows.fold_plan import FoldPlan, plan_folds
+from napari_mmsubtype.workflows.fold_data import TableCache
+from napari_mmsubtype.workflows.fold_plan import plan_folds
 from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.jobs import run_job
-from napari_mmsubtype.workflows.model_list import (
-    MISSINGNESS,
-    FusionVariant,
-    SimpleModel,
-    fusion_variants,
-    simple_models,
-)
+from napari_mmsubtype.workflows.model_list import fusion_variants, simple_models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from napari_mmsubtype.evaluation.splits import Split
-    from napari_mmsubtype.training.preset import Preset
-    from napari_mmsubtype.workflows.fold_data import FoldData
-
-logger = logging.getLogger(__name__)
-
-BUNDLES = "bundles"
-_VERSION = 1
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +62,7 @@ def crossval(
     rna_unit: str | None = None,
     methylation_unit: str | None = None,
     embeddings: str | Path | None = None,
+    mpp: float | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -111,6 +85,8 @@ def crossval(
         Units of the tables, where what is detected is wrong.
     embeddings : str or Path, optional
         Where `embed` left the slides; a folder in ``out`` if left out.
+    mpp : float, optional
+        Microns per pixel of the slides of which the manifest does not tell.
     device : str, default: "auto"
         As `analyze`.
     batch_size : int, optional
@@ -136,93 +112,11 @@ def crossval(
         tables={"rna": rna, "methylation": methylation, "clinical": clinical},
         units={"rna": rna_unit, "methylation": methylation_unit},
         embeddings=embeddings,
+        mpp=mpp,
         device=device,
         batch_size=batch_size,
     )
     return run_job(crossval_job(request), on_progress)
-
-
-def make_request(
-    manifest: str | Path,
-    preset: str | Path | Iterable[str | Path],
-    *,
-    out: str | Path,
-    overrides: Iterable[str],
-    tables: Mapping[str, str | Path | None],
-    units: Mapping[str, str | None],
-    embeddings: str | Path | None,
-    device: str,
-    batch_size: int | None,
-) -> CohortRequest:
-    """Put what a user gave into a request.
-
-    Parameters
-    ----------
-    manifest : str or Path
-        CSV with one row per slide.
-    preset : str, Path or iterable of these
-        One or several.
-    out : str or Path
-        Folder that receives everything.
-    overrides : iterable of str
-        Settings to change.
-    tables : mapping of str to str, Path or None
-        Tables by modality.
-    units : mapping of str to str or None
-        Units by modality.
-    embeddings : str, Path or None
-        Where slides are embedded.
-    device : str
-        As `analyze`.
-    batch_size : int or None
-        Patches per forward pass.
-
-    Returns
-    -------
-    CohortRequest
-        Without what was left out.
-    """
-    names = [preset] if isinstance(preset, str | Path) else list(preset)
-    return CohortRequest(
-        manifest=manifest,
-        presets=tuple(str(name) for name in names),
-        out=Path(out).expanduser().absolute(),
-        overrides=tuple(overrides),
-        tables={Modality(m): path for m, path in tables.items() if path is not None},
-        reading={Modality(m): {"unit": u} for m, u in units.items() if u is not None},
-        embeddings=None if embeddings is None else Path(embeddings),
-        device=device,
-        batch_size=batch_size,
-    )
-
-
-@dataclass(slots=True)
-class _Run:
-    """A cross-validation at work."""
-
-    request: CohortRequest
-    opened: OpenedCohort
-    plan: FoldPlan
-    store: FoldStore
-    variants: dict[str, list[FusionVariant]]
-    simple: list[SimpleModel]
-    done: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def models(self) -> list[FusionVariant | SimpleModel]:
-        """Every model, in the order of the results."""
-        fused = [v for variants in self.variants.values() for v in variants]
-        return [*fused, *self.simple]
-
-    @property
-    def total(self) -> int:
-        """Fits of all models on all folds."""
-        return len(self.models) * len(self.plan.splits)
-
-    def step(self, message: str) -> Progress:
-        """Tell how many fits are done."""
-        return Progress("folds", self.done, self.total, message)
 
 
 def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
@@ -250,7 +144,7 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
     given = [
         m for column, m in enumerate(cohort.modalities) if cohort.has()[:, column].any()
     ]
-    run = _Run(
+    run = CrossvalRun(
         request=request,
         opened=opened,
         plan=plan,
@@ -261,8 +155,8 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
     for split in plan.splits:
         cache = TableCache(cohort)
         for entry in inputs:
-            yield from _preset_fold_job(run, entry, split, cache)
-        yield from _simple_fold_job(run, split, cache)
+            yield from preset_fold_job(run, entry, split, cache)
+        yield from simple_fold_job(run, split, cache)
         last = split is plan.splits[-1]
         yield Progress("results", message="scoring" if last else "scoring so far")
         write_results(request, opened, plan, run.models, run.store, complete_run=last)
@@ -272,125 +166,3 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
         request.out / PREDICTIONS,
         tuple(sorted((request.out / BUNDLES).glob("*/fold-*"))),
     )
-
-
-def _preset_fold_job(
-    run: _Run, entry: PresetInput, split: Split, cache: TableCache
-) -> Job[None]:
-    """Train what is not trained yet of one preset on one fold."""
-    preset = entry.preset.with_seed(run.plan.seeds[split.repeat])
-    place = place_of(split)
-    asked = _asked(run, split, preset, entry.digest)
-    data: FoldData | None = None
-    for variant in run.variants[preset.name]:
-        own = {**asked, "variant": [variant.kind, *variant.modalities, variant.fusion]}
-        target = _bundle_folder(run.request.out, preset, place)
-        known = run.store.find(variant.name, **place, request=own)
-        whole = variant.kind != "fusion" or has_bundle(target) or (
-            known is not None and bool(known.get("skipped"))
-        )  # fmt: skip
-        run.done += 1
-        yield run.step(f"{variant.name}, {split.name}")
-        if known is not None and whole:
-            continue
-        if data is None:
-            data = prepare_fold(run.opened.cohort, preset, entry.bags, split, cache)
-        job = fit_fold_job(data, variant)
-        try:
-            with closing(job):
-                fitted = yield from job
-        except SkippedFoldError as err:
-            logger.warning("%s, %s: %s", variant.name, split.name, err)
-            run.store.keep(variant.name, **place, request=own,
-                           facts={"skipped": str(err)}, predictions=None)  # fmt: skip
-            continue
-        if variant.kind == "fusion":
-            save_fold_bundle(target, entry, data, fitted, cohort=run.opened.cohort)
-        run.store.keep(variant.name, **place, request=own,
-                       facts=fitted.facts, predictions=fitted.predictions)  # fmt: skip
-
-
-def _simple_fold_job(run: _Run, split: Split, cache: TableCache) -> Job[None]:
-    """Fit what is not fitted yet of the logistic regressions on one fold."""
-    preset = _union_preset(run.opened.inputs)
-    seed = run.plan.seeds[split.repeat]
-    place = place_of(split)
-    first = run.opened.inputs[0]
-    asked = _asked(run, split, preset, first.digest)
-    data: FoldData | None = None
-    for model in run.simple:
-        run.done += 1
-        yield run.step(f"{model.name}, {split.name}")
-        if run.store.find(model.name, **place, request=asked) is not None:
-            continue
-        if data is None:
-            data = prepare_fold(run.opened.cohort, preset, first.bags, split, cache)
-        try:
-            frame, facts = fit_logistic(
-                _simple_data(model, data, run.opened, split),
-                name=model.name,
-                classes=len(run.opened.cohort.classes),
-                seed=seed,
-            )
-        except SkippedFoldError as err:
-            run.store.keep(model.name, **place, request=asked,
-                           facts={"skipped": str(err)}, predictions=None)  # fmt: skip
-            continue
-        run.store.keep(model.name, **place, request=asked, facts=facts,
-                       predictions=frame.assign(**place))  # fmt: skip
-
-
-def _simple_data(
-    model: SimpleModel, data: FoldData, opened: OpenedCohort, split: Split
-) -> SimpleData:
-    """Give a logistic regression its numbers."""
-    if model.modalities:
-        train = np.concatenate([data.train, data.validation])
-        return feature_data(data.cases, data.sites, train, data.test, model.modalities)
-    cohort = opened.cohort
-    train = np.concatenate([split.train, split.validation])
-    image = np.array([len(bag) > 0 for bag in opened.inputs[0].bags])
-    has = cohort.has(image)
-    if model.name.endswith(MISSINGNESS):
-        values = has.astype(np.float64)
-    else:
-        values = one_hot_sites(cohort.sites, train)
-    return SimpleData(
-        values=values,
-        labels=cohort.labels,
-        patients=cohort.patients,
-        sites=cohort.sites,
-        present=tuple(cohort.pattern(row) for row in has),
-        train=train,
-        test=split.test,
-        subset="",
-    )
-
-
-def _union_preset(inputs: tuple[PresetInput, ...]) -> Preset:
-    """Give the first preset every table of all, for models beside them."""
-    joint = dict(inputs[0].preset.modalities)
-    for entry in inputs[1:]:
-        joint = {**entry.preset.modalities, **joint}
-    return replace(inputs[0].preset, modalities=joint)
-
-
-def _asked(run: _Run, split: Split, preset: Preset, digest: str) -> dict[str, Any]:
-    """Gather everything that decides what a model says on a fold."""
-    cohort = run.opened.cohort
-    names = np.asarray(cohort.patients)
-    return {
-        "version": _VERSION,
-        "preset": preset.to_dict(),
-        "seed": run.plan.seeds[split.repeat],
-        "manifest": cohort.manifest.digest,
-        "tables": {str(m): table.digest for m, table in cohort.tables.items()},
-        "reading": {str(m): dict(o) for m, o in run.request.reading.items()},
-        "embeddings": digest,
-        "parts": {part: names[rows].tolist() for part, rows in split.parts().items()},
-    }
-
-
-def _bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:
-    name = preset.name.replace(":", "-").replace("/", "-")
-    return out / BUNDLES / name / f"fold-{place['repeat']}-{place['fold']}"

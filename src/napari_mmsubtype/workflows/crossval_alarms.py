@@ -4,42 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.evaluation.duplicate_patients import duplicate_alarm
+from napari_mmsubtype.evaluation.leakage import (
+    Alarm,
+    missingness_alarm,
+    random_label_alarm,
+    site_alarm,
+)
+from napari_mmsubtype.evaluation.metric_table import classification_estimates
+from napari_mmsubtype.evaluation.telling_columns import telling_column_alarm
 from napari_mmsubtype.omics.clinical_leakage import find_leaks
-from napari_mmsubtype.workflows.duplicate_patients import find_duplicates
-from napari_mmsubtype.workflows.model_list import MISSINGNESS, SITE
+from napari_mmsubtype.workflows.model_scores import chances, class_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_setup import OpenedCohort
     from napari_mmsubtype.workflows.fold_plan import FoldPlan
-
-LIMIT = 0.6
-"""Area under the ROC curve above which a model that should know nothing knows too much.
-"""
-
-_SHOWN = 5
-_ADVICE = {
-    MISSINGNESS: (
-        "which data a patient has tells the class; train on patients who have the "
-        "same, or read results by subset of modalities"
-    ),
-    SITE: (
-        "the site tells the class; keep sites whole (validation.group=site), and look "
-        "at results by site"
-    ),
-    "random_labels": (
-        "a model trained on shuffled labels knows something; patients may be in the "
-        "cohort twice, or the folds may be wrong"
-    ),
-}
 
 
 def find_alarms(
     opened: OpenedCohort,
     plan: FoldPlan,
-    records: Mapping[str, Mapping[str, Any]],
+    frames: Mapping[str, pd.DataFrame],
+    controls: tuple[str, ...],
+    *,
+    resamples: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Look for leaks.
 
@@ -49,8 +47,14 @@ def find_alarms(
         The cohort.
     plan : FoldPlan
         Its folds.
-    records : mapping of str to mapping
-        Models of ``results.json``.
+    frames : mapping of str to DataFrame
+        Predictions by model.
+    controls : tuple of str
+        Models that were trained on shuffled labels.
+    resamples : int
+        Behind each interval.
+    seed : int
+        Of the resampling.
 
     Returns
     -------
@@ -58,88 +62,109 @@ def find_alarms(
         ``name``, ``raised``, ``value``, ``limit``, ``message``; one for each kind of
         leak, raised or not.
     """
-    found = []
-    for name, model in ((MISSINGNESS, f"probe/{MISSINGNESS}"), (SITE, f"probe/{SITE}")):
-        if model in records:
-            found.append(_knows(name, records[model]))
-    controls = [r for r in records.values() if r["kind"] == "control"]
-    found += [_knows("random_labels", record) for record in controls]
-    if Modality.CLINICAL in opened.cohort.tables:
-        found.append(_clinical(opened))
-    found += [_duplicates(opened), _overlap(opened, plan)]
-    return found
-
-
-def _knows(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Judge a model that should know nothing."""
-    metric = record["metrics"].get("roc_auc")
-    raised = bool(
-        metric is not None and metric["value"] > LIMIT and metric["low"] > 0.5
-    )
-    what = str(record["title"])
-    if metric is None:
-        message = f"{what}: not scored ({record['skipped'] or 'a class is absent'})"
-    else:
-        message = (
-            f"{what}: ROC-AUC {metric['value']:.3f} "
-            f"[{metric['low']:.3f}, {metric['high']:.3f}]"
-        )
-    if raised:
-        message += f": {_ADVICE[name]}"
-    return _alarm(name, raised, metric, LIMIT, message)
-
-
-def _clinical(opened: OpenedCohort) -> dict[str, Any]:
-    """Look for clinical columns whose values tell the class."""
     cohort = opened.cohort
+    place = _first_folds(plan, len(cohort))
+    rows = np.flatnonzero((place >= 0) & (cohort.labels >= 0))
+    labels, folds = cohort.labels[rows], place[rows]
+    patients = [cohort.patients[row] for row in rows]
+    image = np.array([len(bag) > 0 for bag in opened.inputs[0].bags])
+    options = {"repeats": resamples, "seed": seed}
+    found = []
+    if plan.folds > 1:
+        present = cohort.has(image)[rows]
+        found.append(missingness_alarm(labels, present, patients, folds, **options))
+        if len(set(cohort.sites.tolist())) > 1:
+            sites = cohort.sites[rows].tolist()
+            found.append(site_alarm(labels, sites, patients, folds, **options))
+        if Modality.CLINICAL in cohort.tables:
+            columns = _inputs(cohort, rows)
+            found.append(
+                telling_column_alarm(labels, columns, patients, folds, **options)
+            )
+    for name in controls:
+        found.append(_control(frames[name], len(cohort.classes), resamples, seed))
+    found.append(_duplicates(opened))
+    return [*(alarm.record() for alarm in found), _overlap(cohort, plan)]
+
+
+def _first_folds(plan: FoldPlan, n: int) -> NDArray[np.int64]:
+    """Say in which fold of the first repeat each patient is judged; -1 for none."""
+    place = np.full(n, -1, np.int64)
+    for split in plan.splits:
+        if split.repeat == 0:
+            place[split.test] = max(split.fold, 0)
+    return place
+
+
+def _inputs(cohort: Cohort, rows: NDArray[np.int64]) -> dict[str, list[object]]:
+    """Give the clinical columns that a model may look at, as they were written.
+
+    Columns whose names give the class, the outcome or the patient away are never an
+    input; what the others say is judged here.
+    """
     table = cohort.tables[Modality.CLINICAL]
     frame = table.table.obs.drop(columns="sample", errors="ignore")
-    labels = cohort.labels[table.has].tolist()
-    by_name = {leak.column for leak in find_leaks(frame)}
-    leaks = [k for k in find_leaks(frame, labels) if k.column not in by_name]
-    if leaks:
-        told = ", ".join(map(str, leaks[:_SHOWN]))
-        message = (
-            f"{len(leaks)} clinical columns tell the class: {told}; they were not "
-            "used. See how they came about: others may tell it less plainly"
-        )
-    else:
-        message = f"none of {frame.shape[1]} clinical columns tells the class"
-    return _alarm("clinical_column", bool(leaks), None, 0, message)
+    named = {leak.column for leak in find_leaks(frame)}
+    position = np.cumsum(table.has) - 1
+    columns: dict[str, list[object]] = {}
+    for name in frame.columns:
+        if name not in named:
+            values = frame[name].tolist()
+            columns[str(name)] = [
+                values[position[row]] if table.has[row] else "" for row in rows
+            ]
+    return columns
 
 
-def _duplicates(opened: OpenedCohort) -> dict[str, Any]:
-    """Look for one patient under two identifiers."""
-    pairs = find_duplicates(opened.cohort, opened.inputs[0].bags)
-    if pairs:
-        told = "; ".join(f"{a} and {b} ({what})" for a, b, what in pairs[:_SHOWN])
-        message = (
-            f"{len(pairs)} pairs of patients have the same data: {told}; give them "
-            "one patient_id, or remove one"
-        )
-    else:
-        message = "no two patients have the same data"
-    return _alarm("duplicate_patients", bool(pairs), None, 0, message)
+def _control(frame: pd.DataFrame, classes: int, resamples: int, seed: int) -> Alarm:
+    """Judge a model that was trained on shuffled labels by those labels."""
+    rows = frame if frame.empty else class_rows(frame)
+    if rows.empty or rows["y"].nunique() < classes:
+        return random_label_alarm(None)
+    found = classification_estimates(
+        rows["y"].to_numpy(),
+        chances(rows, classes),
+        rows["patient_id"].tolist(),
+        repeats=resamples,
+        seed=seed,
+    )
+    return random_label_alarm(found["roc_auc"])
 
 
-def _overlap(opened: OpenedCohort, plan: FoldPlan) -> dict[str, Any]:
+def _duplicates(opened: OpenedCohort) -> Alarm:
+    """Look for one patient under two identifiers, in tables and embeddings."""
+    cohort, bags = opened.cohort, opened.inputs[0].bags
+    tables: dict[str, NDArray[np.floating]] = {}
+    for modality, table in cohort.tables.items():
+        if modality is Modality.CLINICAL:
+            continue
+        matrix = table.table.X
+        own = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+        values = np.full((len(cohort), own.shape[1]), np.nan)
+        values[table.has] = own
+        tables[str(modality)] = values
+    if any(len(bag) for bag in bags):
+        means = np.full((len(cohort), bags[0].shape[1]), np.nan)
+        for row, bag in enumerate(bags):
+            if len(bag):
+                means[row] = np.asarray(bag, np.float64).mean(axis=0)
+        tables[str(Modality.IMAGE)] = means
+    return duplicate_alarm(cohort.patients, tables)
+
+
+def _overlap(cohort: Cohort, plan: FoldPlan) -> dict[str, Any]:
     """Count patients that are in two parts of a split."""
-    names = opened.cohort.patients
+    names = cohort.patients
     shared = 0
     for split in plan.splits:
         parts = [{names[row] for row in rows} for rows in split.parts().values()]
         shared += sum(map(len, parts)) - len(set.union(*parts))
-    message = f"{shared} patients are in two parts of one of {len(plan.splits)} splits"
-    return _alarm("overlap", shared > 0, None, 0, message)
-
-
-def _alarm(
-    name: str, raised: bool, value: object, limit: float, message: str
-) -> dict[str, Any]:
     return {
-        "name": name,
-        "raised": raised,
-        "value": value,
-        "limit": limit,
-        "message": message,
+        "name": "overlap",
+        "raised": shared > 0,
+        "value": None,
+        "limit": 1,
+        "message": (
+            f"{shared} patients are in two parts of one of {len(plan.splits)} splits"
+        ),
     }

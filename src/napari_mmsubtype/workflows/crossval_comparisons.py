@@ -65,8 +65,8 @@ def compare_all(
             for other, about in records.items()
             if other != name and about["kind"] in RIVALS and not frames[other].empty
         ]
-        pairs = {o: _joined(frames[name], frames[o], classes) for o in rivals}
-        pairs = {o: pair for o, pair in pairs.items() if pair is not None}
+        joined = {o: _joined(frames[name], frames[o], classes) for o in rivals}
+        pairs = {o: pair for o, pair in joined.items() if pair is not None}
         for metric in METRICS if pairs else ():
             made = [
                 compare_models(

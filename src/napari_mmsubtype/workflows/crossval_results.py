@@ -28,7 +28,8 @@ from napari_mmsubtype.workflows.model_scores import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_mmsubtype.workflows.cohort_setup import CohortRequest, OpenedCohort
+    from napari_mmsubtype.workflows.cohort_request import CohortRequest
+    from napari_mmsubtype.workflows.cohort_setup import OpenedCohort
     from napari_mmsubtype.workflows.fold_plan import FoldPlan
     from napari_mmsubtype.workflows.fold_store import FoldStore
     from napari_mmsubtype.workflows.model_list import SimpleModel
@@ -62,7 +63,8 @@ def write_results(
     store : FoldStore
         What each model said on each fold.
     complete_run : bool
-        Whether nothing is left to be done; before that, intervals are rough.
+        Whether nothing is left to be done; before that, intervals are rough,
+        and there are neither comparisons nor alarms.
 
     Returns
     -------
@@ -120,12 +122,23 @@ def write_results(
         "models": records,
         "comparisons": compare_all(
             records, frames, len(cohort.classes), resamples=resamples, seed=seed
-        ),
-        "alarms": find_alarms(opened, plan, records),
+        )
+        if complete_run
+        else [],
+        "alarms": find_alarms(
+            opened, plan, frames, _controls(records), resamples=resamples, seed=seed
+        )
+        if complete_run
+        else [],
         "maps": {},
     }
     write_json(request.out / RESULTS, content)
     return content
+
+
+def _controls(records: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name the models that were trained on shuffled labels."""
+    return tuple(n for n, record in records.items() if record["kind"] == "control")
 
 
 def _facts(name: str, plan: FoldPlan, store: FoldStore) -> list[dict[str, Any]]:

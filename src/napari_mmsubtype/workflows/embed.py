@@ -108,6 +108,7 @@ def embed(
     overrides: Iterable[str] = (),
     patch_px: int | None = None,
     patch_mpp: float = DEFAULT_MPP,
+    mpp: float | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -134,6 +135,8 @@ def embed(
         Side of a patch, with ``encoder``.
     patch_mpp : float, default: 0.5
         Microns per pixel of a patch, with ``encoder``.
+    mpp : float, optional
+        Microns per pixel of the slides of which the manifest does not tell.
     device : str, default: "auto"
         As `analyze`.
     batch_size : int, optional
@@ -151,7 +154,7 @@ def embed(
     MMSubtypeError
         If the manifest or the encoder cannot serve.
     """
-    cohort = read_manifest(manifest)
+    cohort = read_manifest(manifest, mpp=mpp)
     model = _model(encoder, weights, bundle, preset, overrides, patch_px, patch_mpp)
     job = embed_job(
         cohort.slides, model, Path(out), device=device, batch_size=batch_size

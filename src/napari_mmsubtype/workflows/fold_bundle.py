@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_mmsubtype.models.bundle_names import MANIFEST
+from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.training_facts import Metric, TrainingFacts
-from napari_mmsubtype.training.fusion_trainer import embedding_statistics
+from napari_mmsubtype.training.bag_statistics import embedding_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

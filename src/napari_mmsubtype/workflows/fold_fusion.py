@@ -92,16 +92,11 @@ def fit_fold_job(data: FoldData, variant: FusionVariant) -> Job[FittedFold]:
     started = time.monotonic()
     preset, config = data.preset, data.preset.fusion_training
     allowed = variant.modalities
+    cases = _shuffled(data.cases, config.seed) if variant.shuffled else data.cases
     train, validation, test = (
-        _part(data.cases, rows, allowed)
-        for rows in (data.train, data.validation, data.test)
+        _part(cases, rows, allowed) for rows in (data.train, data.validation, data.test)
     )
     _check_parts(train, validation, len(preset.classes))
-    if variant.shuffled:
-        train, validation = (
-            _shuffled(part, config.seed + n)
-            for n, part in enumerate((train, validation))
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = build_fusion(
@@ -117,7 +112,7 @@ def fit_fold_job(data: FoldData, variant: FusionVariant) -> Job[FittedFold]:
     limits = median_risks(data.heads, predict_logits(model, train))
     frames = []
     for subset in matrix:
-        view = _part(data.cases, data.test, subset)
+        view = _part(cases, data.test, subset)
         if len(view) == 0:
             continue
         frames.append(
@@ -171,11 +166,11 @@ def _check_parts(train: BagSet, validation: BagSet, classes: int) -> None:
         raise SkippedFoldError(msg)
 
 
-def _shuffled(part: BagSet, seed: int) -> BagSet:
-    """Give patients the answers of others."""
-    order = np.random.default_rng([seed, len(part)]).permutation(len(part))
-    targets = {name: values[order] for name, values in part.targets.items()}
-    return replace(part, labels=part.labels[order], targets=targets)
+def _shuffled(cases: BagSet, seed: int) -> BagSet:
+    """Give patients the answers of others, the same in all folds of a repeat."""
+    order = np.random.default_rng([seed, len(cases)]).permutation(len(cases))
+    targets = {name: values[order] for name, values in cases.targets.items()}
+    return replace(cases, labels=cases.labels[order], targets=targets)
 
 
 def _calibrated_heads(
@@ -195,6 +190,8 @@ def _labelled(
     import pandas as pd
 
     site = dict(zip(data.cases.patients, data.sites.tolist(), strict=True))
+    if not frames:
+        return pd.DataFrame()
     whole = pd.concat(frames, ignore_index=True)
     place = place_of(data.split)
     return whole.assign(

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from napari_mmsubtype.core.cases import Modality, subset_key
@@ -31,7 +30,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse strengths of the penalty among which an inner cross-validation chooses."""
 
 _INNER_FOLDS = 4
-_STEPS = 2000
+_STEPS = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,23 +113,11 @@ def fit_logistic(
     if len(data.test) == 0:
         msg = "no patient of the held-out fold has the data"
         raise SkippedFoldError(msg)
-    inner = StratifiedKFold(
-        min(_INNER_FOLDS, int(counts.min())), shuffle=True, random_state=seed
-    )
-    search = GridSearchCV(
-        make_pipeline(
-            StandardScaler(),
-            LogisticRegression(class_weight="balanced", max_iter=_STEPS),
-        ),
-        {"logisticregression__C": list(STRENGTHS)},
-        scoring="neg_log_loss",
-        cv=inner,
-    )
-    with warnings.catch_warnings():
-        # A fit that is stopped early is scored as it is, like any other.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        search.fit(data.values[train], truth)
-    chances = search.predict_proba(data.values[data.test])
+    scaler = StandardScaler().fit(data.values[train])
+    scaled = scaler.transform(data.values[train])
+    strength = choose_strength(scaled, truth, classes=classes, seed=seed)
+    model = _fit(scaled, truth, strength)
+    chances = model.predict_proba(scaler.transform(data.values[data.test]))
     frame = pd.DataFrame({f"p{c}": chances[:, c] for c in range(classes)}).assign(
         model=name,
         head=CLASS,
@@ -146,9 +133,55 @@ def fit_logistic(
         "patients": len(data.test),
         "training_patients": len(train),
         "seconds": time.monotonic() - started,
-        "strength": float(search.best_params_["logisticregression__C"]),
+        "strength": strength,
     }
     return frame, facts
+
+
+def choose_strength(
+    values: NDArray[np.float64], labels: NDArray[np.int64], *, classes: int, seed: int
+) -> float:
+    """Choose the penalty by an inner cross-validation.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, g)
+        Of training patients.
+    labels : ndarray of int64, shape (n,)
+        Their classes.
+    classes : int
+        Number of classes.
+    seed : int
+        Of the inner folds.
+
+    Returns
+    -------
+    float
+        Of `STRENGTHS`, the one with the lowest log-loss.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    folds = min(_INNER_FOLDS, int(counts.min()))
+    inner = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    losses = np.zeros(len(STRENGTHS))
+    for rest, held in inner.split(values, labels):
+        for number, strength in enumerate(STRENGTHS):
+            chances = _fit(values[rest], labels[rest], strength).predict_proba(
+                values[held]
+            )
+            of_truth = chances[np.arange(len(held)), labels[held]]
+            losses[number] -= np.log(np.maximum(of_truth, 1e-12)).sum()
+    return STRENGTHS[int(losses.argmin())]
+
+
+def _fit(
+    values: NDArray[np.float64], labels: NDArray[np.int64], strength: float
+) -> LogisticRegression:
+    """Fit one logistic regression."""
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=_STEPS)
+    with warnings.catch_warnings():
+        # A fit that is stopped early is judged as it is, like any other.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(values, labels)
 
 
 def feature_data(
@@ -179,7 +212,7 @@ def feature_data(
     """
     columns = [cases.modalities.index(m) for m in modalities]
     here = cases.present[:, columns]
-    has = here.any(axis=1)
+    has = np.asarray(here.any(axis=1), bool)
     blocks = []
     for position, modality in enumerate(modalities):
         if modality is Modality.IMAGE:

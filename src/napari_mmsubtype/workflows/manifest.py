@@ -123,6 +123,7 @@ def read_manifest(
     *,
     labels: Sequence[str] | None = None,
     questions: Callable[[Sequence[str]], Sequence[Target]] | None = None,
+    mpp: float | None = None,
 ) -> Manifest:
     """Read a manifest and check it as a whole.
 
@@ -135,6 +136,8 @@ def read_manifest(
     questions : callable, optional
         Gives the further questions whose answers the manifest must hold, for the
         columns that it has; see `cohort_targets.head_targets`.
+    mpp : float or None, default: None
+        Microns per pixel of slides whose row has none.
 
     Returns
     -------
@@ -169,7 +172,7 @@ def read_manifest(
             )
     askable = [t for t in targets if all(name in columns for name in t.columns)]
     patients = [
-        _patient(name, group, file.parent, columns, labels, askable, faults)
+        _patient(name, group, file.parent, columns, labels, askable, mpp, faults)
         for name, group in groups.items()
     ]
     _check_groups(patients, columns, faults)
@@ -260,6 +263,7 @@ def _patient(
     columns: Sequence[str],
     labels: Sequence[str] | None,
     targets: Sequence[Target],
+    mpp: float | None,
     faults: Faults,
 ) -> Patient:
     """Put the rows of one patient together."""
@@ -279,7 +283,7 @@ def _patient(
             lines,
         )
     slides = tuple(
-        SlideEntry(_located(row["slide"], folder), _mpp(row, faults), row.line)
+        SlideEntry(_located(row["slide"], folder), _mpp(row, mpp, faults), row.line)
         for row in group
         if row["slide"]
     )
@@ -301,10 +305,10 @@ def _patient(
     )
 
 
-def _mpp(row: _Row, faults: Faults) -> float | None:
+def _mpp(row: _Row, usual: float | None, faults: Faults) -> float | None:
     text = row["mpp"]
     if not text:
-        return None
+        return usual
     try:
         mpp = float(text)
     except ValueError:
