@@ -7,8 +7,9 @@ import pytest
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.widgets.cohort_choice import CohortChoice, CohortTask
+from napari_mmsubtype.widgets.cohort_command import CohortTask
 from napari_mmsubtype.widgets.cohort_form import CohortForm
+from napari_mmsubtype.workflows.cohort_request import CohortRequest
 
 
 @pytest.fixture
@@ -18,27 +19,28 @@ def form(qtbot: Any) -> CohortForm:
     return form
 
 
-def full(tmp_path: Path, **changes: Any) -> CohortChoice:
+def full(tmp_path: Path, **changes: Any) -> CohortRequest:
     for name in ("cohort.csv", "rna.csv"):
         (tmp_path / name).write_text("a\n")
     known: dict[str, Any] = {
-        "task": CohortTask.CROSSVAL,
         "manifest": str(tmp_path / "cohort.csv"),
         "presets": ("evidence", "lung-mmlm"),
-        "out": str(tmp_path / "out"),
+        "out": tmp_path / "out",
         "tables": {Modality.RNA: str(tmp_path / "rna.csv")},
+        "reading": {Modality.RNA: {"unit": "z-score"}},
         "overrides": ("validation.group=site", "validation.folds=3"),
-        "embeddings": str(tmp_path / "bags"),
+        "embeddings": tmp_path / "bags",
         "device": "cpu",
     }
-    return CohortChoice(**{**known, **changes})
+    return CohortRequest(**{**known, **changes})
 
 
 @pytest.mark.parametrize("task", list(CohortTask))
 def test_round_trip(form: CohortForm, tmp_path: Path, task: CohortTask) -> None:
-    choice = full(tmp_path, task=task, presets=("evidence",))
-    form.setValue(choice)
-    assert form.value() == choice
+    request = full(tmp_path, presets=("evidence",))
+    form.setValue(request)
+    form.setTask(task)
+    assert (form.task(), form.value()) == (task, request)
     assert form.validate()
 
 
@@ -59,7 +61,8 @@ def test_an_empty_form_says_what_is_missing(form: CohortForm) -> None:
 
 
 def test_a_model_has_one_preset(form: CohortForm, tmp_path: Path) -> None:
-    form.setValue(full(tmp_path, task=CohortTask.TRAIN))
+    form.setValue(full(tmp_path))
+    form.setTask(CohortTask.TRAIN)
     assert not form.validate()
     assert form.notes()["presets"] == "A model has one preset; 2 are ticked."
     form.tasks[CohortTask.CROSSVAL].setChecked(True)

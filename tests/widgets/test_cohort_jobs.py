@@ -6,8 +6,9 @@ import pytest
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.preset_files import list_presets, load_preset
-from napari_mmsubtype.widgets.cohort_choice import CohortChoice, CohortTask
+from napari_mmsubtype.widgets.cohort_command import CohortTask
 from napari_mmsubtype.widgets.cohort_jobs import cohort_job, manifest_job, presets_job
+from napari_mmsubtype.workflows.cohort_request import CohortRequest
 from napari_mmsubtype.workflows.jobs import run_job
 
 
@@ -43,13 +44,12 @@ def test_folds_of_the_manifest_are_told(
 
 
 @pytest.mark.parametrize("task", list(CohortTask))
-def test_a_choice_reaches_its_job(tmp_path: Path, task: CohortTask) -> None:
-    choice = CohortChoice(
-        task=task,
+def test_a_request_reaches_its_job(tmp_path: Path, task: CohortTask) -> None:
+    request = CohortRequest(
         manifest=str(tmp_path / "none.csv"),
         presets=("evidence",),
-        out=str(tmp_path / "out"),
+        out=tmp_path / "out",
     )
     with pytest.raises(ConfigurationError, match=r"none\.csv"):
-        run_job(cohort_job(choice))
+        run_job(cohort_job(task, request))
     assert not (tmp_path / "out").exists()

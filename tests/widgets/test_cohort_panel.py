@@ -12,22 +12,34 @@ from qtpy.QtGui import QDesktopServices, QGuiApplication
 from fakes.jobs import FakeJob
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.training.curves import Curves
-from napari_mmsubtype.widgets.cohort_choice import (
-    CohortChoice,
-    CohortTask,
-    cohort_command,
-)
+from napari_mmsubtype.widgets.cohort_command import CohortTask, cohort_command
 from napari_mmsubtype.widgets.cohort_panel import CohortPanel
+from napari_mmsubtype.workflows.cohort_request import CohortRequest
 
 
 @dataclass
-class Outcome:
+class Scored:
     folder: Path
-    results: Path | None = None
-    report: Path | None = None
+    results: Path
+    report: Path
 
 
-def written(folder: Path) -> Outcome:
+@dataclass
+class Trained:
+    bundle: Path
+
+
+class TaskJob(FakeJob):
+    """Remembers what was to be done, too."""
+
+    task: CohortTask | None = None
+
+    def __call__(self, task: CohortTask, request: Any = None) -> Any:
+        self.task = task
+        return super().__call__(request)
+
+
+def written(folder: Path) -> Scored:
     metric = {"value": 0.9, "low": 0.8, "high": 1.0, "level": 0.95}
     models = {
         "evidence": {
@@ -37,17 +49,16 @@ def written(folder: Path) -> Outcome:
     }  # fmt: skip
     results = folder / "results.json"
     results.write_text(json.dumps({"complete": True, "models": models, "alarms": []}))
-    return Outcome(folder, results, folder / "report.html")
+    return Scored(folder, results, folder / "report.html")
 
 
-def choice_in(folder: Path) -> CohortChoice:
+def request_in(folder: Path) -> CohortRequest:
     manifest = folder / "m.csv"
     manifest.write_text("patient_id,label\na,Luminal\nb,Basal/HER2\n")
-    return CohortChoice(
-        task=CohortTask.CROSSVAL,
+    return CohortRequest(
         manifest=str(manifest),
         presets=("evidence",),
-        out=str(folder / "out"),
+        out=folder / "out",
     )
 
 
@@ -78,7 +89,7 @@ def test_the_manifest_is_read_as_soon_as_it_is_named(
     make_panel, qtbot, tmp_path: Path
 ) -> None:
     panel = make_panel()
-    panel.setValue(choice_in(tmp_path))
+    panel.setValue(request_in(tmp_path))
     qtbot.waitUntil(
         lambda: panel.form.cohort.text().startswith("2 patients"), timeout=20_000
     )
@@ -90,7 +101,7 @@ def test_the_manifest_is_read_as_soon_as_it_is_named(
     qtbot.waitUntil(lambda: not panel.form.cohort.text(), timeout=20_000)
 
 
-def test_run_hands_over_the_choice_and_shows_the_results(
+def test_run_hands_over_the_request_and_shows_the_results(
     make_panel, qtbot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -98,12 +109,12 @@ def test_run_hands_over_the_choice_and_shows_the_results(
         QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile())
     )
     outcome = written(tmp_path)
-    job = FakeJob(outcome)
+    job = TaskJob(outcome)
     panel = make_panel(job)
-    panel.setValue(choice_in(tmp_path))
+    panel.setValue(request_in(tmp_path))
     with qtbot.waitSignal(panel.runner.finished, timeout=20_000):
         panel.bar.runButton.click()
-    assert job.recipe == choice_in(tmp_path)
+    assert (job.task, job.recipe) == (CohortTask.CROSSVAL, request_in(tmp_path))
     assert panel.summary.table.item(0, 2).text() == "0.900 [0.800, 1.000]"
     panel.reportButton.click()
     panel.folderButton.click()
@@ -111,8 +122,9 @@ def test_run_hands_over_the_choice_and_shows_the_results(
 
 
 def test_a_bundle_alone_has_no_table(make_panel, qtbot, tmp_path: Path) -> None:
-    panel = make_panel(FakeJob(Outcome(tmp_path)))
-    panel.setValue(choice_in(tmp_path))
+    panel = make_panel(TaskJob(Trained(tmp_path)))
+    panel.setValue(request_in(tmp_path))
+    panel.form.setTask(CohortTask.TRAIN)
     with qtbot.waitSignal(panel.runner.finished, timeout=20_000):
         panel.run()
     assert panel.summary.isHidden()
@@ -133,7 +145,7 @@ def test_curves_and_the_fit_at_work_are_shown(make_panel, tmp_path: Path) -> Non
 
 
 def test_an_unfinished_form_starts_nothing(make_panel) -> None:
-    job = FakeJob(None)
+    job = TaskJob(None)
     panel = make_panel(job)
     panel.run()
     assert job.yielded == 0
@@ -143,6 +155,8 @@ def test_an_unfinished_form_starts_nothing(make_panel) -> None:
 
 def test_the_command_is_copied(make_panel, tmp_path: Path) -> None:
     panel = make_panel()
-    panel.setValue(choice_in(tmp_path))
+    panel.setValue(request_in(tmp_path))
     panel.copyButton.click()
-    assert QGuiApplication.clipboard().text() == cohort_command(choice_in(tmp_path))
+    assert QGuiApplication.clipboard().text() == cohort_command(
+        CohortTask.CROSSVAL, request_in(tmp_path)
+    )

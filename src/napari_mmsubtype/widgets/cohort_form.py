@@ -18,13 +18,14 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.widgets.cohort_choice import CohortChoice, CohortTask
+from napari_mmsubtype.widgets.cohort_command import CohortTask
 from napari_mmsubtype.widgets.device_field import DeviceField
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.preset_field import PresetField
 from napari_mmsubtype.widgets.table_field import TableField
+from napari_mmsubtype.workflows.cohort_request import CohortRequest
 
 _TABLES = {
     Modality.RNA: ("RNA", "Choose the table of gene expression of the cohort"),
@@ -42,7 +43,7 @@ _TASKS = {
 
 
 class CohortForm(QWidget):
-    """Edits a `CohortChoice`; reads none of its files.
+    """Edits a `CohortRequest` and what to do with it; reads none of its files.
 
     Parameters
     ----------
@@ -93,13 +94,13 @@ class CohortForm(QWidget):
         self._lay_out()
         self._connect()
 
-    def value(self) -> CohortChoice:
+    def value(self) -> CohortRequest:
         """Build the request.
 
         Returns
         -------
-        CohortChoice
-            What the form shows.
+        CohortRequest
+            What the form shows; `task` says what to do with it.
 
         Raises
         ------
@@ -109,34 +110,51 @@ class CohortForm(QWidget):
         problems = self.problems()
         if problems:
             raise ConfigurationError(" ".join(problems.values()))
-        return CohortChoice(
-            task=self.task(),
+        embeddings = self.embeddings.value()
+        return CohortRequest(
             manifest=str(self.manifest.value()),
             presets=self.presets.value(),
-            out=str(self.out.value()),
+            out=Path(str(self.out.value())).absolute(),
             tables={m: path for m, f in self.tables.items() if (path := f.value())},
+            reading={
+                m: found
+                for m, f in self.tables.items()
+                if f.value() and (found := f.reading())
+            },
             overrides=self._overrides(),
-            embeddings=self.embeddings.value(),
+            embeddings=None if embeddings is None else Path(embeddings),
             device=self.device.value(),
         )
 
-    def setValue(self, choice: CohortChoice) -> None:
+    def setValue(self, request: CohortRequest) -> None:
         """Show a request.
 
         Parameters
         ----------
-        choice : CohortChoice
+        request : CohortRequest
             What `value` gives back afterwards.
         """
-        self.tasks[choice.task].setChecked(True)
-        self.manifest.setValue(choice.manifest)
-        self.presets.setValue(choice.presets)
+        self.manifest.setValue(str(request.manifest))
+        self.presets.setValue(request.presets)
         for modality, field in self.tables.items():
-            field.setTable(choice.tables.get(modality))
-        self.out.setValue(choice.out)
-        self.embeddings.setValue(choice.embeddings)
-        self.settings.setText("; ".join(choice.overrides))
-        self.device.setValue(choice.device)
+            path = request.tables.get(modality)
+            reading = dict(request.reading.get(modality, {}))
+            field.setTable(None if path is None else str(path), reading)
+        self.out.setValue(str(request.out))
+        embeddings = request.embeddings
+        self.embeddings.setValue(None if embeddings is None else str(embeddings))
+        self.settings.setText("; ".join(request.overrides))
+        self.device.setValue(request.device)
+
+    def setTask(self, task: CohortTask) -> None:
+        """Choose what is to be done.
+
+        Parameters
+        ----------
+        task : CohortTask
+            What `task` gives back afterwards.
+        """
+        self.tasks[task].setChecked(True)
 
     def task(self) -> CohortTask:
         """Tell what is to be done.

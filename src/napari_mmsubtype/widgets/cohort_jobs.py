@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.widgets.cohort_choice import CohortTask
+from napari_mmsubtype.widgets.cohort_command import CohortTask
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.widgets.cohort_choice import CohortChoice
+    from napari_mmsubtype.workflows.cohort_request import CohortRequest
     from napari_mmsubtype.workflows.manifest import Manifest
 
 _SHOWN_CLASSES = 6
@@ -95,13 +95,15 @@ def describe_manifest(manifest: Manifest) -> str:
     return " · ".join(words)
 
 
-def cohort_job(choice: CohortChoice) -> Job[Any]:
+def cohort_job(task: CohortTask, request: CohortRequest) -> Job[Any]:
     """Do what a form asks for.
 
     Parameters
     ----------
-    choice : CohortChoice
-        The request.
+    task : CohortTask
+        What to do.
+    request : CohortRequest
+        With what.
 
     Yields
     ------
@@ -115,19 +117,8 @@ def cohort_job(choice: CohortChoice) -> Job[Any]:
     """
     # Importing PyTorch takes seconds: here it happens away from the GUI thread.
     yield Progress("open", message="loading PyTorch")
-    from napari_mmsubtype.workflows.crossval import crossval_job, make_request
+    from napari_mmsubtype.workflows.crossval import crossval_job
     from napari_mmsubtype.workflows.train import train_job
 
-    request = make_request(
-        choice.manifest,
-        choice.presets,
-        out=choice.out,
-        overrides=choice.overrides,
-        tables={str(m): path for m, path in choice.tables.items()},
-        units={},
-        embeddings=choice.embeddings,
-        device=choice.device,
-        batch_size=None,
-    )
-    make = crossval_job if choice.task is CohortTask.CROSSVAL else train_job
+    make = crossval_job if task is CohortTask.CROSSVAL else train_job
     return (yield from make(request))

@@ -11,7 +11,7 @@ from qtpy.QtGui import QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.widgets.cohort_choice import CohortChoice, cohort_command
+from napari_mmsubtype.widgets.cohort_command import CohortTask, cohort_command
 from napari_mmsubtype.widgets.cohort_form import CohortForm
 from napari_mmsubtype.widgets.cohort_jobs import cohort_job, manifest_job, presets_job
 from napari_mmsubtype.widgets.cohort_summary import CohortSummary, read_summary
@@ -23,7 +23,9 @@ from napari_mmsubtype.widgets.job_runner import JobRunner
 if TYPE_CHECKING:
     import napari
 
-CohortJob = Callable[[CohortChoice], "Job[Any]"]
+    from napari_mmsubtype.workflows.cohort_request import CohortRequest
+
+CohortJob = Callable[[CohortTask, "CohortRequest"], "Job[Any]"]
 _TYPING_MS = 300
 _SHOWN_FAULTS = 8
 
@@ -36,7 +38,7 @@ class CohortPanel(QWidget):
     napari_viewer : napari.Viewer
         The window's viewer; nothing is added to it.
     job : callable, optional
-        Makes the job of a choice; by default `cohort_jobs.cohort_job`.
+        Makes the job of a task and a request; by default `cohort_jobs.cohort_job`.
     parent : QWidget, optional
         Owner.
     """
@@ -62,6 +64,7 @@ class CohortPanel(QWidget):
         self.folderButton = QPushButton("Open folder", self)
         self.copyButton = QPushButton("Copy as command", self)
         self.copyButton.setToolTip("The line that does the same in a terminal")
+        self._task = CohortTask.CROSSVAL
         self._report: Path | None = None
         self._folder: Path | None = None
         self._typed = QTimer(self)
@@ -71,35 +74,36 @@ class CohortPanel(QWidget):
         self._connect()
         self._lister.start(presets_job)
 
-    def value(self) -> CohortChoice:
+    def value(self) -> CohortRequest:
         """Build the request that Run would run.
 
         Returns
         -------
-        CohortChoice
+        CohortRequest
             What the form shows.
         """
         return self.form.value()
 
-    def setValue(self, choice: CohortChoice) -> None:
+    def setValue(self, request: CohortRequest) -> None:
         """Show a request.
 
         Parameters
         ----------
-        choice : CohortChoice
+        request : CohortRequest
             What `value` gives back afterwards.
         """
-        self.form.setValue(choice)
+        self.form.setValue(request)
 
     def run(self) -> None:
         """Run what the form describes, or say beside the fields what is missing."""
         if self.runner.is_running or not self.form.validate():
             return
-        choice, make = self.form.value(), self._job
+        task, request, make = self.form.task(), self.form.value(), self._job
         self.summary.hide()
         self.reportButton.hide()
         self.folderButton.hide()
-        self.runner.start(lambda: make(choice))
+        self._task = task
+        self.runner.start(lambda: make(task, request))
 
     def _lay_out(self) -> None:
         inner = QWidget(self)
@@ -167,19 +171,18 @@ class CohortPanel(QWidget):
     def _on_done(self, outcome: Any) -> None:
         self.curves.hide()
         self.fit.hide()
-        self._folder = Path(outcome.folder)
         self.folderButton.show()
-        report = getattr(outcome, "report", None)
-        self._report = None if report is None else Path(report)
-        self.reportButton.setVisible(self._report is not None)
-        results = getattr(outcome, "results", None)
-        if results is not None:
-            self.summary.setSummary(read_summary(Path(results)))
+        if self._task is CohortTask.TRAIN:
+            self._folder = outcome.bundle
+            return
+        self._folder, self._report = outcome.folder, outcome.report
+        self.reportButton.show()
+        self.summary.setSummary(read_summary(outcome.results))
 
     def _on_copy(self) -> None:
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None and self.form.validate():
-            clipboard.setText(cohort_command(self.form.value()))
+            clipboard.setText(cohort_command(self.form.task(), self.form.value()))
 
 
 def _checked_manifest(path: str) -> Job[str]:

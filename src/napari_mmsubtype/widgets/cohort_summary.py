@@ -152,7 +152,7 @@ def _row(name: str, model: dict[str, Any]) -> ModelRow:
     return ModelRow(name, int(model["patients"]), values, model["title"])
 
 
-def _interval(metric: dict[str, float] | None) -> str:
+def _interval(metric: dict[str, float | None] | None) -> str:
     if metric is None:
         return "–"
     value = f"{metric['value']:.3f}"
