@@ -22,7 +22,6 @@ from napari_mmsubtype.core.records import (
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.overlay import pyramid, stitch
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_writer import StoreWriter
@@ -149,7 +148,7 @@ def make_result(
     writer.write_flags(bits, status == PatchStatus.EXCLUDED)
     if complete:
         writer.write_fusion((done / max(done.sum(), 1)).astype(np.float32), evidence)
-        writer.write_map(pyramid(stitch(grid, spread.astype(np.float32))))
+        writer.write_map(grid, spread.astype(np.float32).__getitem__)
         if attributions is not None:
             writer.write_attributions(attributions)
         counts = PatchCounts(

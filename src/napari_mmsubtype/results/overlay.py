@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
+
+    Cells = NDArray[np.float32]
+    ReadCells = Callable[[NDArray[np.int64]], Cells]
 
 _COARSEST = 2048
 
@@ -40,6 +45,119 @@ def cell_size(spec: PatchSpec, cells: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+class Mosaic:
+    """The canvas that the cells of all patches make, of which any part can be had.
+
+    Parameters
+    ----------
+    grid : PatchGrid
+        Where the patches lie.
+    cells : tuple of int
+        Rows and columns of a patch's last feature map.
+    mode : {"sum", "mean"}, default: "sum"
+        As for `stitch`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns of the canvas, which covers the whole grid.
+    """
+
+    def __init__(
+        self, grid: PatchGrid, cells: tuple[int, int], *, mode: str = "sum"
+    ) -> None:
+        if mode not in ("sum", "mean"):
+            msg = f"mode must be 'sum' or 'mean', found {mode!r}"
+            raise ValueError(msg)
+        size, stride = grid.spec.size_px, grid.spec.stride_px
+        unit = cell_size(grid.spec, cells)
+        fitted = [_fitting(count, size) for count in cells]
+        repeat = [size // n // side for n, side in zip(fitted, unit, strict=True)]
+        self._mode = mode
+        self._size = size
+        self._repeat = repeat
+        self._side = (fitted[0] * repeat[0], fitted[1] * repeat[1])
+        step = np.array([stride // unit[0], stride // unit[1]], np.int64)
+        self._corner = grid.cell * step
+        rows, cols = (np.array(grid.shape) - 1) * step + self._side
+        self.shape = (int(rows), int(cols))
+
+    def patches_in(
+        self, top: int, left: int, bottom: int, right: int
+    ) -> NDArray[np.int64]:
+        """List the patches that touch a part of the canvas.
+
+        Parameters
+        ----------
+        top, left, bottom, right : int
+            The part, in pixels of the canvas; ``bottom`` and ``right`` lie outside.
+
+        Returns
+        -------
+        ndarray of int64
+            Their indices, ascending.
+        """
+        y, x = self._corner.T
+        touches = (y < bottom) & (y + self._side[0] > top)
+        touches &= (x < right) & (x + self._side[1] > left)
+        return np.flatnonzero(touches)
+
+    def draw(
+        self,
+        top: int,
+        left: int,
+        bottom: int,
+        right: int,
+        read: ReadCells,
+        classes: int,
+    ) -> NDArray[np.float32]:
+        """Draw a part of the canvas.
+
+        Parameters
+        ----------
+        top, left, bottom, right : int
+            The part, in pixels of the canvas; ``bottom`` and ``right`` lie outside.
+        read : callable
+            Gives the cells of patches, float32, shape (k, c, y, x), for their indices.
+        classes : int
+            How many values a cell has.
+
+        Returns
+        -------
+        ndarray of float32, shape (c, bottom - top, right - left)
+            The same numbers, whatever the part is cut out of the canvas.
+        """
+        height, width = bottom - top, right - left
+        canvas = np.zeros((classes, height, width), np.float64)
+        index = self.patches_in(top, left, bottom, right)
+        if not len(index):
+            return canvas.astype(np.float32)
+        mean = self._mode == "mean"
+        weight = np.zeros((height, width), np.float64)
+        taper = np.outer(_taper(self._side[0]), _taper(self._side[1]))
+        spread = 1.0 if mean else 1.0 / (self._repeat[0] * self._repeat[1])
+        values = _fit_cells(read(index), self._size, self._mode)
+        for (row, col), cells in zip(self._corner[index].tolist(), values, strict=True):
+            block: NDArray[Any] = cells * spread
+            block = block.repeat(self._repeat[0], axis=1).repeat(
+                self._repeat[1], axis=2
+            )
+            # What of the patch lies in the part, seen from the patch and from the part.
+            y = slice(max(top - row, 0), min(bottom - row, self._side[0]))
+            x = slice(max(left - col, 0), min(right - col, self._side[1]))
+            area = (
+                slice(y.start + row - top, y.stop + row - top),
+                slice(x.start + col - left, x.stop + col - left),
+            )
+            if mean:
+                weight[area] += taper[y, x]
+                block = block * taper
+            canvas[:, area[0], area[1]] += block[:, y, x]
+        if mean:
+            np.divide(canvas, weight, out=canvas, where=weight > 0)
+        return canvas.astype(np.float32)
+
+
 def stitch(
     grid: PatchGrid, values: NDArray[np.float32], *, mode: str = "sum"
 ) -> NDArray[np.float32]:
@@ -63,60 +181,48 @@ def stitch(
         Covers the whole grid; 0 where no patch lies. Without overlap no value is
         interpolated across a patch border, so the map has no seams of its own.
     """
-    if mode not in ("sum", "mean"):
-        msg = f"mode must be 'sum' or 'mean', found {mode!r}"
-        raise ValueError(msg)
-    spec = grid.spec
-    unit = cell_size(spec, (values.shape[2], values.shape[3]))
-    values = _fit_cells(values, spec.size_px, mode)
-    n, c, rows, cols = values.shape
-    step = (spec.stride_px // unit[0], spec.stride_px // unit[1])
-    repeat = (spec.size_px // rows // unit[0], spec.size_px // cols // unit[1])
-    side = (rows * repeat[0], cols * repeat[1])
-    shape = (
-        (grid.shape[0] - 1) * step[0] + side[0],
-        (grid.shape[1] - 1) * step[1] + side[1],
-    )
-    canvas = np.zeros((c, *shape), np.float64)
-    taper = np.outer(_taper(side[0]), _taper(side[1]))
-    weight = np.zeros(shape, np.float64)
-    spread = 1.0 / (repeat[0] * repeat[1]) if mode == "sum" else 1.0
-    for index in range(n):
-        top, left = (int(v) * s for v, s in zip(grid.cell[index], step, strict=True))
-        area = (slice(top, top + side[0]), slice(left, left + side[1]))
-        block: NDArray[Any] = values[index] * spread
-        block = block.repeat(repeat[0], axis=1).repeat(repeat[1], axis=2)
-        if mode == "mean":
-            weight[area] += taper
-            block = block * taper
-        canvas[:, area[0], area[1]] += block
-    if mode == "mean":
-        np.divide(canvas, weight, out=canvas, where=weight > 0)
-    return canvas.astype(np.float32)
+    mosaic = Mosaic(grid, (values.shape[2], values.shape[3]), mode=mode)
+    return mosaic.draw(0, 0, *mosaic.shape, values.__getitem__, values.shape[1])
 
 
-def pyramid(canvas: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Average a canvas down, two by two, until it fits a screen.
+def halve(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average a canvas down, two by two.
 
     Parameters
     ----------
     canvas : ndarray of float32, shape (c, y, x)
-        The finest level.
+        Any part that begins at an even row and column.
 
     Returns
     -------
-    list of ndarray of float32, shape (c, y, x)
-        The canvas first; odd edges are padded with zero.
+    ndarray of float32, shape (c, ceil(y / 2), ceil(x / 2))
+        Odd edges are padded with zero.
     """
-    levels = [canvas]
-    while max(levels[-1].shape[1:]) > _COARSEST:
-        last = levels[-1]
-        odd = [(0, 0), *((0, size % 2) for size in last.shape[1:])]
-        even = np.pad(last, odd)
-        c, height, width = even.shape
-        blocks = even.reshape(c, height // 2, 2, width // 2, 2)
-        levels.append(blocks.mean(axis=(2, 4), dtype=np.float32))
-    return levels
+    even = np.pad(canvas, [(0, 0), *((0, size % 2) for size in canvas.shape[1:])])
+    upper = even[:, ::2, ::2] + even[:, ::2, 1::2]
+    lower = even[:, 1::2, ::2] + even[:, 1::2, 1::2]
+    mean: NDArray[np.float32] = (upper + lower) * np.float32(0.25)
+    return mean
+
+
+def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Give the sizes of a canvas halved until it fits a screen.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the finest level.
+
+    Returns
+    -------
+    list of tuple of int
+        Rows and columns of each level, finest first.
+    """
+    shapes = [shape]
+    while max(shapes[-1]) > _COARSEST:
+        rows, cols = shapes[-1]
+        shapes.append((math.ceil(rows / 2), math.ceil(cols / 2)))
+    return shapes
 
 
 def _fitting(count: int, size: int) -> int:
