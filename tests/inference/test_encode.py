@@ -9,7 +9,6 @@ from napari_mmsubtype.core.quality_spec import QualitySpec
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import (
     CellProjector,
-    Meter,
     batches_left,
     encode_job,
     map_cells_job,
@@ -172,9 +171,3 @@ def test_batches_start_at_multiples_and_skip_what_is_done():
     done = np.array([1, 1, 1, 1, 0, 1, 0, 0, 1])
     assert batches_left(done, 3) == [range(3, 6), range(6, 9)]
     assert batches_left(np.ones(5), 2) == []
-
-
-def test_the_meter_counts_only_this_runs_patches_into_the_rate():
-    event = Meter("patches", 100, 90).advance(5)
-    assert (event.done, event.total) == (95, 100)
-    assert "patches/s" in event.message

@@ -11,6 +11,7 @@ from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_writer import (
     StoreWriter,
     existing_stores,
+    remove_drafts,
     store_path,
 )
 
@@ -66,6 +67,16 @@ def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
     assert (open_result(writer.path).patch_status == 0).all()
 
 
+def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    path = begin_store(tmp_path).path
+    draft = tmp_path / f".{path.name}.0a1b2c3d.partial"
+    (draft / "patches").mkdir(parents=True)
+    (tmp_path / ".other.mmsubtype.zarr.0a1b2c3d.partial").mkdir()
+    remove_drafts(path)
+    left = {item.name for item in tmp_path.iterdir()}
+    assert left == {path.name, ".other.mmsubtype.zarr.0a1b2c3d.partial"}
+
+
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="--out"):
@@ -81,3 +92,20 @@ def test_nothing_half_made_is_left_when_creation_fails(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="No space left"):
         begin_store(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_store_knows_which_patches_ran_where(tmp_path):
+    writer = begin_store(tmp_path)
+    assert open_result(writer.path).processors == {}
+    writer.use_processor("cuda:0", "bfloat16")
+    writer.write_patches(0, np.ones(4, np.uint8), np.ones((4, 5)), None)
+    # Another process resumes on the CPU, and a third goes back.
+    later = StoreWriter(writer.path)
+    later.use_processor("cpu", "float32")
+    later.write_patches(4, np.ones(2, np.uint8), np.ones((2, 5)), None)
+    last = StoreWriter(writer.path)
+    last.use_processor("cuda:0", "bfloat16")
+    last.write_patches(6, np.ones(1, np.uint8), np.ones((1, 5)), None)
+    found = open_result(writer.path).processors
+    assert found == {"cuda:0 (bfloat16)": 5, "cpu (float32)": 2}
+    assert last.read(schema.PROCESSOR)[:8].tolist() == [1, 1, 1, 1, 2, 2, 1, 0]

@@ -11,11 +11,12 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QMessageBox
 
 from builders.results import make_result
 from fakes.jobs import FakeJob
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.errors import NoTissueError
+from napari_mmsubtype.errors import DeviceLostError, NoTissueError
 from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers
 from napari_mmsubtype.plugin.slide_pixel_size import set_slide_pixel_size
 from napari_mmsubtype.slides.region_geojson import read_regions
@@ -341,3 +342,37 @@ def test_panel_in_a_real_window_shows_layers_and_result(
     # The overlay is painted over the tissue: some of the picture has its blue.
     blue = screenshot[..., 2].astype(int) - screenshot[..., 0]
     assert (blue > 60).mean() > 0.05
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
+    qtbot, viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    asked: list[str] = []
+
+    def question(_parent: Any, _title: str, text: str) -> Any:
+        asked.append(text)
+        return QMessageBox.StandardButton[answer]
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    monkeypatch.setattr("napari_mmsubtype.widgets.job_runner.show_error", str)
+    lost = FakeJob(error=DeviceLostError("the device stopped answering"))
+    jobs = [lost, FakeJob(make_result(tmp_path, slide=ADDRESS))]
+    recipes: list[AnalyzeRecipe] = []
+
+    def make(recipe: AnalyzeRecipe) -> Any:
+        recipes.append(recipe)
+        return jobs[len(recipes) - 1](recipe)
+
+    panel = make_panel(qtbot, viewer, make)
+    add_slide(viewer)
+    panel.setValue(replace(FULL, mpp=None, device="auto"))
+    panel.run()
+    qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
+    if answer == "No":
+        qtbot.wait(100)
+        assert [recipe.device for recipe in recipes] == ["auto"]
+        return
+    qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 1, timeout=20_000)
+    assert [recipe.device for recipe in recipes] == ["auto", "cpu"]
+    assert recipes[1] == replace(recipes[0], device="cpu")

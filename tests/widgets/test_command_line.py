@@ -30,6 +30,7 @@ FULL = AnalyzeRecipe(
     cam_method="layer-cam",
     set_coverage=0.95,
     device="cuda",
+    fallback_cpu=True,
     batch_size=32,
     out="/results",
 )

@@ -54,3 +54,49 @@ def test_cancel_button_cancels_and_says_how_to_go_on(bar, qtbot) -> None:
 def test_error_stays_readable(bar, run_job, notifications) -> None:
     run_job(bar._runner, FakeJob(error=NoTissueError("no tissue")))
     assert bar.text() == "no tissue"
+
+
+def test_pause_stops_between_batches_and_resume_goes_on(bar, qtbot) -> None:
+    job = FakeJob("result", steps=40, pause_s=0.01)
+    results: list[str] = []
+    bar._runner.succeeded.connect(results.append)
+    assert not bar.pauseButton.isEnabled()
+    with qtbot.waitSignal(bar._runner.finished, timeout=20_000):
+        with qtbot.waitSignal(bar._runner.progressed, timeout=10_000):
+            bar._runner.start(job)
+        bar.pauseButton.click()
+        assert bar.pauseButton.text() == "Resume"
+        qtbot.wait(200)
+        at_rest = job.yielded
+        qtbot.wait(200)
+        assert job.yielded == at_rest < 40
+        assert bar.cancelButton.isEnabled()
+        assert "Resume" in bar.text()
+        bar.pauseButton.click()
+        assert bar.pauseButton.text() == "Pause"
+    assert results == ["result"]
+    assert job.yielded == 40
+    assert not bar.pauseButton.isEnabled()
+
+
+def test_a_paused_job_can_be_cancelled_and_the_next_one_is_not_paused(
+    bar, qtbot, run_job
+) -> None:
+    job = FakeJob(steps=1000, pause_s=0.01)
+    with qtbot.waitSignal(bar._runner.cancelled, timeout=10_000):
+        with qtbot.waitSignal(bar._runner.progressed, timeout=10_000):
+            bar._runner.start(job)
+        bar.pauseButton.click()
+        qtbot.wait(100)
+        bar.cancelButton.click()
+    assert job.closed_in is not None
+    assert bar.pauseButton.text() == "Pause"
+    run_job(bar._runner, FakeJob(1))
+    assert bar.text() == "Done."
+
+
+def test_a_pause_that_is_taken_back_at_once_does_not_last(bar, qtbot) -> None:
+    with qtbot.waitSignal(bar._runner.succeeded, timeout=10_000):
+        bar._runner.start(FakeJob(1, steps=20, pause_s=0.01))
+        bar.pauseButton.click()
+        bar.pauseButton.click()

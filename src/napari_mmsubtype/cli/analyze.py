@@ -90,6 +90,10 @@ def analyze_command(  # numpydoc ignore=PR01
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    fallback_cpu: Annotated[
+        bool,
+        typer.Option("--fallback-cpu", help="Go on with the CPU if the GPU is lost."),
+    ] = False,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Patches per batch; default: what suits."),
@@ -128,6 +132,7 @@ def analyze_command(  # numpydoc ignore=PR01
         set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
+        fallback_cpu=fallback_cpu,
         batch_size=batch_size,
         out=_located(out or "."),
     )

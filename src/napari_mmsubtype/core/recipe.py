@@ -68,6 +68,8 @@ class AnalyzeRecipe:
         `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    fallback_cpu : bool
+        Go on with the CPU where the device stops answering.
     batch_size : int or None
         Patches per forward pass; None lets the device decide.
     out : str or None
@@ -95,6 +97,7 @@ class AnalyzeRecipe:
     set_coverage: float | None = None
     cam_method: str | None = None
     device: str = "auto"
+    fallback_cpu: bool = False
     batch_size: int | None = None
     out: str | None = None
 
@@ -225,6 +228,8 @@ class AnalyzeRecipe:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.exclude is not None:
             values["exclude"] = list(self.exclude)
+        if not self.fallback_cpu:
+            del values["fallback_cpu"]
         return {"analyze": {k: v for k, v in values.items() if v is not None}}
 
     @classmethod

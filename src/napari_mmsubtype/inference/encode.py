@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import os
-import time
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from napari_mmsubtype.core.cam_methods import DEFAULT
-from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation, map_embedding
+from napari_mmsubtype.inference.device_loss import watch_device
+from napari_mmsubtype.inference.news import PatchNews
+from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.core.progress import Job
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.inference.stream import Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
     from napari_mmsubtype.slides.quality_measures import PatchMeter
+
+    Finish = Callable[[torch.Tensor, slice], Sequence[torch.Tensor]]
 
 
 def reader_threads() -> int:
@@ -112,10 +119,12 @@ def forward_batches(
     batches: list[range],
     processor: Processor,
     size_px: int,
+    finish: Finish,
+    limit: BatchLimit,
     *,
     transform: Transform | None = None,
     meter: PatchMeter | None = None,
-) -> Iterator[tuple[PatchBatch, torch.Tensor]]:
+) -> Iterator[tuple[PatchBatch, list[NDArray[Any]]]]:
     """Run the encoder over batches of patches.
 
     Parameters
@@ -130,6 +139,12 @@ def forward_batches(
         Device and precision.
     size_px : int
         Side of a patch.
+    finish : callable
+        Takes the last feature maps of patches, float32, shape (n, d, y, x), on the
+        device, and the slide's indices of these patches; gives arrays to keep, one row
+        per patch.
+    limit : BatchLimit
+        How many patches go through at once; it shrinks where memory runs out.
     transform : callable, optional
         Change of color of the patches, in the threads that read them.
     meter : PatchMeter, optional
@@ -139,8 +154,15 @@ def forward_batches(
     ------
     batch : PatchBatch
         The patches read.
-    features : Tensor of float32, shape (n, d, y, x)
-        Their last feature maps, on the device.
+    arrays : list of ndarray
+        What ``finish`` gave, of the whole batch.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If not even one patch fits into memory.
+    DeviceLostError
+        If the device stopped answering.
     """
     reading = read_batches(
         source,
@@ -151,14 +173,21 @@ def forward_batches(
         measures=0 if meter is None else len(MEASURES),
         transform=transform,
     )
-    try:
-        for batch in reading:
-            pixels = torch.from_numpy(batch.pixels).to(processor.device)
+
+    def _work(batch: PatchBatch, part: slice) -> list[NDArray[Any]]:
+        with watch_device(processor.device):
+            pixels = torch.from_numpy(batch.pixels[part]).to(processor.device)
             with processor.autocasting():
                 images = encoder.normalize(pixels)
                 images = images.contiguous(memory_format=torch.channels_last)
                 features = encoder.feature_map(images)
-            yield batch, features.float()
+            inside = slice(batch.start + part.start, batch.start + part.stop)
+            return [x.cpu().numpy() for x in finish(features.float(), inside)]
+
+    try:
+        for batch in reading:
+            parts = limit.run(partial(_work, batch), len(batch.pixels))
+            yield batch, [np.concatenate(x) for x in zip(*parts, strict=True)]
     finally:
         reading.close()  # type: ignore[attr-defined]
 
@@ -178,8 +207,12 @@ def prepare(encoder: Encoder, processor: Processor) -> Encoder:
     Encoder
         The same encoder, in evaluation mode.
     """
-    encoder.eval().to(processor.device)
-    return encoder.to(memory_format=torch.channels_last)
+    with (
+        watch_device(processor.device),
+        room_for(processor.device, f"the network {encoder.name}"),
+    ):
+        encoder.eval().to(processor.device)
+        return encoder.to(memory_format=torch.channels_last)
 
 
 def encode_job(
@@ -193,6 +226,7 @@ def encode_job(
     queries: torch.Tensor | None,
     transform: Transform | None = None,
     meter: PatchMeter | None = None,
+    limit: BatchLimit | None = None,
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
@@ -216,28 +250,49 @@ def encode_job(
         Change of color of the patches before they are encoded.
     meter : PatchMeter, optional
         Measures what the quality flags rest on, in the pixels as they were read.
+    limit : BatchLimit, optional
+        How many patches go through the network at once; ``batch_size`` if left out.
 
     Yields
     ------
     Progress
-        After each batch; closing the generator there loses at most one batch.
+        After each batch, with its patches as `PartialPatches`; closing the generator
+        there loses at most one batch.
     """
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
     rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
-    for batch, features in forward_batches(
-        encoder, source, left, processor, size_px, transform=transform, meter=meter
-    ):
+    news = PatchNews(writer, exact=queries is not None)
+    limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
+
+    def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:
         embedding, cells = project(features)
+        return [embedding] if cells is None else [embedding, cells]
+
+    for batch, arrays in forward_batches(
+        encoder,
+        source,
+        left,
+        processor,
+        size_px,
+        _finish,
+        limit,
+        transform=transform,
+        meter=meter,
+    ):
         status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
+        status = status.astype(np.uint8)
+        cells = arrays[1] if len(arrays) > 1 else None
         writer.write_patches(
             batch.start,
-            status.astype(np.uint8),
-            embedding.cpu().numpy(),
-            None if cells is None else cells.cpu().numpy(),
+            status,
+            arrays[0],
+            cells,
             None if meter is None else batch.measures,
         )
-        yield rate.advance(len(batch.pixels))
+        event = rate.advance(len(batch.pixels))
+        yield replace(event, partial=news.tell(batch.start, status, cells))
+        rate.resume()
 
 
 def map_cells_job(
@@ -251,6 +306,7 @@ def map_cells_job(
     gradients: torch.Tensor,
     method: str = DEFAULT,
     transform: Transform | None = None,
+    limit: BatchLimit | None = None,
 ) -> Job[None]:
     """Run the encoder a second time, for heads whose evidence is not linear.
 
@@ -274,6 +330,8 @@ def map_cells_job(
         How gradients become maps: one of `cam_methods.CAM_METHODS`.
     transform : callable, optional
         The same as for `encode_job`.
+    limit : BatchLimit, optional
+        How many patches go through the network at once; ``batch_size`` if left out.
 
     Yields
     ------
@@ -283,52 +341,14 @@ def map_cells_job(
     left = batches_left(writer.read(schema.MAPPED), batch_size)
     slopes = gradients.to(processor.device)
     meter = Meter("maps", len(source), len(source) - sum(map(len, left)))
-    for batch, features in forward_batches(
-        encoder, source, left, processor, size_px, transform=transform
+    limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
+
+    def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:
+        return [map_embedding(features, slopes[part], method)]
+
+    for batch, (cells,) in forward_batches(
+        encoder, source, left, processor, size_px, _finish, limit, transform=transform
     ):
-        part = slice(batch.start, batch.start + len(batch.pixels))
-        cells = map_embedding(features, slopes[part], method)
-        writer.write_cells(batch.start, cells.cpu().numpy())
+        writer.write_cells(batch.start, cells)
         yield meter.advance(len(batch.pixels))
-
-
-class Meter:
-    """Patches per second and the time left, as progress events.
-
-    Parameters
-    ----------
-    stage : str
-        Stage of the events.
-    total : int
-        Patches altogether.
-    done : int
-        Patches finished before this run.
-    """
-
-    def __init__(self, stage: str, total: int, done: int) -> None:
-        self.stage = stage
-        self.total = total
-        self.done = done
-        self._before = done
-        self._start = time.perf_counter()
-
-    def advance(self, count: int) -> Progress:
-        """Count finished patches.
-
-        Parameters
-        ----------
-        count : int
-            How many were just finished.
-
-        Returns
-        -------
-        Progress
-            With rate and time left as its message.
-        """
-        self.done = min(self.done + count, self.total)
-        seconds = max(time.perf_counter() - self._start, 1e-9)
-        rate = (self.done - self._before) / seconds
-        left = round((self.total - self.done) / rate) if rate else 0
-        eta = f"{left // 60}:{left % 60:02d}"
-        message = f"{rate:.1f} patches/s, {eta} left"
-        return Progress(self.stage, self.done, self.total, message)
+        meter.resume()

@@ -151,12 +151,26 @@ def _slide_of(result: Result) -> list[LayerTuple]:
     return []
 
 
-def _common(
+def map_placement(
     result: Result, kind: str, size: PixelSize, offset: PixelSize | None = None
 ) -> dict[str, Any]:
     """Place a map: its first cell covers the slide's first pixels.
 
-    ``offset`` is what the first cell's centre is the middle of, by default the cell.
+    Parameters
+    ----------
+    result : Result
+        Whose slide it lies on.
+    kind : str
+        What it shows, for the layer's metadata.
+    size : PixelSize
+        Microns per cell.
+    offset : PixelSize, optional
+        What the first cell's centre is the middle of, by default the cell.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of the layer.
     """
     pixel = result.pixel_size
     centre = size if offset is None else offset
@@ -182,7 +196,7 @@ def _tissue_layer(result: Result) -> LayerTuple:
         "opacity": 0.35,
         "visible": False,
         "colormap": [[0.0, 0.0, 0.0, 0.0], [0.0, 0.62, 0.45, 1.0]],
-        **_common(result, "tissue", size),
+        **map_placement(result, "tissue", size),
     }
     return (mask.astype(np.uint8), kwargs, "labels")
 
@@ -198,13 +212,26 @@ def _grid_layer(result: Result) -> LayerTuple:
         "opacity": 0.35,
         "visible": False,
         "colormap": GRID_COLORS,
-        **_common(result, "patches", *_patch_sizes(result)),
+        **map_placement(result, "patches", *patch_sizes(result)),
     }
     return (fields, kwargs, "labels")
 
 
-def _patch_sizes(result: Result) -> tuple[PixelSize, PixelSize]:
-    """Give the step between patches and the side of one, in microns."""
+def patch_sizes(result: Result) -> tuple[PixelSize, PixelSize]:
+    """Give the step between patches and the side of one, in microns.
+
+    Parameters
+    ----------
+    result : Result
+        With these patches.
+
+    Returns
+    -------
+    step : PixelSize
+        From one patch to the next.
+    side : PixelSize
+        Of one patch.
+    """
     grid, pixel = result.grid, result.pixel_size
     step = PixelSize(grid.step[0] * pixel.y, grid.step[1] * pixel.x)
     return step, PixelSize(grid.extent[0] * pixel.y, grid.extent[1] * pixel.x)
@@ -235,7 +262,7 @@ def _quality_layer(result: Result) -> list[LayerTuple]:
         "visible": False,
         "colormap": FLAG_COLORS,
         "features": features.reset_index(drop=True),
-        **_common(result, "quality", *_patch_sizes(result)),
+        **map_placement(result, "quality", *patch_sizes(result)),
     }
     return [(fields, kwargs, "labels")]
 
@@ -270,7 +297,7 @@ def _class_layer(result: Result) -> LayerTuple:
         "colormap": label_colors(result.classes),
         "features": _patch_features(result, label, shown, names),
         # A cell stands for the patch about its centre, also where patches overlap.
-        **_common(result, "class", *_patch_sizes(result)),
+        **map_placement(result, "class", *patch_sizes(result)),
     }
     return (labels, kwargs, "labels")
 
@@ -320,7 +347,7 @@ def _evidence_layers(result: Result) -> list[LayerTuple]:
             "interpolation2d": "linear",
             "blending": "translucent",
             "visible": prediction is not None and subtype.name == prediction.label,
-            **_common(result, "evidence", result.map_pixel_size),
+            **map_placement(result, "evidence", result.map_pixel_size),
         }
         kwargs["metadata"][METADATA_KEY]["class"] = subtype.name
         layers.append((canvas, kwargs, "image"))

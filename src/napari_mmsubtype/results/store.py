@@ -192,6 +192,21 @@ class Result(StoredSlide):
         return self._read(schema.STATUS)
 
     @property
+    def processors(self) -> dict[str, int]:
+        """How many patches ran where, by device and precision.
+
+        Empty in stores of versions that did not record it.
+        """
+        known = self._body.get(schema.PROCESSORS, [])
+        if schema.PROCESSOR not in self._root or not known:
+            return {}
+        counts = np.bincount(self._read(schema.PROCESSOR), minlength=len(known) + 1)
+        return {
+            f"{entry['device']} ({entry['precision']})": int(count)
+            for entry, count in zip(known, counts[1:], strict=True)
+        }
+
+    @property
     def patch_flags(self) -> NDArray[np.uint8]:
         """Quality flags of each patch as bits, `core.quality_spec.FLAGS`, shape (n,).
 

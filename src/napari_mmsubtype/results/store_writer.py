@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -75,6 +76,18 @@ def store_path(folder: Path, slide_name: str, number: int = 1) -> Path:
     return folder / f"{file_stem(slide_name)}{tail}{schema.SUFFIX}"
 
 
+def remove_drafts(path: Path) -> None:
+    """Remove what killed processes left of a store they were laying out.
+
+    Parameters
+    ----------
+    path : Path
+        The store; the caller holds its lock, so nobody is laying it out now.
+    """
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 class StoreWriter:
     """The one place that writes results.
 
@@ -91,6 +104,7 @@ class StoreWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._root = zarr.open_group(path, mode="r+")
+        self._processor = 0
 
     @classmethod
     def create(
@@ -147,6 +161,7 @@ class StoreWriter:
             root.create_array(schema.TISSUE_MASK, data=tissue)
             for name, shape, dtype in (
                 (schema.STATUS, (n,), "uint8"),
+                (schema.PROCESSOR, (n,), "uint8"),
                 (schema.MAPPED, (n,), "uint8"),
                 (schema.QUALITY, (n, len(MEASURES)), "float32"),
                 (schema.FLAGS, (n,), "uint8"),
@@ -177,6 +192,11 @@ class StoreWriter:
     def attributes(self) -> dict[str, Any]:
         """Everything but the arrays."""
         return dict(self._root.attrs[schema.ATTRIBUTE])  # type: ignore[arg-type]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be done."""
+        return bool(self.attributes["status"] == "complete")
 
     def read(self, name: str) -> NDArray[Any]:
         """Read one array whole.
@@ -227,7 +247,27 @@ class StoreWriter:
             self.write_cells(start, cell_evidence)
         if quality is not None:
             self._put(schema.QUALITY, part, quality)
+        if self._processor and schema.PROCESSOR in self._root:
+            self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
+
+    def use_processor(self, device: str, precision: str) -> None:
+        """Say where the patches run that are written from now on.
+
+        Parameters
+        ----------
+        device : str
+            For example ``"cuda:0"``.
+        precision : str
+            For example ``"float32"``.
+        """
+        body = self.attributes
+        entry = {"device": device, "precision": precision}
+        known = body.setdefault(schema.PROCESSORS, [])
+        if entry not in known:
+            known.append(entry)
+            self._declare(body)
+        self._processor = 1 + known.index(entry)
 
     def write_flags(
         self, flags: NDArray[np.uint8], excluded: NDArray[np.bool_]
@@ -322,6 +362,9 @@ class StoreWriter:
         body.update(extra)
         body["prediction"] = prediction.to_dict()
         body["status"] = "complete"
+        self._declare(body)
+
+    def _declare(self, body: dict[str, Any]) -> None:
         try:
             self._root.attrs[schema.ATTRIBUTE] = body
         except OSError as err:
@@ -343,4 +386,10 @@ class StoreWriter:
         return StoreError(msg)
 
 
-__all__ = ["PatchStatus", "StoreWriter", "existing_stores", "store_path"]
+__all__ = [
+    "PatchStatus",
+    "StoreWriter",
+    "existing_stores",
+    "remove_drafts",
+    "store_path",
+]

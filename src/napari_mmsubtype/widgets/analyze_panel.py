@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.errors import ConfigurationError, DeviceLostError
 from napari_mmsubtype.plugin.layers import (
-    METADATA_KEY,
     slide_layers,
     to_layers,
 )
+from napari_mmsubtype.plugin.live_layers import follow
 from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
 from napari_mmsubtype.plugin.region_layers import DrawnShapes
 from napari_mmsubtype.plugin.slide_opening import open_for_view
@@ -37,6 +38,7 @@ from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
+from napari_mmsubtype.widgets.live_view import LiveView
 from napari_mmsubtype.widgets.region_tools import RegionTools, with_drawn_regions
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import ResultSummary, summarize
@@ -50,6 +52,10 @@ if TYPE_CHECKING:
 
 AnalyzeJob = Callable[[AnalyzeRecipe], "Job[Result]"]
 RESULT_TITLE = "Result"
+_LOST = (
+    "The GPU stopped answering. What was done is kept.\n\n"
+    "Go on with the CPU? It is slower; the result says which patches ran where."
+)
 _SLIDES = (
     "Slides (*.svs *.tif *.tiff *.btf *.ndpi *.mrxs *.scn *.bif *.svslide *.vms *.vmu "
     "*.czi *.dcm *.dzi *.qptiff *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
@@ -100,6 +106,9 @@ class AnalyzePanel(QWidget):
         self._copier = JobRunner("Copy as command", self)
         self._copier.succeeded.connect(_copy_line)
         self._adder = LayerAdder(napari_viewer, self)
+        self.live = LiveView(napari_viewer, self._adder, self)
+        self.runner.progressed.connect(self.live.show)
+        self.runner.finished.connect(self.live.stop)
         self._summary: ResultSummary | None = None
         self._adder.finished.connect(self._show_summary)
         self._copy = QPushButton("Copy as command", self)
@@ -110,6 +119,7 @@ class AnalyzePanel(QWidget):
         self.form.slide.pixelSizeChanged.connect(self._on_pixel_size)
         self.bar.runRequested.connect(self.run)
         self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failed)
         self.opener.succeeded.connect(self._on_opened)
         self.opener.started.connect(
             lambda: self.form.slide.openButton.setEnabled(False)
@@ -213,8 +223,20 @@ class AnalyzePanel(QWidget):
             if facts["mpp"] is None:
                 warn_missing_pixel_size(facts["name"], facts["path"])
 
+    def _on_failed(self) -> None:
+        if isinstance(self.runner.last_error, DeviceLostError):
+            # Later: whoever else hears of the failure is told first.
+            QTimer.singleShot(0, self, self._offer_cpu)
+
+    def _offer_cpu(self) -> None:
+        """Ask whether to go on without the device that was lost."""
+        answer = QMessageBox.question(self, "Device lost", _LOST)
+        if answer == QMessageBox.StandardButton.Yes and not self.runner.is_running:
+            self.setValue(replace(self.value(), device="cpu"))
+            self.run()
+
     def _on_result(self, shown: _Shown) -> None:
-        self._remove_layers_of(shown.summary.store)
+        self.live.remove(shown.summary.store)
         # The result has the tissue as it was analyzed; the mask would veil the maps.
         lay_brush_down(self._viewer.layers, shown.slide, hide=True)
         self._adder.add(shown.layers)
@@ -225,12 +247,6 @@ class AnalyzePanel(QWidget):
         if self._summary is not None:
             summary, self._summary = self._summary, None
             self._result_panel().addSummary(summary)
-
-    def _remove_layers_of(self, store: str) -> None:
-        """Take away what an earlier run of the same request drew."""
-        for layer in list(self._viewer.layers):
-            if layer.metadata.get(METADATA_KEY, {}).get("store") == store:
-                self._viewer.layers.remove(layer)
 
     def _result_panel(self) -> ResultPanel:
         """Find the result panel in the window, or open it in a tab beside this one."""
@@ -297,7 +313,7 @@ def _analyze_and_draw(
         from napari_mmsubtype.workflows.analyze import analyze_job
 
         make = analyze_job
-    result = yield from make(recipe)
+    result = yield from follow(make(recipe), build_images)
     yield Progress("draw", message="preparing layers")
     # napari imports this when it makes its first label layer: half a second.
     import_module("skimage.color.colorconv")

@@ -35,6 +35,11 @@ class JobBar(QWidget):
         self.runButton = QPushButton("Run", self)
         self.cancelButton = QPushButton("Cancel", self)
         self.cancelButton.setEnabled(False)
+        self.pauseButton = QPushButton("Pause", self)
+        self.pauseButton.setEnabled(False)
+        self.pauseButton.setToolTip(
+            "Wait after this batch; what is done is kept, even if napari is closed"
+        )
         self._bar = QProgressBar(self)
         self._bar.setTextVisible(True)
         self._text = QLabel(self)
@@ -42,6 +47,7 @@ class JobBar(QWidget):
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
         buttons.addWidget(self.runButton, 1)
+        buttons.addWidget(self.pauseButton, 1)
         buttons.addWidget(self.cancelButton, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -52,6 +58,7 @@ class JobBar(QWidget):
         self._bar.hide()
         self._text.hide()
         self.runButton.clicked.connect(self.runRequested)
+        self.pauseButton.clicked.connect(self._on_pause)
         self.cancelButton.clicked.connect(self._on_cancel)
         runner.started.connect(self._on_started)
         runner.progressed.connect(self._on_progress)
@@ -79,12 +86,27 @@ class JobBar(QWidget):
     def _on_started(self) -> None:
         self.runButton.setEnabled(False)
         self.cancelButton.setEnabled(True)
+        self.pauseButton.setEnabled(True)
         self._bar.setRange(0, 0)
         self._bar.show()
         self._say("starting")
 
+    def _show_pause(self, *, enabled: bool) -> None:
+        self.pauseButton.setEnabled(enabled)
+        self.pauseButton.setText("Resume" if self._runner.is_paused else "Pause")
+
+    def _on_pause(self) -> None:
+        if self._runner.is_paused:
+            self._runner.resume()
+            self._say("going on")
+        else:
+            self._runner.pause()
+            self._say("pausing after this batch; Resume goes on")
+        self._show_pause(enabled=True)
+
     def _on_cancel(self) -> None:
         self.cancelButton.setEnabled(False)
+        self.pauseButton.setEnabled(False)
         self._say("stopping")
         self._runner.cancel()
 
@@ -92,10 +114,13 @@ class JobBar(QWidget):
         self._bar.setRange(0, event.total)
         self._bar.setValue(event.done)
         self._bar.setFormat(f"{event.stage} %v of %m")
-        if self.cancelButton.isEnabled():
+        if self._runner.is_paused:
+            self._say(f"paused at {event.done} of {event.total}; Resume goes on")
+        elif self.cancelButton.isEnabled():
             self._say(event.message or event.stage)
 
     def _on_finished(self) -> None:
         self.runButton.setEnabled(True)
         self.cancelButton.setEnabled(False)
+        self._show_pause(enabled=False)
         self._bar.hide()

@@ -38,6 +38,11 @@ class _JobWorker(GeneratorWorker):
     the other's filters for good.
     """
 
+    def go_on(self) -> None:
+        """Take back a pause, also one that has not begun."""
+        self._pause_requested = False
+        self.resume()
+
     def run(self) -> None:
         self.started.emit()
         self._running = True
@@ -98,7 +103,9 @@ class JobRunner(QObject):
         self._title = title
         self._has_bar = has_bar
         self._worker: _JobWorker | None = None
+        self._is_paused = False
         self._outcome: _Outcome | None = None
+        self.last_error: Exception | None = None
         self._bar: progress | None = None
 
     @property
@@ -132,7 +139,8 @@ class JobRunner(QObject):
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
         self._worker = worker
-        self._outcome = None
+        self._is_paused = False
+        self._outcome = self.last_error = None
         self._bar = progress(total=0, desc=self._title) if self._has_bar else None
         self.started.emit()
         worker.start()
@@ -141,6 +149,23 @@ class JobRunner(QObject):
         """Ask the job to stop at its next event."""
         if self._worker is not None:
             self._worker.quit()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a job waits, or will after its next event."""
+        return self._is_paused
+
+    def pause(self) -> None:
+        """Let the job wait at its next event, until `resume` or `cancel`."""
+        if self._worker is not None and not self._is_paused:
+            self._is_paused = True
+            self._worker.pause()
+
+    def resume(self) -> None:
+        """Let a job that waits go on."""
+        if self._worker is not None and self._is_paused:
+            self._is_paused = False
+            self._worker.go_on()
 
     def _on_progress(self, event: Progress) -> None:
         bar = self._bar
@@ -159,12 +184,14 @@ class JobRunner(QObject):
         # The worker is let go before anyone hears of it, so that a listener may start
         # the next job.
         outcome, self._outcome, self._worker = self._outcome, None, None
+        self._is_paused = False
         if self._bar is not None:
             self._bar.close()
             self._bar = None
         if outcome is None or outcome.cancelled:
             self.cancelled.emit()
         elif outcome.error is not None:
+            self.last_error = outcome.error
             self.failed.emit(self._report(outcome.error))
         else:
             self.succeeded.emit(outcome.result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -68,6 +68,17 @@ class LayerAdder(QObject):
         self._waiting.extend(layers)
         self._timer.start()
 
+    def drop(self, is_unwanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Forget layers that wait to be added.
+
+        Parameters
+        ----------
+        is_unwanted : callable
+            Judges a layer by its metadata.
+        """
+        kept = [x for x in self._waiting if not is_unwanted(_metadata(x))]
+        self._waiting = deque(kept)
+
     def _add_next(self) -> None:
         if not self._waiting:
             self._timer.stop()
@@ -76,3 +87,8 @@ class LayerAdder(QObject):
         entry: Any = self._waiting.popleft()
         layer = Layer.create(*entry) if isinstance(entry, tuple) else entry
         self._viewer.add_layer(layer)
+
+
+def _metadata(entry: LayerTuple | Layer) -> dict[str, Any]:
+    found = entry[1].get("metadata", {}) if isinstance(entry, tuple) else entry.metadata
+    return dict(found)

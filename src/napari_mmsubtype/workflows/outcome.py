@@ -16,6 +16,7 @@ from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import pyramid, stitch
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.slides.quality import choose_excluded, judge_quality
 
 if TYPE_CHECKING:
@@ -90,8 +91,17 @@ def choose_patches(writer: StoreWriter, plan: AnalysisPlan) -> ChosenPatches:
         excluded=int(excluded.sum()),
         flagged={name: int((bits & flag_bits([name]) > 0).sum()) for name in FLAGS},
     )
-    warnings = (*plan.warnings, warning) if warning else plan.warnings
+    notes = (warning, _where_it_ran(open_result(writer.path).processors))
+    warnings = (*plan.warnings, *filter(None, notes))
     return ChosenPatches(~unreadable & ~excluded, counts, warnings)
+
+
+def _where_it_ran(processors: dict[str, int]) -> str:
+    """Say which patches ran where, if not all ran on one processor."""
+    used = [f"{count} on {name}" for name, count in processors.items() if count]
+    if len(used) < 2:
+        return ""
+    return f"the patches ran on different processors: {', '.join(used)}"
 
 
 def write_outcome(
