@@ -90,6 +90,9 @@ def analyze_command(  # numpydoc ignore=PR01
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Of the encoder: auto, float32 or bfloat16.")
+    ] = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(help="Patches per batch; default: what suits."),
@@ -128,6 +131,7 @@ def analyze_command(  # numpydoc ignore=PR01
         set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
+        precision=precision,
         batch_size=batch_size,
         out=_located(out or "."),
     )

@@ -21,6 +21,7 @@ from napari_mmsubtype.core.units import PLAUSIBLE_MPP
 from napari_mmsubtype.errors import ConfigurationError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,9 @@ class AnalyzeRecipe:
         `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision : str
+        Of the encoder: ``float32``, ``bfloat16``, or ``auto``, which takes the lower
+        one where the device is faster with it and the model holds it.
     batch_size : int or None
         Patches per forward pass; None lets the device decide.
     out : str or None
@@ -95,6 +99,7 @@ class AnalyzeRecipe:
     set_coverage: float | None = None
     cam_method: str | None = None
     device: str = "auto"
+    precision: str = "auto"
     batch_size: int | None = None
     out: str | None = None
 
@@ -108,6 +113,10 @@ class AnalyzeRecipe:
             raise ConfigurationError(msg)
         if self.device not in DEVICES and not self.device.startswith("cuda:"):
             msg = f"unknown device {self.device!r}; use one of {', '.join(DEVICES)}"
+            raise ConfigurationError(msg)
+        if self.precision not in PRECISIONS:
+            choices = ", ".join(PRECISIONS)
+            msg = f"unknown precision {self.precision!r}; use one of {choices}"
             raise ConfigurationError(msg)
         for name in ("stride_px", "batch_size"):
             value = getattr(self, name)

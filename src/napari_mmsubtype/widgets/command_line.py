@@ -56,5 +56,7 @@ def command_line(recipe: AnalyzeRecipe) -> str:
         words += ["--quality", f"{name}={value}"]
     if recipe.device != "auto":
         words += ["--device", recipe.device]
+    if recipe.precision != "auto":
+        words += ["--precision", recipe.precision]
     # A Windows shell reads other quotes than a POSIX one.
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

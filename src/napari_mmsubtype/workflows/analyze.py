@@ -64,6 +64,7 @@ def analyze(
     set_coverage: float | None = None,
     cam_method: str | None = None,
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -113,6 +114,9 @@ def analyze(
         left out.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+    precision : {"auto", "float32", "bfloat16"}, default: "auto"
+        Of the encoder; ``auto`` takes the lower one where the device is faster with it
+        and a trial shows that the model holds it.
     batch_size : int, optional
         Patches per forward pass.
     out : str or Path, optional
@@ -159,6 +163,7 @@ def analyze(
         set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
+        precision=precision,
         batch_size=batch_size,
         out=_text(out),
     )
