@@ -18,6 +18,10 @@
     ├── BundleError                 (ValueError)   unknown or unusable bundle
     │   └── BundleIntegrityError                   hash, self-test or content refused
     ├── StoreError                  (OSError)      result store unreadable or unwritable
+    │   └── StoreInUseError                        another process writes to it
+    ├── ComputeError
+    │   ├── OutOfMemoryError        (MemoryError)  not even one patch fits
+    │   └── DeviceLostError                        the processor answers no more
     ├── ConfigurationError          (ValueError)   request that cannot be carried out
     ├── MissingDependencyError      (ImportError)  an optional library is needed
     └── JobCancelled                               the user stopped the job
@@ -89,6 +93,22 @@ class BundleIntegrityError(BundleError):
 
 class StoreError(MMSubtypeError, OSError):
     """A result store cannot be read or written."""
+
+
+class StoreInUseError(StoreError):
+    """Another analysis is writing to a result store."""
+
+
+class ComputeError(MMSubtypeError):
+    """The machine cannot go on with the networks."""
+
+
+class OutOfMemoryError(ComputeError, MemoryError):
+    """The network does not fit into the memory of the device."""
+
+
+class DeviceLostError(ComputeError):
+    """A processor stopped answering in the middle of a run."""
 
 
 class ConfigurationError(MMSubtypeError, ValueError):

@@ -111,13 +111,7 @@ class AnalyzeRecipe:
                 f"give a value between {low:g} and {high:g} (0.25 at 40x, 0.5 at 20x)"
             )
             raise ConfigurationError(msg)
-        if self.device not in DEVICES and not self.device.startswith("cuda:"):
-            msg = f"unknown device {self.device!r}; use one of {', '.join(DEVICES)}"
-            raise ConfigurationError(msg)
-        if self.precision not in PRECISIONS:
-            choices = ", ".join(PRECISIONS)
-            msg = f"unknown precision {self.precision!r}; use one of {choices}"
-            raise ConfigurationError(msg)
+        self._check_device()
         for name in ("stride_px", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -149,6 +143,15 @@ class AnalyzeRecipe:
             )
             raise ConfigurationError(msg)
         self._check_reading()
+
+    def _check_device(self) -> None:
+        if self.device not in DEVICES and not self.device.startswith("cuda:"):
+            msg = f"unknown device {self.device!r}; use one of {', '.join(DEVICES)}"
+            raise ConfigurationError(msg)
+        if self.precision not in PRECISIONS:
+            choices = ", ".join(PRECISIONS)
+            msg = f"unknown precision {self.precision!r}; use one of {choices}"
+            raise ConfigurationError(msg)
 
     def _check_quality(self) -> None:
         """Check thresholds and flags, and keep copies that nobody else changes."""

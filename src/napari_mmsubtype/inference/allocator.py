@@ -71,7 +71,8 @@ def memory_kept() -> Iterator[bool]:
 
 def _count(library: ctypes.CDLL, step: int) -> None:
     """Count the contexts; the first one sets the allocator, the last resets it."""
-    global _running  # noqa: PLW0603 - the allocator is one per process, too
+    # One per process, as the allocator is.
+    global _running
     with _lock:
         before, _running = _running, _running + step
         if (before > 0) == (_running > 0):

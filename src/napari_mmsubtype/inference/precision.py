@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.inference.device import Processor, fast_in_bfloat16
+from napari_mmsubtype.results import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.inference.stream import ReadsPatches, Transform
     from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.results.store_writer import StoreWriter
 
     Judge = Callable[[NDArray[np.float16]], Sequence[float]]
 
@@ -230,6 +233,54 @@ def settle(
         logger.warning(warning)
         return PrecisionChoice(processor, f"bfloat16 does not hold: {tried}", warning)
     return PrecisionChoice(low, f"saves about {saved:.0f} s; {tried}")
+
+
+def settled_job(
+    encoder: Encoder,
+    source: ReadsPatches,
+    writer: StoreWriter,
+    processor: Processor,
+    asked: str,
+    *,
+    judge: Judge,
+    transform: Transform | None = None,
+) -> Job[PrecisionChoice]:
+    """Choose the precision of a run, or keep to that of the run it resumes.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for ``processor``.
+    source : ReadsPatches
+        The patches to do.
+    writer : StoreWriter
+        Keeps the choice in its provenance.
+    processor : Processor
+        As chosen for ``asked``.
+    asked : str
+        The request: one of `recipe.PRECISIONS`.
+    judge : callable
+        As `settle` takes it.
+    transform : callable, optional
+        As `settle` takes it.
+
+    Yields
+    ------
+    Progress
+        One event, of stage ``patches``, where there is something to try.
+
+    Returns
+    -------
+    PrecisionChoice
+        What the store is, or was begun, in.
+    """
+    done = int(np.count_nonzero(writer.read(schema.STATUS)))
+    if done:
+        return PrecisionChoice.resume(processor, writer.attributes["provenance"])
+    yield Progress("patches", 0, len(source), "choosing the precision")
+    choice = settle(encoder, source, processor, asked, judge=judge, transform=transform)
+    writer.write_provenance(choice.to_dict())
+    return choice
 
 
 def _sample(source: ReadsPatches, transform: Transform | None) -> NDArray[np.uint8]:

@@ -178,6 +178,11 @@ class StoreWriter:
         """Everything but the arrays."""
         return dict(self._root.attrs[schema.ATTRIBUTE])  # type: ignore[arg-type]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be done."""
+        return bool(self.attributes["status"] == "complete")
+
     def read(self, name: str) -> NDArray[Any]:
         """Read one array whole.
 
@@ -305,6 +310,26 @@ class StoreWriter:
         """
         try:
             write_attributions(self._root, attributions)
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def write_provenance(self, facts: Mapping[str, Any]) -> None:
+        """Add to what is known of how the numbers come about.
+
+        Parameters
+        ----------
+        facts : mapping
+            Plain JSON types; takes the place of facts of the same name.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses.
+        """
+        body = self.attributes
+        body["provenance"] = {**body.get("provenance", {}), **facts}
+        try:
+            self._root.attrs[schema.ATTRIBUTE] = body
         except OSError as err:
             raise self._refused(err) from err
 

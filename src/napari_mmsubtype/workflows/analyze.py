@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.attribution import attribute_features
-from napari_mmsubtype.inference.device import Processor, choose_processor
+from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
-from napari_mmsubtype.inference.plan import AnalysisPlan, plan_job
-from napari_mmsubtype.models.bundle import Bundle, load_bundle
+from napari_mmsubtype.inference.plan import plan_job
+from napari_mmsubtype.inference.precision import settled_job
+from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store import Result, open_result
-from napari_mmsubtype.results.store_writer import (
-    StoreWriter,
-    existing_stores,
-    store_path,
-)
-from napari_mmsubtype.slides.color import describe_profile
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.outcome import choose_patches, write_outcome
+from napari_mmsubtype.workflows.store_opening import claim_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.inference.plan import AnalysisPlan
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.results.store_writer import StoreWriter
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         resumed, or handed back where it is complete.
     """
     yield Progress("open", message="opening slide and model")
-    processor = choose_processor(recipe.device)
+    processor = choose_processor(recipe.device, recipe.precision)
     if is_remote(recipe.bundle):
         yield Progress("open", message=f"fetching model {recipe.bundle}")
     bundle = load_bundle(recipe.bundle)
@@ -204,123 +205,87 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         plan = yield from plan_job(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor)
         case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
-        writer = _open_store(plan, case.queries() is not None, processor)
-        if writer.attributes["status"] == "complete":
-            done = len(plan.grid)
-            yield Progress("patches", done, done, "already analysed: nothing to do")
-            return open_result(writer.path)
-        source = PatchSource(slide, plan.grid)
-        shared: dict[str, Any] = {
-            "size_px": plan.grid.spec.size_px,
-            "batch_size": recipe.batch_size
-            or processor.default_batch_size(plan.grid.spec.size_px),
-            "transform": None if plan.stain is None else plan.stain.transform,
-        }
-        spec = plan.grid.spec
-        meter = PatchMeter(recipe.quality_spec, spec.size_px, spec.mpp)
-        yield from encode_job(
+        exact = case.queries() is not None
+        with claim_store(plan, processor, exact=exact) as writer:
+            if writer.is_complete:
+                done = len(plan.grid)
+                yield Progress("patches", done, done, "already analysed: nothing to do")
+            else:
+                with memory_kept():
+                    yield from _fill_store(plan, encoder, case, writer, processor)
+    return open_result(writer.path)
+
+
+def _fill_store(
+    plan: AnalysisPlan,
+    encoder: Encoder,
+    case: CaseTensors,
+    writer: StoreWriter,
+    processor: Processor,
+) -> Job[None]:
+    """Do what a store still lacks, up to the prediction."""
+    bundle, spec = plan.bundle, plan.grid.spec
+    queries = case.queries()
+    source = PatchSource(plan.slide, plan.grid)
+    transform = None if plan.stain is None else plan.stain.transform
+    choice = yield from settled_job(
+        encoder,
+        source,
+        writer,
+        processor,
+        plan.recipe.precision,
+        judge=lambda rows: fuse(case, rows, bundle.temperature).call.probabilities,
+        transform=transform,
+    )
+    processor, encoder = choice.processor, prepare(encoder, choice.processor)
+    if choice.warning:
+        plan = replace(plan, warnings=(*plan.warnings, choice.warning))
+    shared: dict[str, Any] = {
+        "size_px": spec.size_px,
+        "batch_size": plan.recipe.batch_size
+        or processor.default_batch_size(spec.size_px),
+        "transform": transform,
+    }
+    meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
+    yield from encode_job(
+        encoder, source, writer, processor, queries=queries, meter=meter, **shared
+    )
+    yield Progress("fuse", message="judging patches, fusing modalities")
+    patches = choose_patches(writer, plan)
+    ok = patches.used
+    embeddings = writer.read(schema.EMBEDDING)[ok]
+    fused = fuse(
+        case,
+        embeddings,
+        bundle.temperature,
+        temperatures=bundle.calibration.temperatures,
+    )
+    if queries is None:
+        gradients = np.zeros((len(ok), len(bundle.classes), encoder.dim), np.float32)
+        gradients[ok] = patch_gradients(case, embeddings)
+        yield from map_cells_job(
             encoder,
             source,
             writer,
             processor,
-            queries=case.queries(),
-            meter=meter,
+            gradients=torch.from_numpy(gradients),
+            method=plan.cam_method,
             **shared,
         )
-        yield Progress("fuse", message="judging patches, fusing modalities")
-        patches = choose_patches(writer, plan)
-        ok = patches.used
-        embeddings = writer.read(schema.EMBEDDING)[ok]
-        fused = fuse(
-            case,
-            embeddings,
-            bundle.temperature,
-            temperatures=bundle.calibration.temperatures,
-        )
-        if case.queries() is None:
-            gradients = np.zeros(
-                (len(ok), len(bundle.classes), encoder.dim), np.float32
-            )
-            gradients[ok] = patch_gradients(case, embeddings)
-            yield from map_cells_job(
-                encoder,
-                source,
-                writer,
-                processor,
-                gradients=torch.from_numpy(gradients),
-                method=plan.cam_method,
-                **shared,
-            )
-        if plan.omics:
-            yield Progress("fuse", message="asking each feature what it adds")
-        attributions = attribute_features(
-            case, embeddings, bundle.modalities, processor.device
-        )
-        yield Progress("maps", message="stitching the evidence map")
-        exact = case.queries() is not None
-        write_outcome(
-            writer, plan, fused, patches, exact=exact, attributions=attributions
-        )
-    return open_result(writer.path)
-
-
-def _open_store(plan: AnalysisPlan, exact: bool, processor: Processor) -> StoreWriter:
-    """Resume the store of the same request, or begin a new one."""
-    name = plan.slide.name
-    folder = Path(plan.recipe.out or ".")
-    fingerprint = plan.fingerprint()
-    existing = existing_stores(folder, name)
-    for path in existing:
-        if open_result(path).plan_digest == fingerprint:
-            return StoreWriter(path)
-    bundle = plan.bundle
-    cells = bundle.encoder.cells
-    return StoreWriter.create(
-        store_path(folder, name, len(existing) + 1),
-        attributes={
-            "slide": {
-                "path": plan.slide.path,
-                "name": name,
-                "shape": list(plan.slide.levels[0].shape),
-                "mpp": [plan.pixel_size.y, plan.pixel_size.x],
-                "mpp_source": str(plan.slide.mpp_source),
-                "backend": plan.slide.backend,
-                "vendor": plan.slide.vendor,
-                "icc": plan.slide.icc,
-                "icc_profile": describe_profile(plan.slide.icc_profile) or None,
-            },
-            "stain": None if plan.stain is None else plan.stain.to_dict(),
-            "recipe": plan.recipe.to_dict(),
-            "plan_digest": fingerprint,
-            "classes": [asdict(subtype) for subtype in bundle.classes],
-            "bundle": _bundle_facts(bundle),
-            "exact": exact,
-            "cam_method": plan.cam_method,
-            "provenance": _provenance(processor),
-        },
-        grid=plan.grid,
-        tissue=plan.tissue.mask,
-        embedding_size=bundle.encoder.dim,
-        classes=len(bundle.classes),
-        cells=(cells, cells),
+    if plan.omics:
+        yield Progress("fuse", message="asking each feature what it adds")
+    attributions = attribute_features(
+        case, embeddings, bundle.modalities, processor.device
     )
-
-
-def _bundle_facts(bundle: Bundle) -> dict[str, Any]:
-    return {
-        "name": bundle.name,
-        "version": bundle.version,
-        "digest": bundle.digest,
-        "synthetic": bool(bundle.info.get("synthetic", False)),
-    }
-
-
-def _provenance(processor: Processor) -> dict[str, Any]:
-    return {
-        **Provenance.collect().to_dict(),
-        "device": str(processor.device),
-        "precision": processor.precision,
-    }
+    yield Progress("maps", message="stitching the evidence map")
+    write_outcome(
+        writer,
+        plan,
+        fused,
+        patches,
+        exact=queries is not None,
+        attributions=attributions,
+    )
 
 
 __all__ = ["analyze", "analyze_job"]
