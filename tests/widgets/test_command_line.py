@@ -30,6 +30,7 @@ FULL = AnalyzeRecipe(
     cam_method="layer-cam",
     set_coverage=0.95,
     device="cuda",
+    precision="bfloat16",
     batch_size=32,
     out="/results",
 )
