@@ -348,6 +348,26 @@ class StoreWriter:
         except OSError as err:
             raise self._refused(err) from err
 
+    def write_provenance(self, facts: Mapping[str, Any]) -> None:
+        """Add to what is known of how the numbers come about.
+
+        Parameters
+        ----------
+        facts : mapping
+            Plain JSON types; takes the place of facts of the same name.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses.
+        """
+        body = self.attributes
+        body["provenance"] = {**body.get("provenance", {}), **facts}
+        try:
+            self._root.attrs[schema.ATTRIBUTE] = body
+        except OSError as err:
+            raise self._refused(err) from err
+
     def finish(self, prediction: Prediction, extra: Mapping[str, Any]) -> None:
         """Write the prediction and declare the store complete.
 
