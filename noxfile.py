@@ -36,6 +36,7 @@ SHORT = {
     "colors": (_SLIDE, "--json"),
     "quality": ("--rounds", "1", "--synthetic", "1", "--json"),
     "omics": ("--genes", "20000", "--samples", "60"),
+    "memory": ("--sides", "4096", "--json"),
     "heads": ("--dim", "1024", "--repeats", "3", "--json"),
 }
 

@@ -8,6 +8,7 @@ import torch
 
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key, subsets
 from napari_mmsubtype.evaluation.guard import fit_guard
+from napari_mmsubtype.evaluation.oddness import MIN_PATIENTS
 from napari_mmsubtype.models.bundle import load_bundle, save_bundle
 from napari_mmsubtype.models.training_facts import TrainingFacts
 from napari_mmsubtype.omics.synthetic import synthetic_cohort, write_cohort
@@ -159,8 +160,13 @@ def test_from_settings_to_a_call(name, cohort, files, tmp_path):
         str(m) for m in specs
     }
     assert set(prediction.answers) == set(preset.heads)
-    assert prediction.conformal is not None
-    assert prediction.guard is not None
+    # So few patients may be too few to promise a set or to judge; then a reason stands.
+    sets, guard = prediction.conformal, prediction.guard
+    assert bool(sets.classes) != bool(sets.problem)
+    assert set(sets.classes) <= {subtype.name for subtype in preset.classes}
+    assert len(train) < MIN_PATIENTS
+    assert guard.findings == ()
+    assert "no reference of its training patients" in guard.problem
     assert result.exact == model.exact_cam
     assert np.isfinite(result.evidence_map(0)).all()
     # What the store holds is what the training code computes for this patient.

@@ -47,6 +47,22 @@ def test_a_small_region_gets_the_patch_about_its_middle(select, side, at):
     assert "was taken" in warning
 
 
+def test_any_tissue_at_all_is_enough_where_that_is_asked(select):
+    rng = np.random.default_rng(0)
+    spec = PatchSpec(100, 0.77, 50, 0.0)
+    for _ in range(20):
+        tissue = np.zeros((613, 787), bool)
+        y, x = rng.integers(100, 400, 2)
+        tissue[y : y + 90, x : x + 200] = True
+        large = box(
+            *np.sort(rng.uniform(0, 1024, 2)), *np.sort(rng.uniform(0, 1280, 2))
+        )
+        small = box(1000.2, 1000.9, 1270.1, 1270.3)
+        _, grid, warnings = select([large, small], tissue, spec)
+        assert (grid.tissue > 0).all()
+        assert len(warnings) >= 1
+
+
 def test_small_regions_join_large_ones_in_reading_order(select):
     large, small = box(512, 1024, 0, 640), box(100, 110, 1100, 1110)
     alone = select([large])[1]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from fakes.jobs import FakeJob
+from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.errors import NoTissueError
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -100,3 +101,12 @@ def test_a_pause_that_is_taken_back_at_once_does_not_last(bar, qtbot) -> None:
         bar._runner.start(FakeJob(1, steps=20, pause_s=0.01))
         bar.pauseButton.click()
         bar.pauseButton.click()
+
+
+def test_a_pause_before_the_patches_names_no_numbers(bar, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(JobRunner, "is_paused", property(lambda _: True))
+    bar._on_progress(Progress("tissue", message="finding tissue"))
+    assert bar.text() == "paused; Resume goes on"
+    assert bar._bar.maximum() > 0  # a bar without end would swing on
+    bar._on_progress(Progress("patches", 3, 12))
+    assert bar.text() == "paused at 3 of 12; Resume goes on"

@@ -197,7 +197,8 @@ def lay_grid(
     )
     row, col = np.divmod(np.arange(rows * cols, dtype=np.int64), cols)
     corner = np.stack([row * step[0], col * step[1]], axis=1)
-    fraction = _area_mean(tissue_mask, corner, extent, shape)
+    # The integral image leaves noise of 1e-8, which would make bare glass tissue.
+    fraction = np.round(_area_mean(tissue_mask, corner, extent, shape), 6)
     keep = (fraction >= spec.min_tissue) & (fraction > 0)
     origin = np.rint(corner[keep]).astype(np.int64)
     cell = np.stack([row[keep], col[keep]], axis=1).astype(np.int32)

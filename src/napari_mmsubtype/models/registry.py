@@ -10,6 +10,7 @@ from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
 from napari_mmsubtype.models.option_names import require_options
+from napari_mmsubtype.models.triton_shield import shield_from_triton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +33,9 @@ _BUILT_IN = {
     "vit_s_16": "napari_mmsubtype.models.vit",
     **dict.fromkeys(FOUNDATION_MODELS, "napari_mmsubtype.models.foundation"),
 }
+
+_PLAIN = {"napari_mmsubtype.models.demo_cnn"}
+"""Need neither torchvision nor timm."""
 
 # Name before the colon -> module that registers what takes the rest of the name.
 _FAMILIES = {
@@ -161,6 +165,8 @@ def _factory(name: str) -> Callable[..., Encoder]:
     key = family + colon
     module = _FAMILIES.get(family) if colon else _BUILT_IN.get(name)
     if key not in _FACTORIES and module:
+        if module not in _PLAIN:
+            shield_from_triton()
         import_module(module)
     if key not in _FACTORIES:
         families = "".join(f", {known}:<name>" for known in _FAMILIES)

@@ -111,11 +111,14 @@ class JobBar(QWidget):
         self._runner.cancel()
 
     def _on_progress(self, event: Progress) -> None:
-        self._bar.setRange(0, event.total)
+        paused = self._runner.is_paused
+        # Without a total the bar swings to and fro, which a paused job does not do.
+        self._bar.setRange(0, 1 if paused and not event.total else event.total)
         self._bar.setValue(event.done)
-        self._bar.setFormat(f"{event.stage} %v of %m")
-        if self._runner.is_paused:
-            self._say(f"paused at {event.done} of {event.total}; Resume goes on")
+        self._bar.setFormat(f"{event.stage} %v of %m" if event.total else event.stage)
+        if paused:
+            place = f" at {event.done} of {event.total}" if event.total else ""
+            self._say(f"paused{place}; Resume goes on")
         elif self.cancelButton.isEnabled():
             self._say(event.message or event.stage)
 
