@@ -5,7 +5,7 @@ import pytest
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.inference import precision
+from napari_mmsubtype.inference import agreement, precision
 from napari_mmsubtype.workflows.analyze import analyze, analyze_job
 
 SLIDE = "synthetic:seed=5,size=1536"
@@ -42,7 +42,9 @@ def test_bfloat16_can_be_forced_and_is_recorded(bundle, whole, tmp_path):
     request = {"out": tmp_path, "device": "cpu", "precision": "bfloat16"}
     result = analyze(SLIDE, bundle, **request)
     assert result.provenance["precision"] == "bfloat16"
-    assert result.provenance["precision_reason"] == "as asked"
+    assert result.provenance["precision_reason"].startswith(
+        "as asked; in 16 patches tried"
+    )
     assert result.recipe.precision == "bfloat16"
     assert not np.array_equal(result.embeddings, whole.embeddings)
     difference = np.subtract(
@@ -87,7 +89,7 @@ def test_auto_takes_what_holds_and_resumes_in_it(bundle, tmp_path, eager, monkey
 def test_a_model_that_does_not_hold_it_says_so_in_the_result(
     bundle, whole, tmp_path, eager, monkeypatch
 ):
-    monkeypatch.setattr(precision, "MIN_COSINE", 1.1)
+    monkeypatch.setattr(agreement, "MIN_COSINE", 1.1)
     result = analyze(SLIDE, bundle, out=tmp_path, device="cpu")
     assert result.provenance["precision"] == "float32"
     assert any("was run in float32" in text for text in result.prediction.warnings)

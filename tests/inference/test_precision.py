@@ -1,17 +1,16 @@
-import numpy as np
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
 from builders.patches import RandomPatches
 from napari_mmsubtype.inference import precision
+from napari_mmsubtype.inference.agreement import compare
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import prepare
-from napari_mmsubtype.inference.precision import (
-    Agreement,
-    PrecisionChoice,
-    compare,
-    settle,
-)
+from napari_mmsubtype.inference.precision import PrecisionChoice, settle
+from napari_mmsubtype.inference.trial import sample_patches, try_patches
 from napari_mmsubtype.models.encoders import Encoder
 from napari_mmsubtype.models.registry import create_encoder
 
@@ -29,11 +28,11 @@ def encoder():
 def fast(monkeypatch):
     """A CPU that is fast in bfloat16, and a slide long enough to care."""
     seconds = {"float32": 0.5, "bfloat16": 0.2}
-    real = precision._trial
+    real = precision.try_patches
     monkeypatch.setattr(precision, "fast_in_bfloat16", lambda: True)
     monkeypatch.setattr(
         precision,
-        "_trial",
+        "try_patches",
         lambda e, p, processor: (
             real(e, p, processor)[0],
             seconds[processor.precision],
@@ -147,54 +146,60 @@ def test_the_colors_of_the_run_are_tried(encoder, fast):
     assert seen == [(16, SIZE, SIZE, 3)]
 
 
-def test_the_trial_gives_the_embeddings_of_the_patches(encoder):
-    pixels = np.stack([RandomPatches(5, SIZE).read(i) for i in range(5)])
-    rows, seconds = precision._trial(encoder, pixels, CPU)
-    with torch.inference_mode():
-        expected = encoder(encoder.normalize(torch.from_numpy(pixels)))
-    np.testing.assert_allclose(rows, expected.numpy(), rtol=1e-5, atol=1e-5)
-    assert seconds > 0
+def test_what_was_asked_for_is_tried_and_taken(encoder):
+    source = RandomPatches(5, SIZE)
+    asked = replace(CPU, autocast=torch.bfloat16)
+    choice = choose(encoder, source, "bfloat16", processor=asked)
+    assert choice.processor == asked
+    assert source.reads == [0, 1, 2, 3, 4]
+    assert choice.reason.startswith("as asked; in 5 patches tried, embeddings agree")
+    assert choice.warning == ""
 
 
-def test_agreement_is_cosine_similarity():
-    whole = np.array([[1.0, 0.0], [3.0, 0.0]])
-    turned = np.array([[1.0, 0.1], [3.0, 0.0]])
-    found = compare(whole, turned)
-    assert found.cosine == pytest.approx(1 / np.sqrt(1.01))
-    assert found.centered == pytest.approx(2 / np.sqrt(2 * 2.01))
-    same = compare(whole, whole)
-    assert (same.cosine, same.centered) == pytest.approx((1, 1))
+def test_what_was_asked_for_is_taken_and_told_where_it_does_not_hold():
+    torch.manual_seed(0)
+    fragile = Encoder(Fragile(), dim=4, input_size=SIZE, cell_px=1).eval()
+    asked = replace(CPU, autocast=torch.bfloat16)
+    choice = choose(fragile, asked="bfloat16", processor=asked)
+    assert choice.processor.precision == "bfloat16"
+    said = re.search(r"agree to (-?0\.\d{4}).*precision='float32'", choice.warning)
+    pixels = sample_patches(RandomPatches(100, SIZE))
+    rows = [try_patches(fragile, pixels, p)[0] for p in (CPU, asked)]
+    assert float(said[1]) == pytest.approx(compare(*rows).cosine, abs=5e-5)
+    assert float(said[1]) < 0.999
 
 
-def test_a_common_shift_is_no_agreement_once_centered():
-    draw = np.random.default_rng(0)
-    whole = draw.normal(size=(8, 4)) + 100
-    found = compare(whole, whole + 3)
-    assert found.cosine > 0.999
-    assert found.centered < 0.995
-
-
-def test_equal_patches_have_nothing_to_be_centered():
-    assert compare(np.ones((3, 2)), np.ones((3, 2))).centered == 1.0
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_what_is_no_number_does_not_hold(value):
-    assert not compare(np.ones((2, 3)), np.full((2, 3), value)).holds
-
-
-@pytest.mark.parametrize("changed", [(0.9989, 1, 0), (1, 0.9949, 0), (1, 1, 0.011)])
-def test_each_limit_counts(changed):
-    assert Agreement(0.999, 0.995, 0.01).holds
-    assert not Agreement(*changed).holds
+def test_what_is_usual_on_a_gpu_must_hold_too():
+    torch.manual_seed(0)
+    fragile = Encoder(Fragile(), dim=4, input_size=SIZE, cell_px=1).eval()
+    gpu = Processor(torch.device("cuda"), torch.bfloat16)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            precision,
+            "try_patches",
+            lambda e, p, processor: try_patches(
+                e, p, replace(processor, device=CPU.device)
+            ),
+        )
+        assert choose(fragile, processor=gpu).processor == gpu.in_float32()
+        steady = prepare(create_encoder("demo-cnn", input_size=SIZE), CPU)
+        choice = choose(steady, RandomPatches(3, SIZE), processor=gpu)
+    assert choice.processor == gpu
+    assert choice.reason.startswith("usual on this device; in 3 patches tried")
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_a_resumed_store_keeps_its_precision(name):
-    choice = PrecisionChoice.resume(CPU, {"precision": name, "precision_reason": "r"})
+    begun = {"device": "cpu", "precision": name, "precision_reason": "r"}
+    choice = PrecisionChoice.resume(CPU, "auto", begun)
     assert choice.processor.precision == name
-    assert choice.to_dict() == {
-        "device": "cpu",
-        "precision": name,
-        "precision_reason": "r",
-    }
+    assert choice.to_dict() == begun
+
+
+@pytest.mark.parametrize(
+    ("asked", "lowered"), [("auto", None), ("bfloat16", torch.bfloat16)]
+)
+def test_another_kind_of_device_goes_on_in_what_suits_it(asked, lowered):
+    begun = {"device": "cuda:0", "precision": "float16"}
+    processor = replace(CPU, autocast=lowered)
+    assert PrecisionChoice.resume(processor, asked, begun).processor == processor

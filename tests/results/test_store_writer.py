@@ -53,11 +53,18 @@ def test_a_run_of_patches_is_done_only_when_its_data_are_there(tmp_path, monkeyp
 def test_the_provenance_is_added_to(tmp_path):
     writer = begin_store(tmp_path)
     before = writer.attributes
-    writer.write_provenance({"precision": "bfloat16", "precision_reason": "as asked"})
-    expected = {**before["provenance"], "precision": "bfloat16"}
-    expected["precision_reason"] = "as asked"
-    assert writer.attributes == {**before, "provenance": expected}
+    facts = {"precision": "bfloat16", "precision_reason": "as asked"}
+    writer.use_processor("cpu", "bfloat16", facts)
+    used = [{"device": "cpu", "precision": "bfloat16"}]
+    expected = {**before["provenance"], **facts}
+    whole = {**before, "provenance": expected, "processors": used}
+    assert StoreWriter(writer.path).attributes == whole
     assert open_result(writer.path).provenance == expected
+    # The processor is known by now; the facts are not.
+    writer.use_processor("cpu", "bfloat16", {"precision_reason": "other"})
+    again = StoreWriter(writer.path).attributes
+    assert again["processors"] == used
+    assert again["provenance"]["precision_reason"] == "other"
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
@@ -74,7 +81,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
     with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
         writer.write_attributions(make_attributions())
     with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
-        writer.write_provenance({"precision": "bfloat16"})
+        writer.use_processor("cpu", "bfloat16")
     monkeypatch.undo()
     assert (open_result(writer.path).patch_status == 0).all()
 

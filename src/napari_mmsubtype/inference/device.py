@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,6 +34,16 @@ class Processor:
         """Name of the precision, for the provenance."""
         kind = self.autocast or torch.float32
         return str(kind).removeprefix("torch.")
+
+    def in_float32(self) -> Processor:
+        """Give the same device without reduced precision.
+
+        Returns
+        -------
+        Processor
+            To prepare an encoder for, before its precision is chosen.
+        """
+        return replace(self, autocast=None)
 
     def autocasting(self) -> AbstractContextManager[object]:
         """Give the context in which the encoder runs.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.inference.agreement import Agreement, compare
 from napari_mmsubtype.inference.device import Processor, fast_in_bfloat16
+from napari_mmsubtype.inference.trial import sample_patches, try_patches
 from napari_mmsubtype.results import schema
 
 if TYPE_CHECKING:
@@ -28,47 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MIN_COSINE = 0.999
-"""Every embedding must point this closely where the one of float32 points."""
-MIN_CENTERED = 0.995
-"""The same of all patches together, less what they have in common."""
-MAX_PROBABILITY_CHANGE = 0.01
-"""No class probability of the patches tried may change by more."""
-
-_TRIED = 16
 _FEWEST = 64
-"""Patches below which a slide is not worth a trial."""
+"""Patches below which a slide is not worth a trial of what nobody asked for."""
 _WORTH_S = 5.0
 _WORTH_SHARE = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How closely a lower precision follows float32.
-
-    Attributes
-    ----------
-    cosine : float
-        Cosine similarity of the embeddings, of the patch where it is lowest.
-    centered : float
-        Cosine similarity of the embeddings of all patches, each less the mean over
-        the patches in float32.
-    probability_change : float
-        Largest change of a class probability.
-    """
-
-    cosine: float
-    centered: float
-    probability_change: float = 0.0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two differ by no more than is allowed."""
-        return (
-            self.cosine >= MIN_COSINE
-            and self.centered >= MIN_CENTERED
-            and self.probability_change <= MAX_PROBABILITY_CHANGE
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,57 +71,34 @@ class PrecisionChoice:
 
     @classmethod
     def resume(
-        cls, processor: Processor, provenance: Mapping[str, Any]
+        cls, processor: Processor, asked: str, provenance: Mapping[str, Any]
     ) -> PrecisionChoice:
         """Keep to the precision that a store was begun in.
 
         Parameters
         ----------
         processor : Processor
-            Of this run, perhaps on another machine.
+            Of this run, perhaps on another machine, as chosen for ``asked``.
+        asked : str
+            The request: one of `recipe.PRECISIONS`.
         provenance : mapping
             Of the store, as begun.
 
         Returns
         -------
         PrecisionChoice
-            On this run's device: one store holds numbers of one precision.
+            On this run's device. What suited a GPU may be slow on a CPU: on another
+            kind of device its usual precision is taken, unless one was asked for, and
+            the result tells which patches ran in which.
         """
-        kind = getattr(torch, provenance["precision"])
-        lowered = None if kind is torch.float32 else kind
-        return cls(
-            replace(processor, autocast=lowered),
-            provenance.get("precision_reason", ""),
-            provenance.get("precision_warning", ""),
-        )
-
-
-def compare(
-    expected: NDArray[np.floating[Any]], found: NDArray[np.floating[Any]]
-) -> Agreement:
-    """Compare embeddings with those computed in float32.
-
-    Parameters
-    ----------
-    expected : ndarray of float, shape (n, d)
-        In float32, at least one.
-    found : ndarray of float, shape (n, d)
-        In a lower precision.
-
-    Returns
-    -------
-    Agreement
-        Without probabilities. Patches that do not differ in float32 have nothing
-        left to be compared once centered; the rest then counts as equal.
-    """
-    whole, low = np.asarray(expected, np.float64), np.asarray(found, np.float64)
-    mean = whole.mean(axis=0)
-    return Agreement(
-        cosine=min(_cosine(a, b) for a, b in zip(whole, low, strict=True)),
-        centered=_cosine((whole - mean).ravel(), (low - mean).ravel())
-        if np.ptp(whole, axis=0).any()
-        else 1.0,
-    )
+        reason = provenance.get("precision_reason", "")
+        warning = provenance.get("precision_warning", "")
+        begun = str(provenance["device"]).partition(":")[0]
+        if asked == "auto" and begun == processor.device.type:
+            kind = getattr(torch, provenance["precision"])
+            lowered = None if kind is torch.float32 else kind
+            processor = replace(processor, autocast=lowered)
+        return cls(processor, reason, warning)
 
 
 def settle(
@@ -171,15 +112,15 @@ def settle(
 ) -> PrecisionChoice:
     """Choose the precision of a new run.
 
-    bfloat16 is taken on a CPU only where all of this holds: nothing else was asked for,
-    the CPU has it in hardware, a trial on patches from all over the slide shows that it
-    saves seconds, and embeddings and class probabilities of the trial stay what they
-    are in float32.
+    Unless it is asked for, less than float32 is taken only where embeddings and class
+    probabilities of patches from all over the slide stay what they are in float32; on a
+    CPU it must also be in hardware and save seconds. Where it is asked for, the same
+    patches tell what it costs.
 
     Parameters
     ----------
     encoder : Encoder
-        Prepared for float32.
+        Prepared for the device in float32.
     source : ReadsPatches
         The patches to do.
     processor : Processor
@@ -196,43 +137,60 @@ def settle(
     PrecisionChoice
         Precision and reason.
     """
-    if asked != "auto":
-        return PrecisionChoice(processor, "as asked")
-    if processor.device.type != "cpu":
-        return PrecisionChoice(processor, "usual on this device")
-    if not fast_in_bfloat16():
-        return PrecisionChoice(processor, "this CPU has no bfloat16 in hardware")
-    if len(source) < _FEWEST:
-        return PrecisionChoice(processor, "too few patches to gain from less")
-    patches = _sample(source, transform)
+    whole = processor.in_float32()
+    is_cpu = processor.device.type == "cpu"
+    if asked == "float32":
+        return PrecisionChoice(whole, "as asked")
+    if asked == "auto" and is_cpu and not fast_in_bfloat16():
+        return PrecisionChoice(whole, "this CPU has no bfloat16 in hardware")
+    if asked == "auto" and is_cpu and len(source) < _FEWEST:
+        return PrecisionChoice(whole, "too few patches to gain from less")
+    low = processor
+    if processor.autocast is None and (asked == "bfloat16" or is_cpu):
+        low = replace(processor, autocast=torch.bfloat16)
+    if low.autocast is None:
+        return PrecisionChoice(whole, "usual on this device")
+    patches = sample_patches(source, transform)
     if not len(patches):
-        return PrecisionChoice(processor, "no patch of the trial could be read")
-    low = replace(processor, autocast=torch.bfloat16)
-    whole, whole_s = _trial(encoder, patches, processor)
-    less, less_s = _trial(encoder, patches, low)
-    saved = (whole_s - less_s) * len(source)
-    if saved < _WORTH_S or less_s > (1 - _WORTH_SHARE) * whole_s:
-        return PrecisionChoice(
-            processor, f"bfloat16 would save {max(saved, 0):.0f} s of this slide"
-        )
-    before, after = judge(whole.astype(np.float16)), judge(less.astype(np.float16))
+        kept = low if asked == "bfloat16" else whole
+        return PrecisionChoice(kept, "no patch of the trial could be read")
+    rows, whole_s = try_patches(encoder, patches, whole)
+    less, less_s = try_patches(encoder, patches, low)
+    before, after = judge(rows.astype(np.float16)), judge(less.astype(np.float16))
     agreement = replace(
-        compare(whole, less),
+        compare(rows, less),
         probability_change=float(np.abs(np.subtract(before, after)).max()),
     )
-    tried = (
-        f"embeddings of {len(patches)} patches tried agree to {agreement.cosine:.4f} "
-        f"({agreement.centered:.4f} less their mean), class probabilities within "
-        f"{agreement.probability_change:.4f}"
-    )
-    if not agreement.holds:
-        warning = (
-            "the encoder was run in float32, because bfloat16 changes what it says of "
-            f"this slide: {tried}; the result is as usual, it took longer"
+    tried = f"in {len(patches)} patches tried, {agreement}"
+    if asked == "bfloat16":
+        return _obey(low, agreement, tried)
+    saved = (whole_s - less_s) * len(source)
+    if is_cpu and (saved < _WORTH_S or less_s > (1 - _WORTH_SHARE) * whole_s):
+        return PrecisionChoice(
+            whole, f"{low.precision} would save {max(saved, 0):.0f} s of this slide"
         )
-        logger.warning(warning)
-        return PrecisionChoice(processor, f"bfloat16 does not hold: {tried}", warning)
-    return PrecisionChoice(low, f"saves about {saved:.0f} s; {tried}")
+    if agreement.holds:
+        reason = f"saves about {saved:.0f} s" if is_cpu else "usual on this device"
+        return PrecisionChoice(low, f"{reason}; {tried}")
+    warning = (
+        f"the encoder was run in float32, because {low.precision} changes what it says "
+        f"of this slide: {tried}; the result is as usual, it took longer"
+    )
+    logger.warning(warning)
+    return PrecisionChoice(whole, f"{low.precision} does not hold: {tried}", warning)
+
+
+def _obey(low: Processor, agreement: Agreement, tried: str) -> PrecisionChoice:
+    """Take the precision that was asked for, and say what it costs."""
+    if agreement.holds:
+        return PrecisionChoice(low, f"as asked; {tried}")
+    warning = (
+        f"the encoder was run in {low.precision} as asked, although it changes what "
+        f"the encoder says of this slide: {tried}; "
+        f"{pass_option('precision', 'float32')} to be sure"
+    )
+    logger.warning(warning)
+    return PrecisionChoice(low, f"as asked; {tried}", warning)
 
 
 def settled_job(
@@ -250,11 +208,11 @@ def settled_job(
     Parameters
     ----------
     encoder : Encoder
-        Prepared for ``processor``.
+        Prepared for the device in float32.
     source : ReadsPatches
         The patches to do.
     writer : StoreWriter
-        Keeps the choice in its provenance.
+        Keeps the choice in its provenance, and is told what it receives from now on.
     processor : Processor
         As chosen for ``asked``.
     asked : str
@@ -276,45 +234,15 @@ def settled_job(
     """
     done = int(np.count_nonzero(writer.read(schema.STATUS)))
     if done:
-        return PrecisionChoice.resume(processor, writer.attributes["provenance"])
-    yield Progress("patches", 0, len(source), "choosing the precision")
-    choice = settle(encoder, source, processor, asked, judge=judge, transform=transform)
-    writer.write_provenance(choice.to_dict())
+        begun = writer.attributes["provenance"]
+        choice = PrecisionChoice.resume(processor, asked, begun)
+        facts = None
+    else:
+        yield Progress("patches", 0, len(source), "choosing the precision")
+        choice = settle(
+            encoder, source, processor, asked, judge=judge, transform=transform
+        )
+        facts = choice.to_dict()
+    used = choice.processor
+    writer.use_processor(str(used.device), used.precision, facts)
     return choice
-
-
-def _sample(source: ReadsPatches, transform: Transform | None) -> NDArray[np.uint8]:
-    """Read patches spread over the slide, leaving out those that are damaged."""
-    patches = []
-    for index in np.linspace(0, len(source) - 1, _TRIED).round().astype(int):
-        try:
-            patches.append(source.read(int(index)))
-        except SlideReadError as err:
-            # The run itself marks the patch and counts it.
-            logger.debug("patch %d left out of the trial: %s", index, err)
-    if not patches:
-        return np.empty((0, 0, 0, 3), np.uint8)
-    pixels = np.stack(patches)
-    return pixels if transform is None else transform(pixels)
-
-
-@torch.inference_mode()
-def _trial(
-    encoder: Encoder, patches: NDArray[np.uint8], processor: Processor
-) -> tuple[NDArray[np.float32], float]:
-    """Embed patches in two halves; give the seconds per patch of the faster one."""
-    rows, seconds = [], []
-    for part in torch.from_numpy(patches).chunk(2):
-        start = time.perf_counter()
-        with processor.autocasting():
-            features = encoder.feature_map(encoder.normalize(part))
-        rows.append(features.float().mean(dim=(2, 3)).numpy())
-        seconds.append((time.perf_counter() - start) / len(part))
-    return np.concatenate(rows), min(seconds)
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Give the cosine similarity; not-a-number and zero agree with nothing."""
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    value = float(a @ b) / norm if norm else float(not a.any() and not b.any())
-    return value if np.isfinite(value) else -1.0

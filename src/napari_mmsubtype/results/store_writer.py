@@ -251,7 +251,9 @@ class StoreWriter:
             self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
 
-    def use_processor(self, device: str, precision: str) -> None:
+    def use_processor(
+        self, device: str, precision: str, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Say where the patches run that are written from now on.
 
         Parameters
@@ -260,12 +262,16 @@ class StoreWriter:
             For example ``"cuda:0"``.
         precision : str
             For example ``"float32"``.
+        facts : mapping, optional
+            Plain JSON types; replace facts of the same name in the provenance.
         """
         body = self.attributes
         entry = {"device": device, "precision": precision}
-        known = body.setdefault(schema.PROCESSORS, [])
-        if entry not in known:
-            known.append(entry)
+        known = list(body.get(schema.PROCESSORS, ()))
+        if entry not in known or facts:
+            known += [] if entry in known else [entry]
+            body[schema.PROCESSORS] = known
+            body["provenance"] = {**body.get("provenance", {}), **(facts or {})}
             self._declare(body)
         self._processor = 1 + known.index(entry)
 
@@ -348,26 +354,6 @@ class StoreWriter:
         except OSError as err:
             raise self._refused(err) from err
 
-    def write_provenance(self, facts: Mapping[str, Any]) -> None:
-        """Add to what is known of how the numbers come about.
-
-        Parameters
-        ----------
-        facts : mapping
-            Plain JSON types; takes the place of facts of the same name.
-
-        Raises
-        ------
-        StoreError
-            If the disk refuses.
-        """
-        body = self.attributes
-        body["provenance"] = {**body.get("provenance", {}), **facts}
-        try:
-            self._root.attrs[schema.ATTRIBUTE] = body
-        except OSError as err:
-            raise self._refused(err) from err
-
     def finish(self, prediction: Prediction, extra: Mapping[str, Any]) -> None:
         """Write the prediction and declare the store complete.
 
@@ -398,12 +384,11 @@ class StoreWriter:
 
     def _refused(self, err: OSError) -> StoreError:
         reason = os.strerror(err.errno) if err.errno else str(err)
-        msg = (
+        return StoreError(
             f"writing to {str(self.path)!r} failed: {reason}; what was written so far "
             "is kept, and the same request resumes there once there is room and "
             "permission"
         )
-        return StoreError(msg)
 
 
 __all__ = [

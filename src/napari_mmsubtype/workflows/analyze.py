@@ -209,7 +209,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     icc = bool(bundle.info.get("icc", False))
     with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
         plan = yield from plan_job(recipe, slide, bundle)
-        encoder = prepare(bundle.encoder, processor)
+        encoder = prepare(bundle.encoder, processor.in_float32())
         case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         exact = case.queries() is not None
         with claim_store(plan, processor, exact=exact) as writer:
@@ -240,10 +240,10 @@ def _fill_on(
     else:
         return
     # Nothing can be read back from a lost device: the model is loaded anew.
-    processor = choose_processor("cpu")
+    processor = choose_processor("cpu", plan.recipe.precision)
     bundle = load_bundle(plan.recipe.bundle)
     plan = replace(plan, bundle=bundle)
-    encoder = prepare(bundle.encoder, processor)
+    encoder = prepare(bundle.encoder, processor.in_float32())
     case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
     yield from _fill_store(plan, encoder, case, writer, processor)
 
@@ -279,7 +279,6 @@ def _fill_store(
         "limit": choose_limit(processor, encoder, spec.size_px, plan.recipe.batch_size),
         "transform": transform,
     }
-    writer.use_processor(str(processor.device), processor.precision)
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
     yield from encode_job(
         encoder, source, writer, processor, queries=queries, meter=meter, **shared
