@@ -20,6 +20,7 @@ from napari_mmsubtype.results.colors import (
     evidence_colors,
     label_colors,
 )
+from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.color import describe_profile
 
@@ -37,6 +38,9 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 
 METADATA_KEY = "napari-mmsubtype"
 """Key of a layer's metadata under which this plugin keeps its own."""
+
+PATCH_FACTS = "patch_facts"
+"""Key below it: what `plugin.hover` tells of the patches."""
 
 NO_SIZE = " (no pixel size)"
 """Ends the name of the layer of a slide whose pixel size is unknown."""
@@ -119,6 +123,9 @@ def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
         layers += _quality_layer(result)
         layers.append(_class_layer(result))
         layers += _evidence_layers(result)
+        facts = gather_facts(result)
+        for _, kwargs, _ in layers:
+            kwargs["metadata"][METADATA_KEY][PATCH_FACTS] = facts
     return layers
 
 

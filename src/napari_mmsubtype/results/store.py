@@ -19,6 +19,7 @@ from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.attribution_arrays import read_attributions
 from napari_mmsubtype.results.overlay import cell_size
+from napari_mmsubtype.results.patch_calls import read_patch_calls
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.stored_slide import StoredSlide
 
@@ -236,6 +237,15 @@ class Result(StoredSlide):
     def patch_evidence(self) -> NDArray[np.float32]:
         """Signed evidence in logits, float32, shape (n, c)."""
         return self._read(schema.EVIDENCE)
+
+    @property
+    def patch_calls(self) -> NDArray[np.float32] | None:
+        """Probabilities if a patch were the whole slide, float32, shape (n, c).
+
+        NaN for patches without a part in the call; None in stores of earlier versions
+        and where the model does not look at the image.
+        """
+        return read_patch_calls(self.path)
 
     @property
     def embeddings(self) -> NDArray[np.float16]:

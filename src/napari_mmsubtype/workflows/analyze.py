@@ -19,11 +19,13 @@ from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
+from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.precision import settled_job
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.patch_calls import write_patch_calls
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
@@ -293,6 +295,14 @@ def _fill_store(
         bundle.temperature,
         temperatures=bundle.calibration.temperatures,
     )
+    alone = patch_calls(
+        case,
+        embeddings,
+        bundle.temperature,
+        temperatures=bundle.calibration.temperatures,
+    )
+    if alone is not None:
+        write_patch_calls(writer.path, ok, alone)
     if queries is None:
         gradients = np.zeros((len(ok), len(bundle.classes), encoder.dim), np.float32)
         gradients[ok] = patch_gradients(case, embeddings)
