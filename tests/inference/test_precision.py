@@ -162,7 +162,7 @@ def test_what_was_asked_for_is_taken_and_told_where_it_does_not_hold():
     asked = replace(CPU, autocast=torch.bfloat16)
     choice = choose(fragile, asked="bfloat16", processor=asked)
     assert choice.processor.precision == "bfloat16"
-    said = re.search(r"agree to (-?0\.\d{4}).*precision='float32'", choice.warning)
+    said = re.search(r"agree to (-?0\.\d{4}).*float32 to be sure", choice.warning)
     pixels = sample_patches(RandomPatches(100, SIZE))
     rows = [try_patches(fragile, pixels, p)[0] for p in (CPU, asked)]
     assert float(said[1]) == pytest.approx(compare(*rows).cosine, abs=5e-5)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.agreement import Agreement, compare
 from napari_mmsubtype.inference.device import Processor, fast_in_bfloat16
@@ -187,7 +186,7 @@ def _obey(low: Processor, agreement: Agreement, tried: str) -> PrecisionChoice:
     warning = (
         f"the encoder was run in {low.precision} as asked, although it changes what "
         f"the encoder says of this slide: {tried}; "
-        f"{pass_option('precision', 'float32')} to be sure"
+        "ask for float32 to be sure"
     )
     logger.warning(warning)
     return PrecisionChoice(low, f"as asked; {tried}", warning)
