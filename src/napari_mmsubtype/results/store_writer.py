@@ -177,7 +177,9 @@ class StoreWriter:
             self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
 
-    def use_processor(self, device: str, precision: str) -> None:
+    def use_processor(
+        self, device: str, precision: str, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Say where the patches run that are written from now on.
 
         Parameters
@@ -186,12 +188,16 @@ class StoreWriter:
             For example ``"cuda:0"``.
         precision : str
             For example ``"float32"``.
+        facts : mapping, optional
+            Plain JSON types; replace facts of the same name in the provenance.
         """
         body = self.attributes
         entry = {"device": device, "precision": precision}
-        known = body.setdefault(schema.PROCESSORS, [])
-        if entry not in known:
-            known.append(entry)
+        known = list(body.get(schema.PROCESSORS, ()))
+        if entry not in known or facts:
+            known += [] if entry in known else [entry]
+            body[schema.PROCESSORS] = known
+            body["provenance"] = {**body.get("provenance", {}), **(facts or {})}
             self._declare(body)
         self._processor = 1 + known.index(entry)
 
@@ -311,12 +317,11 @@ class StoreWriter:
 
     def _refused(self, err: OSError) -> StoreError:
         reason = os.strerror(err.errno) if err.errno else str(err)
-        msg = (
+        return StoreError(
             f"writing to {str(self.path)!r} failed: {reason}; what was written so far "
             "is kept, and the same request resumes there once there is room and "
             "permission"
         )
-        return StoreError(msg)
 
 
 __all__ = ["PatchStatus", "StoreWriter"]
