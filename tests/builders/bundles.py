@@ -90,6 +90,7 @@ def tiny_bundle(
     calibration: Calibration | None = None,
     guard: Guard | None = None,
     heads: Heads | None = None,
+    reference: Mapping[str, object] | None = None,
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
@@ -128,6 +129,7 @@ def tiny_bundle(
         reference={
             "embedding_mean": torch.zeros(encoder.dim).numpy(),
             "embedding_std": torch.ones(encoder.dim).numpy(),
+            **(reference or {}),
         },
         calibration=calibration,
         guard=guard,

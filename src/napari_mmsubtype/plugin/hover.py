@@ -9,7 +9,10 @@ from napari_mmsubtype.plugin.layers import METADATA_KEY, PATCH_FACTS
 if TYPE_CHECKING:
     from napari_mmsubtype.results.patch_facts import PatchFacts
 
-HOVERED = ("patches", "quality", "class", "evidence")
+CHOSEN = "chosen patches"
+"""Kind, and name, of a layer that shows which patches were chosen on their map."""
+
+HOVERED = ("patches", "quality", "class", "evidence", CHOSEN)
 """Kinds of layers, in their metadata, that tell of the patch under the cursor."""
 
 _STATUS = "get_status"
