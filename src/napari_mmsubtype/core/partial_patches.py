@@ -55,9 +55,7 @@ class PartialPatches:
     index: NDArray[np.int64]
     status: NDArray[np.uint8]
     scores: NDArray[np.float32] | None
-<<<<<<< HEAD
     provisional: ProvisionalScores | None = None
-=======
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,4 +72,3 @@ class PartialCells:
 
     start: int
     cells: NDArray[np.float32]
->>>>>>> main
