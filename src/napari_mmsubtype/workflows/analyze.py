@@ -24,6 +24,7 @@ from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
 from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.precision import settled_job
+from napari_mmsubtype.inference.provisional import ProvisionalJudge
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
@@ -288,8 +289,16 @@ def _fill_store(
         "transform": transform,
     }
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
+    judge = ProvisionalJudge(case, writer.path, len(plan.grid))
     yield from encode_job(
-        encoder, source, writer, processor, queries=queries, meter=meter, **shared
+        encoder,
+        source,
+        writer,
+        processor,
+        queries=queries,
+        meter=meter,
+        judge=judge if queries is None else None,
+        **shared,
     )
     yield Progress("fuse", message="judging patches, fusing modalities")
     patches = choose_patches(writer, plan)
