@@ -7,36 +7,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_mmsubtype.training.stored_bags import StoredBag, table_moments
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_mmsubtype.training.bags import BagSet
-
-_ROWS_AT_ONCE = 1024
+    from napari_mmsubtype.training.bags import Bag, BagSet
 
 
-def bag_moments(
-    bag: NDArray[np.floating],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def bag_moments(bag: Bag) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Average the patches of one case, and their squares.
 
     Parameters
     ----------
-    bag : ndarray of float, shape (patches, d)
-        At least one patch; in memory or on disk, and then read in small parts.
+    bag : ndarray or StoredBag of float, shape (patches, d)
+        At least one patch. What lies on disk is read once, and its averages are kept:
+        the folds of a cross-validation share them.
 
     Returns
     -------
     mean, square : ndarray of float64, shape (d,)
         Of each channel.
     """
-    total = np.zeros((2, bag.shape[1]))
-    for start in range(0, len(bag), _ROWS_AT_ONCE):
-        part = np.asarray(bag[start : start + _ROWS_AT_ONCE], dtype=np.float64)
-        total += part.sum(axis=0), np.einsum("nd,nd->d", part, part)
-    mean, square = total / len(bag)
-    return mean, square
+    return bag.moments if isinstance(bag, StoredBag) else table_moments(bag)
 
 
 def embedding_statistics(cases: BagSet) -> tuple[Tensor, Tensor]:

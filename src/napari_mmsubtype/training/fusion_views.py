@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.training.bags import BagSet, collate
 from napari_mmsubtype.training.fusion_loss import FusionLoss, forward
 
@@ -46,7 +47,7 @@ def predict_views(
     parts: list[list[NDArray[np.float64]]] = [[] for _ in views]
     for start in range(0, len(cases), _CASES_AT_ONCE):
         rows = range(start, min(start + _CASES_AT_ONCE, len(cases)))
-        batch = collate(cases, rows, device=device)
+        batch = collate(cases, rows, image=Modality.IMAGE in model.uses, device=device)
         for found, view in zip(parts, views, strict=True):
             shown = torch.from_numpy(view[rows.start : rows.stop]).to(device)
             logits = forward(model, batch, batch.present & shown).logits
