@@ -8,7 +8,7 @@ import torch
 
 from builders.training import make_bags
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.training.bag_statistics import bag_moments, embedding_statistics
+from napari_mmsubtype.training.bag_statistics import bag_summary, embedding_statistics
 from napari_mmsubtype.training.stored_bags import StoredBag, store_bag
 
 BAGS = [make_bags(3, seed=5).bags[i][: 6 + i] for i in range(3)]
@@ -34,12 +34,13 @@ def test_cases_without_image_do_not_count_in_the_statistics() -> None:
     assert (std == 1).all()
 
 
-def test_moments_of_a_bag_are_those_of_its_patches() -> None:
+def test_the_summary_of_a_bag_is_that_of_its_patches() -> None:
     bag = np.random.default_rng(0).normal(3, 2, (25, 5)).astype(np.float16)
-    mean, square = bag_moments(bag)
+    found = bag_summary(bag)
     exact = bag.astype(np.float64)
-    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(square, (exact**2).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.square, (exact**2).mean(axis=0), rtol=1e-12)
+    assert found.digest == bag_summary(bag.copy()).digest
 
 
 def test_what_lies_on_disk_is_read_once_for_all_folds(tmp_path, monkeypatch) -> None:

@@ -14,7 +14,7 @@ from napari_mmsubtype.training.bag_statistics import embedding_statistics
 from napari_mmsubtype.training.bags import collate
 from napari_mmsubtype.training.config import FusionTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import fit_fusion, predict_logits
-from napari_mmsubtype.training.stored_bags import StoredBag, store_bag, table_moments
+from napari_mmsubtype.training.stored_bags import StoredBag, store_bag, summarize_bag
 from napari_mmsubtype.workflows.jobs import run_job
 
 
@@ -86,14 +86,26 @@ def test_a_bag_travels_to_another_process(parts) -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(parts[1]))[:], parts[0])
 
 
-def test_moments_are_those_of_the_table_and_are_read_once(parts, monkeypatch) -> None:
+def test_the_summary_is_that_of_the_table_and_is_read_once(parts, monkeypatch) -> None:
     whole, bag, _ = parts
     exact = whole.astype(np.float64)
-    mean, square = bag.moments
-    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(square, (exact**2).mean(axis=0), rtol=1e-12)
-    monkeypatch.setattr(stored_bags, "table_moments", lambda _: pytest.fail("again"))
-    assert bag.moments[0] is mean
+    found = bag.summary
+    np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.square, (exact**2).mean(axis=0), rtol=1e-12)
+    assert found.digest == summarize_bag(whole).digest
+    monkeypatch.setattr(stored_bags, "summarize_bag", lambda _: pytest.fail("again"))
+    assert bag.summary is found
+
+
+def test_every_number_counts_in_the_fingerprint() -> None:
+    whole = table(6)
+    digests = {summarize_bag(whole).digest, summarize_bag(whole[:5]).digest}
+    digests.add(summarize_bag(whole[::-1]).digest)
+    digests.add(summarize_bag(whole.astype(np.float32)).digest)
+    other = whole.copy()
+    other[5, 4] += 0.25
+    digests.add(summarize_bag(other).digest)
+    assert len(digests) == 5
 
 
 @pytest.mark.parametrize(
@@ -185,9 +197,10 @@ def test_only_what_is_drawn_is_read(tmp_path, monkeypatch) -> None:
     assert not hidden.mask.any()
 
 
-def test_moments_do_not_depend_on_the_parts_they_are_read_in() -> None:
+def test_averages_do_not_depend_on_the_parts_they_are_read_in() -> None:
     long = table(2500)
     exact = long.astype(np.float64)
-    mean, square = table_moments(long)
-    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-11)
-    np.testing.assert_allclose(square, (exact**2).mean(axis=0), rtol=1e-11)
+    found = summarize_bag(long)
+    np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-11)
+    np.testing.assert_allclose(found.square, (exact**2).mean(axis=0), rtol=1e-11)
+    assert not summarize_bag(long[:0]).mean.any()

@@ -7,30 +7,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_mmsubtype.training.stored_bags import StoredBag, table_moments
+from napari_mmsubtype.training.stored_bags import BagSummary, StoredBag, summarize_bag
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_mmsubtype.training.bags import Bag, BagSet
 
 
-def bag_moments(bag: Bag) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Average the patches of one case, and their squares.
+def bag_summary(bag: Bag) -> BagSummary:
+    """Average the patches of one case, and fingerprint them.
 
     Parameters
     ----------
     bag : ndarray or StoredBag of float, shape (patches, d)
-        At least one patch. What lies on disk is read once, and its averages are kept:
-        the folds of a cross-validation share them.
+        What lies on disk is read once, and its summary is kept: the folds of a
+        cross-validation share it.
 
     Returns
     -------
-    mean, square : ndarray of float64, shape (d,)
-        Of each channel.
+    BagSummary
+        Of all patches.
     """
-    return bag.moments if isinstance(bag, StoredBag) else table_moments(bag)
+    return bag.summary if isinstance(bag, StoredBag) else summarize_bag(bag)
 
 
 def embedding_statistics(cases: BagSet) -> tuple[Tensor, Tensor]:
@@ -47,12 +46,13 @@ def embedding_statistics(cases: BagSet) -> tuple[Tensor, Tensor]:
         Of the mixture; 0 and 1 where no case has patches.
     """
     found = [
-        bag_moments(bag)
+        bag_summary(bag)
         for has_image, bag in zip(cases.present[:, 0], cases.bags, strict=True)
         if has_image
     ]
     if not found:
         return torch.zeros(cases.dim), torch.ones(cases.dim)
-    mean, square = (np.mean(part, axis=0) for part in zip(*found, strict=True))
+    mean = np.mean([case.mean for case in found], axis=0)
+    square = np.mean([case.square for case in found], axis=0)
     std = np.sqrt(np.maximum(square - mean**2, 0))
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()

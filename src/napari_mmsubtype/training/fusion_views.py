@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,12 @@ def predict_views(
         batch = collate(cases, rows, image=Modality.IMAGE in model.uses, device=device)
         for found, view in zip(parts, views, strict=True):
             shown = torch.from_numpy(view[rows.start : rows.stop]).to(device)
-            logits = forward(model, batch, batch.present & shown).logits
+            shown = shown & batch.present
+            seen = batch
+            if not bool(shown[:, 0].any()):
+                # What nobody is shown need not be computed.
+                seen = replace(batch, bag=batch.bag[:, :1], mask=batch.mask[:, :1])
+            logits = forward(model, seen, shown).logits
             found.append(logits.cpu().numpy().astype(np.float64))
     model.train(was_training)
     return [np.concatenate(found) for found in parts]

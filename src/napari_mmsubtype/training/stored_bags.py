@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from dataclasses import dataclass
@@ -116,32 +117,50 @@ class StoredBag:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     @cached_property
-    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean patch, and mean of the squares, both of shape (d,); read once."""
-        return table_moments(self)
+    def summary(self) -> BagSummary:
+        """Mean patch, squares and fingerprint; the files are read once for all."""
+        return summarize_bag(self)
 
 
-def table_moments(
-    bag: NDArray[np.floating] | StoredBag,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Average the patches of one case, and their squares.
+@dataclass(frozen=True, slots=True, eq=False)
+class BagSummary:
+    """What all patches of one case have in common.
+
+    Attributes
+    ----------
+    mean, square : ndarray of float64, shape (d,)
+        Mean patch, and mean of the squares.
+    digest : str
+        Fingerprint of every number of the bag.
+    """
+
+    mean: NDArray[np.float64]
+    square: NDArray[np.float64]
+    digest: str
+
+
+def summarize_bag(bag: NDArray[np.floating] | StoredBag) -> BagSummary:
+    """Read all patches of a case once.
 
     Parameters
     ----------
     bag : ndarray or StoredBag of float, shape (patches, d)
-        At least one patch; it is read in small parts.
+        What lies on disk is read in small parts, and only the first time.
 
     Returns
     -------
-    mean, square : ndarray of float64, shape (d,)
-        Of each channel.
+    BagSummary
+        With averages of 0 where there are no patches.
     """
     total = np.zeros((2, bag.shape[1]))
+    digest = hashlib.sha256(f"{bag.shape} {bag.dtype}".encode())
     for start in range(0, len(bag), _ROWS_AT_ONCE):
-        part = np.asarray(bag[start : start + _ROWS_AT_ONCE], dtype=np.float64)
-        total += part.sum(axis=0), np.einsum("nd,nd->d", part, part)
-    mean, square = total / len(bag)
-    return mean, square
+        part = np.ascontiguousarray(bag[start : start + _ROWS_AT_ONCE])
+        digest.update(part.data)
+        exact = part.astype(np.float64)
+        total += exact.sum(axis=0), np.einsum("nd,nd->d", exact, exact)
+    mean, square = total / max(len(bag), 1)
+    return BagSummary(mean, square, digest.hexdigest())
 
 
 def store_bag(path: str | os.PathLike[str], embeddings: NDArray[np.floating]) -> Path:
