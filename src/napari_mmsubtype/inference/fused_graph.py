@@ -113,7 +113,7 @@ class FusedConv(nn.Module):
             found = step(images, conv.weight, conv.bias, *shape, after, [], "")
         else:
             other = other.to(images.dtype).contiguous(memory_format=torch.channels_last)
-            rest = (*shape, "add", 1.0, self._after, [], None)
+            rest: tuple[Any, ...] = (*shape, "add", 1.0, self._after, [], None)
             found = step.binary(images, other, conv.weight, conv.bias, *rest)
         result: Tensor = found
         return result
@@ -127,7 +127,7 @@ def can_fuse() -> bool:
     bool
         False without oneDNN, or where a version calls them by other names.
     """
-    return torch.backends.mkldnn.is_available() and hasattr(
+    return bool(torch._C._has_mkldnn) and hasattr(
         torch.ops.mkldnn, "_convolution_pointwise"
     )
 

@@ -39,6 +39,9 @@ ATTRIBUTIONS = "attributions"
 EVIDENCE_MAP = "maps/evidence"
 """Group of the stitched map: arrays ``0``, ``1``, ... (class, y, x), finest first."""
 
+CAMS = "cams"
+"""Group of maps by other methods: of each, its cells and its stitched map."""
+
 
 class PatchStatus(IntEnum):
     """What became of a patch."""

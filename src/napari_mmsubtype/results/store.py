@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.attributions import Attributions
+    from napari_mmsubtype.results.cam_maps import CamMap
 
 
 def open_result(path: str | Path) -> Result:
@@ -145,6 +146,20 @@ class Result(StoredSlide):
         """How the map was drawn: ``cam`` where it is exact."""
         kept = self._body.get("cam_method")
         return str(kept) if kept else (EXACT if self.exact else DEFAULT)
+
+    @property
+    def cams(self) -> tuple[CamMap, ...]:
+        """What other methods drew after the analysis."""
+        # That module knows results, too.
+        from napari_mmsubtype.results.cam_maps import read_cams
+
+        return read_cams(self)
+
+    @property
+    def map_levels(self) -> int:
+        """How many times `evidence_map` can be read, each coarser than before."""
+        found = self._root.get(schema.EVIDENCE_MAP)
+        return len(list(found.array_keys())) if isinstance(found, zarr.Group) else 0
 
     @property
     def classes(self) -> tuple[Subtype, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.cam_methods import ROLLOUT
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -17,7 +18,8 @@ from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
-from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
+from napari_mmsubtype.inference.draw_cells import map_cells_job
+from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
 from napari_mmsubtype.inference.fused_choice import choose_encoder
 from napari_mmsubtype.inference.patch_calls import patch_calls
@@ -31,6 +33,7 @@ from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
+from napari_mmsubtype.workflows.draw_cam import draw_cam_job
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.outcome import choose_patches, write_outcome
 from napari_mmsubtype.workflows.store_opening import claim_store
@@ -116,9 +119,10 @@ def analyze(
     set_coverage : float, optional
         Share of patients whose true class the prediction set shall hold; 0.9 if left
         out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
-    cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
-        How the map of a model is drawn whose evidence does not add up; ``grad-cam`` if
-        left out.
+    cam_method : str, optional
+        How the map of a model is drawn whose evidence does not add up: ``grad-cam``
+        (if left out), ``grad-cam++``, ``hires-cam`` or ``layer-cam``.
+        ``attention-rollout`` is drawn beside the map, of vision transformers.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     fallback_cpu : bool, default: False
@@ -222,6 +226,8 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
             else:
                 with memory_kept():
                     yield from _fill_on(plan, encoder, case, writer, processor)
+    if recipe.cam_method == ROLLOUT:
+        return (yield from draw_cam_job(writer.path, ROLLOUT, device=recipe.device))
     return open_result(writer.path)
 
 
