@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.workflows.analyze import analyze
     from napari_mmsubtype.workflows.crossval import crossval
     from napari_mmsubtype.workflows.embed import embed
+    from napari_mmsubtype.workflows.patch_umap import umap
     from napari_mmsubtype.workflows.train import train
 
 # Public name -> module. Resolved on first use: importing the package loads none of
@@ -34,6 +35,7 @@ _PUBLIC = {
     "read_omics": "napari_mmsubtype.omics.table",
     "to_layers": "napari_mmsubtype.plugin.layers",
     "train": "napari_mmsubtype.workflows.train",
+    "umap": "napari_mmsubtype.workflows.patch_umap",
     "write_omics": "napari_mmsubtype.omics.omics_file",
     "write_report": "napari_mmsubtype.results.html_report",
 }
@@ -52,6 +54,7 @@ __all__ = [
     "read_omics",
     "to_layers",
     "train",
+    "umap",
     "write_omics",
     "write_report",
 ]

@@ -28,6 +28,7 @@ from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
 from napari_mmsubtype.cli.train import train_command
+from napari_mmsubtype.cli.umap import umap_command
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -63,6 +64,7 @@ app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
 app.command("report")(report_command)
+app.command("umap")(umap_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.command("embed")(embed_command)

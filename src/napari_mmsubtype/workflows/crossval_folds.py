@@ -78,7 +78,7 @@ class CrossvalRun:
 
     @property
     def total(self) -> int:
-        """Fits of all models on all folds."""
+        """Number of fits, of all models on all folds."""
         return len(self.models) * len(self.plan.splits)
 
     def step(self, message: str) -> Progress:

@@ -185,7 +185,7 @@ def prepare_fold(
     place = {name: position for position, name in enumerate(cases.patients)}
     row_of = {name: row for row, name in enumerate(cohort.patients)}
 
-    def positions(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _positions(rows: NDArray[np.int64]) -> NDArray[np.int64]:
         names = (cohort.patients[row] for row in rows)
         return np.array([place[n] for n in names if n in place], np.int64)
 
@@ -196,9 +196,9 @@ def prepare_fold(
         specs={m: found.spec for m, found in fitted.items()},
         cases=cases,
         sites=cohort.sites[[row_of[name] for name in cases.patients]],
-        train=positions(split.train),
-        validation=positions(split.validation),
-        test=positions(split.test),
+        train=_positions(split.train),
+        validation=_positions(split.validation),
+        test=_positions(split.test),
     )
     assert_disjoint(data.parts(), cases.patients)
     return data

@@ -87,7 +87,7 @@ def fusion_variants(preset: Preset) -> list[FusionVariant]:
     every = ordered((Modality.IMAGE, *preset.modalities))
     made = [FusionVariant(preset.name, "fusion", preset.title, preset.name, every)]
 
-    def add(suffix: str, kind: str, title: str, **change: object) -> None:
+    def _add(suffix: str, kind: str, title: str, **change: object) -> None:
         given: dict[str, object] = {"modalities": every, **change}
         made.append(
             FusionVariant(f"{preset.name}/{suffix}", kind, title, preset.name, **given)  # type: ignore[arg-type]
@@ -96,18 +96,18 @@ def fusion_variants(preset: Preset) -> list[FusionVariant]:
     if len(every) > 1:
         for modality in every:
             name = f"{modality}{_ONE}"
-            add(name, "baseline", f"{modality} alone",
+            _add(name, "baseline", f"{modality} alone",
                 modalities=(modality,), fusion=name)  # fmt: skip
         others = dict.fromkeys(("late", *preset.baselines.fusions))
         for name in others:
             if not name.endswith(_ONE) and name != preset.fusion.name:
-                add(name, "baseline", f"fusion {name}", fusion=name)
+                _add(name, "baseline", f"fusion {name}", fusion=name)
     if len(every) > 2:
         for modality in every:
             left = tuple(m for m in every if m != modality)
-            add(f"without_{modality}", "ablation", f"trained without {modality}",
+            _add(f"without_{modality}", "ablation", f"trained without {modality}",
                 modalities=left)  # fmt: skip
-    add("random_labels", "control", "trained on shuffled labels", shuffled=True)
+    _add("random_labels", "control", "trained on shuffled labels", shuffled=True)
     return made
 
 
