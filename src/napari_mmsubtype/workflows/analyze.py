@@ -267,12 +267,7 @@ def _fill_store(
     patches = choose_patches(writer, plan)
     ok = patches.used
     embeddings = writer.read(schema.EMBEDDING)[ok]
-    fused = fuse(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
+    fused = fuse(case, embeddings, bundle.calibration)
     if queries is None:
         gradients = np.zeros((len(ok), len(bundle.classes), encoder.dim), np.float32)
         gradients[ok] = patch_gradients(case, embeddings)
