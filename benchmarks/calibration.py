@@ -1,6 +1,6 @@
 """How honest every fusion family is from every subset of the modalities.
 
-Usage: ``python benchmarks/calibration.py [--only late gated] [--seeds 3] [--fresh 2000]``
+Usage: ``python benchmarks/calibration.py [--only late gated] [--seeds 3] [--json]``
 
 Each family is trained on synthetic patients with all four modalities (patch embeddings
 and tables drawn directly, three classes of unequal size that no single modality tells),
@@ -40,10 +40,10 @@ CUTS = (0.0, 0.8)  # of the score: half, 29 % and 21 % of the patients
 class Sizes:
     """Patients of each part, and epochs of training."""
 
-    train: int = 240
+    train: int = 600
     validation: int = 240
     fresh: int = 2000
-    epochs: int = 30
+    epochs: int = 20
     bins: int = 15
     chances: int = 200
 
