@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from builders.grids import small_grid
 from napari_mmsubtype.core.patch_grid import PatchSpec
-from napari_mmsubtype.results.overlay import cell_size, pyramid, stitch
+from napari_mmsubtype.results.overlay import Stitcher, cell_size, pyramid, stitch
 
 
 def random_cells(grid, rng, classes=2, cells=(4, 4)):
@@ -98,3 +98,66 @@ def test_refuses_an_unknown_mode():
     grid = small_grid()
     with pytest.raises(ValueError, match="'max'"):
         stitch(grid, np.ones((len(grid), 1, 4, 4), np.float32), mode="max")
+
+
+def seam_metric(canvas, period):
+    """Slope where a patch begins or ends, over the slope elsewhere."""
+    steps = np.abs(np.diff(canvas, axis=1))[period:-period, period:-period]
+    at_border = np.arange(period, period + steps.shape[1]) % period == period - 1
+    return steps[:, at_border].mean() / steps[:, ~at_border].mean()
+
+
+def laid_without_blending(grid, cells, side):
+    canvas = np.zeros([(n - 1) * side // 2 + side for n in grid.shape])
+    for (row, col), block in zip(grid.cell * side // 2, cells[:, 0], strict=True):
+        canvas[row : row + side, col : col + side] += block
+    return canvas
+
+
+def test_overlapping_patches_that_disagree_leave_no_seams():
+    grid = small_grid(shape=(640, 640), size=64, stride=32)
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[0:16, 0:16]
+    cells = np.empty((len(grid), 1, 16, 16), np.float32)
+    for index, (row, col) in enumerate(grid.cell):
+        field = np.sin((row * 8 + y) / 9) + np.cos((col * 8 + x) / 7)
+        cells[index, 0] = field + rng.normal(0, 0.5)
+    assert seam_metric(laid_without_blending(grid, cells, 16), 8) > 2
+    for mode in ("sum", "mean"):
+        assert seam_metric(stitch(grid, cells, mode=mode)[0], 8) == pytest.approx(
+            1, abs=0.2
+        )
+
+
+def test_equal_evidence_at_half_overlap_is_level_where_patches_surround_it():
+    grid = small_grid(shape=(512, 512), size=64, stride=32)
+    canvas = stitch(grid, np.full((len(grid), 1, 8, 8), 2.0, np.float32))[0]
+    inside = canvas[16:-16, 16:-16]
+    # Four patches lie over each pixel: their values add up there.
+    np.testing.assert_allclose(inside, 8.0, rtol=2e-3)
+    assert canvas.sum(dtype=np.float64) == pytest.approx(len(grid) * 128, rel=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from([48, 32, 24]), st.integers(0, 9))
+def test_patches_left_out_count_for_nothing_and_the_rest_adds_up(stride, seed):
+    rng = np.random.default_rng(seed)
+    grid = small_grid(stride=stride)
+    cells = random_cells(grid, rng)
+    used = rng.random(len(grid)) < 0.7
+    canvas = stitch(grid, cells, used=used)
+    np.testing.assert_allclose(
+        canvas.sum(axis=(1, 2)), cells[used].sum(axis=(0, 2, 3)), rtol=1e-4, atol=1e-3
+    )
+    level = stitch(grid, np.ones_like(cells), used=used, mode="mean")
+    assert set(np.unique(level.round(5)).tolist()) <= {0.0, 1.0}
+
+
+def test_patches_laid_one_by_one_make_the_same_map():
+    grid = small_grid(stride=32)
+    cells = random_cells(grid, np.random.default_rng(1))
+    stitcher = Stitcher(grid, (4, 4))
+    canvas = np.zeros((2, *stitcher.shape), np.float32)
+    for index in np.random.default_rng(2).permutation(len(grid)):
+        stitcher.place(canvas, [index], cells[index : index + 1])
+    np.testing.assert_allclose(canvas, stitch(grid, cells), atol=1e-5)

@@ -120,7 +120,7 @@ def fit_scaling(
     weights = patient_weights(patients, len(values))
     hits = np.eye(count)[truth]
 
-    def loss(place: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def _loss(place: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         # The negative log posterior and its slope.
         scaled = values * math.exp(-place[0])
         chances = log_softmax(scaled + place[1:], axis=1)
@@ -134,7 +134,7 @@ def fit_scaling(
     start = expected.copy()
     start[0] = min(max(start[0], low), high)
     found = minimize(
-        loss,
+        _loss,
         start,
         jac=True,
         method="L-BFGS-B",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
@@ -40,8 +42,131 @@ def cell_size(spec: PatchSpec, cells: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+class Stitcher:
+    """Lays cells of patches onto one canvas, patch by patch and in any order.
+
+    Where patches overlap they are blended with Hann windows that add up to 1 at every
+    pixel, so that no patch begins or ends abruptly.
+
+    Parameters
+    ----------
+    grid : PatchGrid
+        Where the patches lie.
+    cells : tuple of int
+        Rows and columns of a patch's last feature map.
+    used : ndarray of bool, shape (n,), optional
+        Patches that will be laid; the others leave their place to their neighbors. All
+        if left out.
+    mode : {"sum", "mean"}, default: "sum"
+        As for `stitch`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns of the canvas, which covers the whole grid.
+    """
+
+    def __init__(
+        self,
+        grid: PatchGrid,
+        cells: tuple[int, int],
+        *,
+        used: NDArray[np.bool_] | None = None,
+        mode: str = "sum",
+    ) -> None:
+        if mode not in ("sum", "mean"):
+            msg = f"mode must be 'sum' or 'mean', found {mode!r}"
+            raise ValueError(msg)
+        self._grid, self._mode = grid, mode
+        spec = grid.spec
+        unit = cell_size(spec, cells)
+        rows, cols = (_fitting(count, spec.size_px) for count in cells)
+        self._step = (spec.stride_px // unit[0], spec.stride_px // unit[1])
+        self._repeat = (
+            spec.size_px // rows // unit[0],
+            spec.size_px // cols // unit[1],
+        )
+        self._side = (rows * self._repeat[0], cols * self._repeat[1])
+        self.shape = (
+            (grid.shape[0] - 1) * self._step[0] + self._side[0],
+            (grid.shape[1] - 1) * self._step[1] + self._side[1],
+        )
+        self._window: NDArray[np.float32] | None = None
+        self._total: NDArray[np.float32] | None = None
+        if spec.stride_px < spec.size_px:
+            window = np.outer(_taper(self._side[0]), _taper(self._side[1]))
+            self._window = window.astype(np.float32)
+            self._total = np.zeros(self.shape, np.float32)
+            members = np.arange(len(grid)) if used is None else np.flatnonzero(used)
+            for index in members:
+                self._total[self.area(int(index))] += self._window
+
+    def area(self, index: int) -> tuple[slice, slice]:
+        """Tell which part of the canvas a patch covers.
+
+        Parameters
+        ----------
+        index : int
+            Of the patch.
+
+        Returns
+        -------
+        tuple of slice
+            Rows and columns.
+        """
+        row, col = (int(v) for v in self._grid.cell[index])
+        top, left = row * self._step[0], col * self._step[1]
+        return slice(top, top + self._side[0]), slice(left, left + self._side[1])
+
+    def place(
+        self, canvas: NDArray[Any], indices: Iterable[int], values: NDArray[np.float32]
+    ) -> None:
+        """Add patches to a canvas.
+
+        Parameters
+        ----------
+        canvas : ndarray of float, shape (c, *self.shape)
+            Changed in place.
+        indices : iterable of int
+            Which patches.
+        values : ndarray of float32, shape (k, c, y, x)
+            Their cells.
+        """
+        values = _fit_cells(values, self._grid.spec.size_px, self._mode)
+        spread = 1.0
+        if self._mode == "sum":
+            spread = 1.0 / (self._repeat[0] * self._repeat[1])
+        for index, cells in zip(indices, values, strict=True):
+            area = self.area(int(index))
+            block: NDArray[Any] = cells * spread
+            block = block.repeat(self._repeat[0], axis=1).repeat(
+                self._repeat[1], axis=2
+            )
+            canvas[:, *area] += self._blended(block, area)
+
+    def _blended(self, block: NDArray[Any], area: tuple[slice, slice]) -> NDArray[Any]:
+        """Weigh a patch where it overlaps others."""
+        if self._window is None or self._total is None:
+            return block
+        share = self._window / self._total[area]
+        if self._mode == "mean":
+            averaged: NDArray[Any] = block * share
+            return averaged
+        # The patch has this part of its pixels for itself, so that all it says must
+        # go there; what the window took from the rim comes back in the window's shape.
+        own = share.sum(dtype=np.float64)
+        tapered = block * (share * (share.size / own))
+        missing = (block - tapered).sum(axis=(1, 2), dtype=np.float64, keepdims=True)
+        whole: NDArray[Any] = tapered + missing * (share / own)
+        return whole
+
+
 def stitch(
-    grid: PatchGrid, values: NDArray[np.float32], *, mode: str = "sum"
+    grid: PatchGrid,
+    values: NDArray[np.float32],
+    *,
+    mode: str = "sum",
+    used: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Lay the cells of all patches onto one canvas.
 
@@ -52,46 +177,24 @@ def stitch(
     values : ndarray of float32, shape (n, c, y, x)
         One value per cell of each patch.
     mode : {"sum", "mean"}, default: "sum"
-        ``"sum"`` spreads each cell's value over the pixels it covers and adds where
-        patches overlap, so that the canvas sums to the same total: right for evidence.
-        ``"mean"`` averages overlapping patches with a tapering weight, so that a
-        constant stays that constant: right for densities such as probabilities.
+        ``"sum"`` spreads each cell's value over the pixels it covers, so that the
+        canvas sums to the same total: right for evidence. ``"mean"`` averages
+        overlapping patches, so that a constant stays that constant: right for
+        densities such as probabilities. Both blend overlapping patches with Hann
+        windows; without overlap no value is interpolated across a patch border.
+    used : ndarray of bool, shape (n,), optional
+        Patches that count; the others leave their place to their neighbors. All if
+        left out.
 
     Returns
     -------
     ndarray of float32, shape (c, row, column)
-        Covers the whole grid; 0 where no patch lies. Without overlap no value is
-        interpolated across a patch border, so the map has no seams of its own.
+        Covers the whole grid; 0 where no patch lies.
     """
-    if mode not in ("sum", "mean"):
-        msg = f"mode must be 'sum' or 'mean', found {mode!r}"
-        raise ValueError(msg)
-    spec = grid.spec
-    unit = cell_size(spec, (values.shape[2], values.shape[3]))
-    values = _fit_cells(values, spec.size_px, mode)
-    n, c, rows, cols = values.shape
-    step = (spec.stride_px // unit[0], spec.stride_px // unit[1])
-    repeat = (spec.size_px // rows // unit[0], spec.size_px // cols // unit[1])
-    side = (rows * repeat[0], cols * repeat[1])
-    shape = (
-        (grid.shape[0] - 1) * step[0] + side[0],
-        (grid.shape[1] - 1) * step[1] + side[1],
-    )
-    canvas = np.zeros((c, *shape), np.float64)
-    taper = np.outer(_taper(side[0]), _taper(side[1]))
-    weight = np.zeros(shape, np.float64)
-    spread = 1.0 / (repeat[0] * repeat[1]) if mode == "sum" else 1.0
-    for index in range(n):
-        top, left = (int(v) * s for v, s in zip(grid.cell[index], step, strict=True))
-        area = (slice(top, top + side[0]), slice(left, left + side[1]))
-        block: NDArray[Any] = values[index] * spread
-        block = block.repeat(repeat[0], axis=1).repeat(repeat[1], axis=2)
-        if mode == "mean":
-            weight[area] += taper
-            block = block * taper
-        canvas[:, area[0], area[1]] += block
-    if mode == "mean":
-        np.divide(canvas, weight, out=canvas, where=weight > 0)
+    stitcher = Stitcher(grid, (values.shape[2], values.shape[3]), used=used, mode=mode)
+    canvas = np.zeros((values.shape[1], *stitcher.shape), np.float64)
+    members = np.arange(len(grid)) if used is None else np.flatnonzero(used)
+    stitcher.place(canvas, members, values if used is None else values[members])
     return canvas.astype(np.float32)
 
 

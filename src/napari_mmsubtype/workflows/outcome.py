@@ -140,7 +140,7 @@ def write_outcome(
     # A patch that was left out has no weight, and a gradient of zero.
     cells = writer.read(schema.CELL_EVIDENCE)
     cells = cells * (weight if exact else used)[:, None, None, None]
-    writer.write_map(pyramid(stitch(grid, cells)))
+    writer.write_map(pyramid(stitch(grid, cells, used=used)))
     classes = tuple(subtype.name for subtype in plan.bundle.classes)
     bundle, call = plan.bundle, fused.call
     prediction = Prediction(
