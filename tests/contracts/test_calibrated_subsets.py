@@ -41,7 +41,7 @@ def benchmark(repository):
 @pytest.mark.parametrize("name", list_fusions())
 def test_no_subset_of_any_family_boasts(benchmark, name):
     sizes = benchmark.Sizes(
-        train=160, validation=300, fresh=400, epochs=6, bins=10, chances=40
+        train=240, validation=300, fresh=400, epochs=12, bins=10, chances=40
     )
     found = benchmark.measure(name, sizes, seed=0)
     assert list(found) == SUBSETS
