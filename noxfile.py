@@ -38,6 +38,7 @@ SHORT = {
     "omics": ("--genes", "20000", "--samples", "60"),
     "memory": ("--sides", "4096", "--json"),
     "heads": ("--dim", "1024", "--repeats", "3", "--json"),
+    "calibration": ("--train", "240", "--fresh", "500", "--epochs", "8", "--json"),
 }
 
 # A virtual screen, software OpenGL, and what Qt's xcb platform loads at run time.
