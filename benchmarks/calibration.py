@@ -54,8 +54,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", help="families, by default all")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="on one line")
-    for name in ("train", "validation", "fresh", "epochs"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(Sizes(), name))
+    parser.add_argument("--train", type=int, default=Sizes.train)
+    parser.add_argument("--validation", type=int, default=Sizes.validation)
+    parser.add_argument("--fresh", type=int, default=Sizes.fresh)
+    parser.add_argument("--epochs", type=int, default=Sizes.epochs)
     given = parser.parse_args()
     sizes = Sizes(given.train, given.validation, given.fresh, given.epochs)
     torch.set_num_threads(1)

@@ -49,7 +49,7 @@ def test_no_subset_of_any_family_boasts(benchmark, name):
         # What chance makes of 400 fresh patients, and the error of 300 to fit to.
         assert score["ece_after"] < score["honest_95"] + 0.06, (subset, score)
         worse = score["log_loss_after"] - score["log_loss_before"]
-        assert worse < 0.015, (subset, score)
+        assert worse < 0.03, (subset, score)
     before, after = (
         np.mean([score[f"log_loss_{when}"] for score in found.values()])
         for when in ("before", "after")
