@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.training.bags import BagSet
 
 LEAST_PATIENTS = 10
-"""Validation patients with all of a subset below which it shares the scaling of the whole set."""
+"""Validation patients with all of a subset below which it has no scaling of its own."""
 
 
 def calibrate_model(
