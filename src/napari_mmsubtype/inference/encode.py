@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.inference.acceleration import fold_batch_norms, lower_weights
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
@@ -195,10 +196,13 @@ def forward_batches(
 def prepare(encoder: Encoder, processor: Processor) -> Encoder:
     """Bring an encoder to the device in the layout that convolutions like best.
 
+    On the CPU its batch normalizations are folded into its convolutions, and its
+    weights are kept in the precision they are used in.
+
     Parameters
     ----------
     encoder : Encoder
-        Changed in place.
+        Changed in place; preparing it again for a lower precision is possible.
     processor : Processor
         Where it will run.
 
@@ -212,6 +216,10 @@ def prepare(encoder: Encoder, processor: Processor) -> Encoder:
         room_for(processor.device, f"the network {encoder.name}"),
     ):
         encoder.eval().to(processor.device)
+        if processor.device.type == "cpu":
+            fold_batch_norms(encoder)
+            if processor.autocast is not None:
+                lower_weights(encoder, processor.autocast)
         return encoder.to(memory_format=torch.channels_last)
 
 

@@ -69,7 +69,8 @@ class PatchNews:
         if whole is not None and np.count_nonzero(whole) > len(status):
             scores = None
             if self._exact:
-                scores = _sum_cells(self._writer.read(schema.CELL_EVIDENCE))
+                rows = self._writer.rows(schema.CELL_EVIDENCE)
+                scores = np.concatenate([_sum_cells(part) for part in rows.chunks()])
             return self._new(np.flatnonzero(whole), whole, scores, 0)
         index = np.arange(start, start + len(status))
         return self._new(
