@@ -21,6 +21,7 @@ from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.draw_cells import map_cells_job
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
+from napari_mmsubtype.inference.fused_choice import choose_encoder
 from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.precision import settled_job
@@ -279,6 +280,7 @@ def _fill_store(
         transform=transform,
     )
     processor, encoder = choice.processor, prepare(encoder, choice.processor)
+    encoder = choose_encoder(encoder, source, writer, processor, transform=transform)
     if choice.warning:
         plan = replace(plan, warnings=(*plan.warnings, choice.warning))
     shared: dict[str, Any] = {
