@@ -3,8 +3,8 @@
 Usage: ``nox -s bench_peers -- SLIDE``, which makes the environments first, or
 ``python benchmarks/against_peers.py SLIDE --environments FOLDER [--rounds 3] [--json]``
 
-Every program embeds the same patches: 224 px at 0.5 um per pixel, side by side, all that
-lie wholly within the slide. None looks for tissue, so choose a slide that is tissue
+Every program embeds the same patches: 224 px at 0.5 um per pixel, side by side, all
+that lie wholly within the slide. None looks for tissue, so choose a slide that is tissue
 throughout. Each runs from its own environment in a process of its own, in turns, with
 its defaults and with the settings that made it fastest where it was tried.
 
@@ -127,7 +127,9 @@ def prepare(folder: Path, slide: str, mpp: float | None) -> Task:
     weights = folder / "resnet50.pth"
     torch.save(network.state_dict(), weights)
     script = folder / "resnet50.pt"
-    torch.jit.save(torch.jit.trace(network, torch.zeros(1, 3, SIZE_PX, SIZE_PX)), script)
+    torch.jit.save(
+        torch.jit.trace(network, torch.zeros(1, 3, SIZE_PX, SIZE_PX)), script
+    )
     encoder = create_encoder("resnet50", weights=weights, input_size=SIZE_PX)
     classes = (LUMINAL, BASAL_HER2)
     bundle = save_bundle(
@@ -198,7 +200,7 @@ def find_python(name: str, environments: Path) -> Path:
 
 
 def watch(words: list[str], out: int) -> tuple[float, int, int]:
-    """Run a command; give its seconds, the peak memory of its tree and its exit code."""
+    """Run a command; give its seconds, peak memory and exit code."""
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=out, stderr=out)
     tree = psutil.Process(process.pid)
@@ -254,9 +256,7 @@ def unique(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def compare(
-    programs: dict[str, list[dict[str, Any]]], patches: int
-) -> dict[str, Any]:
+def compare(programs: dict[str, list[dict[str, Any]]], patches: int) -> dict[str, Any]:
     """Set this program, at its defaults, beside the others: more than 1 is better."""
     failed = [
         f"{name} {entry['settings']}: {entry['error']}"

@@ -1,7 +1,7 @@
 """What `against_peers.py` asks of each program, and what it is told.
 
-This file is read by the Python of every program that is compared: it imports nothing but
-the standard library.
+This file is read by the Python of every program that is compared: it imports nothing
+but the standard library.
 """
 
 from __future__ import annotations

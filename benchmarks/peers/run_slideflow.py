@@ -53,9 +53,7 @@ def main() -> None:
             slide, whitespace_fraction=1, grayspace_fraction=1, **settings
         )
     filled = ~np.ma.getmaskarray(features).all(axis=-1)
-    np.savez(
-        Path(task.folder) / "features.npz", features=features.data, filled=filled
-    )
+    np.savez(Path(task.folder) / "features.npz", features=features.data, filled=filled)
     report.finish(patches=int(filled.sum()), version=version("slideflow"))
 
 

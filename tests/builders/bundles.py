@@ -90,6 +90,7 @@ def tiny_bundle(
     calibration: Calibration | None = None,
     guard: Guard | None = None,
     heads: Heads | None = None,
+    encoder_name: str = "demo-cnn",
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
@@ -101,7 +102,7 @@ def tiny_bundle(
     patch = patch or PatchSpec(size_px=128, mpp=1.0, stride_px=128, min_tissue=0.3)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = create_encoder("demo-cnn", input_size=patch.size_px)
+        encoder = create_encoder(encoder_name, input_size=patch.size_px)
         model = create_fusion(
             fusion,
             dim=encoder.dim,

@@ -111,3 +111,15 @@ def make_encoder() -> ColorEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return ColorEncoder()
+
+
+def two_colors(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Patches whose left half is purple or pink; labels by cell (2 x 2)."""
+    rng = np.random.default_rng(seed)
+    purple, pink = np.array([110, 60, 150]), np.array([230, 150, 190])
+    side = rng.integers(0, 2, (n, 2, 2))
+    color = np.where(side[..., None] == 1, purple, pink)
+    patches = color.repeat(8, axis=1).repeat(8, axis=2)
+    patches = patches + rng.normal(0, 12, patches.shape)
+    targets = np.stack([side == 0, side == 1], axis=1).astype(np.float32)
+    return patches.clip(0, 255).astype(np.uint8), targets

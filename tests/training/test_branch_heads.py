@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from builders.training import make_encoder
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.registry import create_encoder
-from napari_mmsubtype.training.branch_heads import make_branch_heads, share_entropy
+from napari_mmsubtype.training.branch_heads import make_branch_heads
 from napari_mmsubtype.training.config import PatchTrainingConfig
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.workflows.jobs import run_job
@@ -30,28 +30,6 @@ def encoder():
         heads=2,
     )
     torch.set_num_threads(threads)
-
-
-def test_share_entropy_is_cross_entropy_of_whole_labels():
-    torch.manual_seed(0)
-    logits, labels = torch.randn(5, 3, 1, 1), torch.tensor([0, 2, 1, 1, 0])
-    targets = F.one_hot(labels, 3).float()[:, :, None, None]
-    for smoothing in (0.0, 0.2):
-        found = share_entropy(logits, targets, smoothing)
-        expected = F.cross_entropy(
-            logits[:, :, 0, 0], labels, label_smoothing=smoothing
-        )
-        torch.testing.assert_close(found, expected)
-
-
-def test_weighted_targets_are_a_weighted_mean():
-    torch.manual_seed(1)
-    logits, labels = torch.randn(6, 2, 1, 1), torch.tensor([0, 0, 0, 0, 1, 1])
-    weights = torch.tensor([0.75, 1.5])
-    targets = F.one_hot(labels, 2).float() * weights
-    found = share_entropy(logits, targets[:, :, None, None], 0.0)
-    expected = F.cross_entropy(logits[:, :, 0, 0], labels, weights)
-    torch.testing.assert_close(found, expected)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(encoder):

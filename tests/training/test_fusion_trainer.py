@@ -15,8 +15,6 @@ from napari_mmsubtype.training.bags import collate
 from napari_mmsubtype.training.config import FusionTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import (
     FusionFit,
-    drop_modalities,
-    embedding_statistics,
     fit_fusion,
     predict_logits,
 )
@@ -236,15 +234,6 @@ def test_shared_patients_are_refused() -> None:
         run_job(fit_fusion(make_fusion(), cases, cases.take([3]), CONFIG))
 
 
-def test_embedding_statistics_weigh_cases_equally() -> None:
-    cases = make_bags(2)
-    cases.bags[0] = np.full((2, 6), 1.0)
-    cases.bags[1] = np.full((50, 6), 3.0)
-    mean, std = embedding_statistics(cases)
-    assert torch.allclose(mean, torch.full((6,), 2.0))
-    assert torch.allclose(std, torch.full((6,), 1.0))
-
-
 def evidence_change(model, cases) -> float:
     """How far the tables move the evidence of the patches."""
     batch = collate(cases, range(len(cases)))
@@ -272,27 +261,6 @@ def test_steadiness_keeps_tables_from_speaking_through_the_patches() -> None:
         for weight in (0.0, 10.0)
     )
     assert evidence_change(steady, validation) < 0.5 * evidence_change(free, validation)
-
-
-def test_cases_without_image_do_not_count_in_the_statistics() -> None:
-    cases = make_bags(3)
-    cases.present[0, 0] = False
-    assert torch.equal(
-        embedding_statistics(cases)[0], embedding_statistics(cases.take([1, 2]))[0]
-    )
-    mean, std = embedding_statistics(cases.restricted([Modality.RNA]))
-    assert (mean == 0).all()
-    assert (std == 1).all()
-
-
-def test_dropping_leaves_one_and_never_invents_any() -> None:
-    generator = torch.Generator().manual_seed(0)
-    present = torch.tensor([[True, True, True], [False, True, False]]).repeat(3000, 1)
-    kept = drop_modalities(present, torch.tensor([0.9, 0.9, 0.0]), generator)
-    assert kept.any(dim=1).all()
-    assert not (kept & ~present).any()
-    assert kept[::2, 2].all()
-    assert kept[::2, 0].float().mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_prediction_does_not_depend_on_the_batch(fit: FusionFit) -> None:

@@ -4,29 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from builders.training import make_encoder
+from builders.training import make_encoder, two_colors
+from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.training import patch_trainer
 from napari_mmsubtype.training.config import PatchTrainingConfig
-from napari_mmsubtype.training.patch_trainer import (
-    augment,
-    fit_patch_encoder,
-    restain,
-)
+from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.workflows.jobs import run_job
 
 PLAIN = PatchTrainingConfig(stain_jitter=0.0, tint_jitter=0.0)
-
-
-def two_colors(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Patches whose left half is purple or pink; labels by cell (2 x 2)."""
-    rng = np.random.default_rng(seed)
-    purple, pink = np.array([110, 60, 150]), np.array([230, 150, 190])
-    side = rng.integers(0, 2, (n, 2, 2))
-    color = np.where(side[..., None] == 1, purple, pink)
-    patches = color.repeat(8, axis=1).repeat(8, axis=2)
-    patches = patches + rng.normal(0, 12, patches.shape)
-    targets = np.stack([side == 0, side == 1], axis=1).astype(np.float32)
-    return patches.clip(0, 255).astype(np.uint8), targets
 
 
 def test_encoder_learns_cells_and_not_only_patches() -> None:
@@ -87,7 +72,7 @@ def test_cells_without_a_label_do_not_move_the_loss(cell: tuple[int, int]) -> No
     encoder.body[1] = torch.nn.Identity()  # batch statistics would see the cell
     head = torch.nn.Linear(5, 2)
     losses = [
-        patch_trainer._loss(
+        patch_trainer._entropy(
             head,
             encoder.feature_map(encoder.normalize(torch.from_numpy(images))),
             torch.from_numpy(targets),
@@ -96,44 +81,6 @@ def test_cells_without_a_label_do_not_move_the_loss(cell: tuple[int, int]) -> No
         for images in (patches, altered)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-def test_cell_labels_turn_with_the_patch() -> None:
-    # The label of each cell is the mean red of that cell, so they must agree after.
-    patches, _ = two_colors(64)
-    images = torch.from_numpy(patches)
-    red = images[..., 0].float().reshape(64, 2, 8, 2, 8).mean(dim=(2, 4))[:, None]
-    turned, cells = augment(images, red, PLAIN, torch.Generator().manual_seed(0))
-    again = turned[..., 0].float().reshape(64, 2, 8, 2, 8).mean(dim=(2, 4))[:, None]
-    assert torch.allclose(cells, again)
-    assert not torch.equal(turned, images)
-    assert torch.equal(images, torch.from_numpy(patches))
-
-
-def test_all_eight_poses_occur() -> None:
-    image = torch.arange(16 * 16 * 3).remainder(251).to(torch.uint8).view(1, 16, 16, 3)
-    many = image.repeat(200, 1, 1, 1)
-    turned, _ = augment(
-        many, torch.zeros(200, 1, 1, 1), PLAIN, torch.Generator().manual_seed(0)
-    )
-    assert len({t.numpy().tobytes() for t in turned}) == 8
-
-
-def test_restaining_keeps_white_and_zero_jitter_keeps_all() -> None:
-    generator = torch.Generator().manual_seed(0)
-    white = torch.full((8, 4, 4, 3), 255, dtype=torch.uint8)
-    strong = PatchTrainingConfig(stain_jitter=0.5, tint_jitter=0.3)
-    assert torch.equal(restain(white, strong, generator), white)
-    patches = torch.from_numpy(two_colors(4)[0])
-    assert torch.equal(restain(patches, PLAIN, generator), patches)
-    assert not torch.equal(restain(patches, strong, generator), patches)
-
-
-def test_restaining_without_spread_is_the_identity_up_to_rounding() -> None:
-    patches = torch.from_numpy(two_colors(4)[0])
-    tiny = PatchTrainingConfig(stain_jitter=1e-7, tint_jitter=0.0)
-    out = restain(patches, tiny, torch.Generator().manual_seed(0))
-    assert (out.int() - patches.int()).abs().max() <= 1
 
 
 def test_targets_must_fit_the_patches() -> None:
@@ -186,3 +133,156 @@ def test_rare_classes_weigh_as_much_as_frequent_ones() -> None:
         for on in (True, False)
     )
     assert with_weights != without
+
+
+def run(config: PatchTrainingConfig, encoder=None, n: int = 24, cells: bool = True):
+    patches, targets = two_colors(n)
+    if not cells:
+        targets = targets.mean(axis=(2, 3))
+    encoder = make_encoder() if encoder is None else encoder
+    return run_job(fit_patch_encoder(encoder, patches, targets, config))
+
+
+def without_norm():
+    encoder = make_encoder()
+    encoder.body[1] = torch.nn.Identity()
+    return encoder
+
+
+def weights(fit) -> torch.Tensor:
+    state = [*fit.encoder.parameters(), *fit.head.parameters()]
+    return torch.cat([p.detach().flatten() for p in state])
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_parts_of_a_batch_make_the_step_of_the_whole(gamma: float) -> None:
+    options = {
+        "epochs": 2,
+        "batch_size": 10,
+        "feature_penalty": 0.1,
+        "class_weights": True,
+        "focal_gamma": gamma,
+        "gradient_clip": 0.5,
+    }
+    whole, parts = (
+        run(PatchTrainingConfig(accumulation=k, **options), without_norm())
+        for k in (1, 4)
+    )
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-4, atol=1e-6)
+    assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
+    other = run(PatchTrainingConfig(**{**options, "batch_size": 3}), without_norm())
+    assert (weights(other) - weights(whole)).abs().max() > 1e-4
+
+
+def test_averaged_weights_are_those_of_every_step() -> None:
+    steps = []
+    encoder = make_encoder()
+    update = patch_trainer.WeightAverage.update
+
+    def watch(self, module) -> None:
+        steps.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+        update(self, module)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patch_trainer.WeightAverage, "update", watch)
+        fit = run(PatchTrainingConfig(epochs=3, batch_size=8, ema=0.8), encoder)
+    assert len(steps) == 9
+    shares = torch.tensor([0.8 ** (9 - i) for i in range(1, 10)])
+    expected = (shares[:, None] * torch.stack(steps)).sum(dim=0) / shares.sum()
+    torch.testing.assert_close(weights(fit), expected, rtol=1e-4, atol=1e-6)
+    assert fit.encoder is encoder
+
+
+def test_half_precision_learns_the_same_with_weights_of_full_precision() -> None:
+    options = {"epochs": 10, "learning_rate": 0.02, "batch_size": 16}
+    full, half = (
+        run(PatchTrainingConfig(precision=p, **options), n=64)
+        for p in ("float32", "bfloat16")
+    )
+    assert weights(half).dtype is torch.float32
+    assert half.losses != full.losses
+    assert half.losses[-1] == pytest.approx(full.losses[-1], rel=0.2)
+    assert half.losses[-1] < 0.5 * half.losses[0]
+
+
+def test_frozen_layers_and_their_statistics_stay_and_the_rest_moves() -> None:
+    start = make_encoder().state_dict()
+    fit = run(PatchTrainingConfig(epochs=10, learning_rate=0.05, frozen=1.0))
+    end = fit.encoder.state_dict()
+    assert all(torch.equal(end[k], start[k]) for k in start)
+    assert all(p.requires_grad for p in fit.encoder.parameters())
+    assert fit.losses[-1] < fit.losses[0]
+    half = run(PatchTrainingConfig(epochs=2, frozen=0.5)).encoder.state_dict()
+    assert torch.equal(half["body.0.weight"], start["body.0.weight"])
+    assert not torch.equal(half["body.1.weight"], start["body.1.weight"])
+
+
+def test_the_head_learns_before_the_backbone_moves() -> None:
+    start = make_encoder().state_dict()
+    states = []
+    patches, targets = two_colors(24)
+    encoder = make_encoder()
+    config = PatchTrainingConfig(epochs=3, head_first_epochs=2)
+    for _ in fit_patch_encoder(encoder, patches, targets, config):
+        states.append({k: v.clone() for k, v in encoder.state_dict().items()})
+    same = [all(torch.equal(s[k], start[k]) for k in start) for s in states]
+    assert same == [True, True, False]
+
+
+def test_learning_rates_are_those_of_the_schedule() -> None:
+    config = PatchTrainingConfig(epochs=3, batch_size=8, warmup=0.0)
+    assert run(config).learning_rates == tuple(config.rate(s, 9) for s in (2, 5, 8))
+
+
+def test_patches_may_lie_in_a_file(tmp_path) -> None:
+    patches, targets = two_colors(12)
+    np.save(tmp_path / "patches.npy", patches)
+    stored = np.load(tmp_path / "patches.npy", mmap_mode="r")
+    config = PatchTrainingConfig(epochs=1)
+    first, second = (
+        weights(run_job(fit_patch_encoder(make_encoder(), p, targets, config)))
+        for p in (patches, stored)
+    )
+    assert torch.equal(first, second)
+
+
+ENCODERS = {
+    "demo-cnn": {},
+    "resnet18": {"small_stem": True},
+    "squeezenet1_1": {},
+    "timm:vit_tiny_patch16_224": {},
+}
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_every_kind_of_encoder_can_be_tuned_and_repeats(name: str) -> None:
+    rng = np.random.default_rng(0)
+    patches = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    labels = np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
+    config = PatchTrainingConfig(
+        epochs=1,
+        batch_size=4,
+        warmup=0.0,
+        layer_decay=0.8,
+        frozen=0.3,
+        randaug_ops=1,
+        ema=0.5,
+        gradient_clip=1.0,
+    )
+    states = []
+    torch.manual_seed(4)
+    for _ in range(2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            encoder = create_encoder(name, input_size=64, **ENCODERS[name])
+        start = [p.detach().clone() for p in encoder.parameters()]
+        before = torch.get_rng_state()
+        run_job(fit_patch_encoder(encoder, patches, labels, config))
+        assert torch.equal(torch.get_rng_state(), before)
+        states.append(encoder.state_dict())
+    moved = [
+        not torch.equal(a, b) for a, b in zip(start, encoder.parameters(), strict=True)
+    ]
+    assert not moved[0]
+    assert sum(moved[-8:]) >= 4
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])

@@ -361,10 +361,23 @@ def test_no_setting_goes_unread():
     for section in set(section_names()) - set(LATER_STAGES) - trained - described:
         assert f"preset.{section}" in built, section
     for config, modules in (
-        (PatchTrainingConfig, ("patch_trainer.py", "branch_heads.py")),
+        (
+            PatchTrainingConfig,
+            (
+                "patch_trainer.py",
+                "branch_heads.py",
+                "patch_augmentation.py",
+                "layer_rates.py",
+            ),
+        ),
         (
             FusionTrainingConfig,
-            ("fusion_trainer.py", "fusion_loss.py", "head_targets.py"),
+            (
+                "fusion_trainer.py",
+                "fusion_step.py",
+                "fusion_loss.py",
+                "head_targets.py",
+            ),
         ),
     ):
         source = "".join((folder / m).read_text(encoding="utf-8") for m in modules)

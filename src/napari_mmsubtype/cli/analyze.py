@@ -84,7 +84,7 @@ def analyze_command(  # numpydoc ignore=PR01
         str | None,
         typer.Option(
             help="Map of a model that is not exact: grad-cam (default), grad-cam++, "
-            "hires-cam or layer-cam."
+            "hires-cam or layer-cam; attention-rollout is drawn beside it."
         ),
     ] = None,
     device: Annotated[

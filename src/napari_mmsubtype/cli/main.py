@@ -16,7 +16,9 @@ import typer
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.bundle import bundle_app
+from napari_mmsubtype.cli.cam import cam_command
 from napari_mmsubtype.cli.demo import demo_command
+from napari_mmsubtype.cli.export import export_command
 from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
@@ -52,6 +54,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("analyze")(analyze_command)
+app.command("cam")(cam_command)
+app.command("export")(export_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)

@@ -1,4 +1,4 @@
-"""What a running analysis has just found, for whoever watches it."""
+"""What a running job has just found, for whoever watches it."""
 
 from __future__ import annotations
 
@@ -36,3 +36,19 @@ class PartialPatches:
     index: NDArray[np.int64]
     status: NDArray[np.uint8]
     scores: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartialCells:
+    """Maps of patches that were drawn since the event before.
+
+    Attributes
+    ----------
+    start : int
+        Index of the first patch in the grid.
+    cells : ndarray of float32, shape (k, channels, y, x)
+        As stored.
+    """
+
+    start: int
+    cells: NDArray[np.float32]

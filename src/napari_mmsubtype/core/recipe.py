@@ -65,7 +65,8 @@ class AnalyzeRecipe:
         `trust.DEFAULT_COVERAGE`.
     cam_method : str or None
         How the map of a model is drawn whose evidence does not add up: one of
-        `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
+        `cam_methods.CAM_METHODS`; None takes ``grad-cam``. ``attention-rollout`` is
+        drawn beside it.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     fallback_cpu : bool
@@ -134,7 +135,7 @@ class AnalyzeRecipe:
             raise ConfigurationError(msg)
         self._check_quality()
         if self.cam_method is not None:
-            checked_cam(self.cam_method)
+            object.__setattr__(self, "cam_method", checked_cam(self.cam_method))
         if self.tables and not self.patient:
             given = ", ".join(self.tables)
             msg = (

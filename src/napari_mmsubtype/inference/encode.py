@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_mmsubtype.core.cam_methods import DEFAULT
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
-from napari_mmsubtype.inference.cam import class_activation, map_embedding
+from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
 from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
@@ -293,62 +292,3 @@ def encode_job(
         event = rate.advance(len(batch.pixels))
         yield replace(event, partial=news.tell(batch.start, status, cells))
         rate.resume()
-
-
-def map_cells_job(
-    encoder: Encoder,
-    source: ReadsPatches,
-    writer: StoreWriter,
-    processor: Processor,
-    *,
-    size_px: int,
-    batch_size: int,
-    gradients: torch.Tensor,
-    method: str = DEFAULT,
-    transform: Transform | None = None,
-    limit: BatchLimit | None = None,
-) -> Job[None]:
-    """Run the encoder a second time, for heads whose evidence is not linear.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Prepared with `prepare`.
-    source : ReadsPatches
-        Where patches come from.
-    writer : StoreWriter
-        Receives the per-cell attribution.
-    processor : Processor
-        Device and precision.
-    size_px : int
-        Side of a patch.
-    batch_size : int
-        Patches per forward pass.
-    gradients : Tensor of float32, shape (n, c, d)
-        Gradient of each logit with respect to each patch's embedding.
-    method : str, default: "grad-cam"
-        How gradients become maps: one of `cam_methods.CAM_METHODS`.
-    transform : callable, optional
-        The same as for `encode_job`.
-    limit : BatchLimit, optional
-        How many patches go through the network at once; ``batch_size`` if left out.
-
-    Yields
-    ------
-    Progress
-        After each batch.
-    """
-    left = batches_left(writer.read(schema.MAPPED), batch_size)
-    slopes = gradients.to(processor.device)
-    meter = Meter("maps", len(source), len(source) - sum(map(len, left)))
-    limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
-
-    def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:
-        return [map_embedding(features, slopes[part], method)]
-
-    for batch, (cells,) in forward_batches(
-        encoder, source, left, processor, size_px, _finish, limit, transform=transform
-    ):
-        writer.write_cells(batch.start, cells)
-        yield meter.advance(len(batch.pixels))
-        meter.resume()

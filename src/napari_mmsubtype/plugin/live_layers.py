@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from napari_mmsubtype.core.partial_patches import PartialPatches
-from napari_mmsubtype.plugin.layers import (
+from napari_mmsubtype.plugin.placement import (
     LayerTuple,
     map_placement,
     patch_sizes,
-    symmetric_limit,
 )
 from napari_mmsubtype.results.colors import evidence_colors, label_colors
+from napari_mmsubtype.results.map_scale import symmetric_limit
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
 

@@ -1,4 +1,4 @@
-"""Write the stitched evidence map and its coarser levels, part by part.
+"""Write a stitched map and its coarser levels, part by part.
 
 A map of a large slide does not fit into memory beside everything else: it is drawn,
 and averaged down, in squares of one chunk.
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import halve, level_shapes
 
 if TYPE_CHECKING:
@@ -26,34 +25,42 @@ SIDE = 512
 
 
 def write_levels(
-    root: zarr.Group, mosaic: Mosaic, read: ReadCells, classes: int
-) -> None:
-    """Write all levels of the evidence map in place of what is there.
+    group: zarr.Group, name: str, mosaic: Mosaic, read: ReadCells, channels: int
+) -> int:
+    """Write all levels of a map in place of what is there.
 
     Parameters
     ----------
-    root : zarr.Group
-        The store, open for writing.
+    group : zarr.Group
+        Open for writing.
+    name : str
+        Of the map within the group; its levels are numbered, finest first.
     mosaic : Mosaic
         Draws any part of the finest level.
     read : callable
-        Gives the evidence per cell of patches, float32, shape (k, c, y, x), for their
-        indices, which are ascending.
-    classes : int
-        Number of classes.
+        Gives the cells of patches, float32, shape (k, c, y, x), for their indices,
+        which are ascending.
+    channels : int
+        How many values a cell has.
+
+    Returns
+    -------
+    int
+        How many levels there are.
     """
+    shapes = level_shapes(mosaic.shape)
     finer: zarr.Array[Any] | None = None
-    for number, shape in enumerate(level_shapes(mosaic.shape)):
-        level = root.create_array(
-            f"{schema.EVIDENCE_MAP}/{number}",
-            shape=(classes, *shape),
+    for number, shape in enumerate(shapes):
+        level = group.create_array(
+            f"{name}/{number}",
+            shape=(channels, *shape),
             chunks=(1, min(SIDE, shape[0]), min(SIDE, shape[1])),
             dtype="float32",
             overwrite=True,
         )
         for top, left, bottom, right in _squares(shape):
             if finer is None:
-                part = mosaic.draw(top, left, bottom, right, read, classes)
+                part = mosaic.draw(top, left, bottom, right, read, channels)
             else:
                 twice = (slice(2 * top, 2 * bottom), slice(2 * left, 2 * right))
                 part = halve(np.asarray(finer[:, *twice]))
@@ -61,6 +68,7 @@ def write_levels(
             if part.any():
                 level[:, top:bottom, left:right] = part
         finer = level
+    return len(shapes)
 
 
 def _squares(shape: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:

@@ -46,7 +46,10 @@ def cell_size(spec: PatchSpec, cells: tuple[int, int]) -> tuple[int, int]:
 
 
 class Mosaic:
-    """The canvas that the cells of all patches make, of which any part can be had.
+    """The canvas that the cells of all patches make, of which any part can be drawn.
+
+    Where patches overlap they are blended with Hann windows that add up to 1 at every
+    pixel, so that no patch begins or ends abruptly.
 
     Parameters
     ----------
@@ -54,6 +57,9 @@ class Mosaic:
         Where the patches lie.
     cells : tuple of int
         Rows and columns of a patch's last feature map.
+    used : ndarray of bool, shape (n,), optional
+        Patches that count; the others leave their place to their neighbors. All if
+        left out.
     mode : {"sum", "mean"}, default: "sum"
         As for `stitch`.
 
@@ -64,23 +70,38 @@ class Mosaic:
     """
 
     def __init__(
-        self, grid: PatchGrid, cells: tuple[int, int], *, mode: str = "sum"
+        self,
+        grid: PatchGrid,
+        cells: tuple[int, int],
+        *,
+        used: NDArray[np.bool_] | None = None,
+        mode: str = "sum",
     ) -> None:
         if mode not in ("sum", "mean"):
             msg = f"mode must be 'sum' or 'mean', found {mode!r}"
             raise ValueError(msg)
         size, stride = grid.spec.size_px, grid.spec.stride_px
         unit = cell_size(grid.spec, cells)
-        fitted = [_fitting(count, size) for count in cells]
-        repeat = [size // n // side for n, side in zip(fitted, unit, strict=True)]
+        rows, cols = (_fitting(count, size) for count in cells)
         self._mode = mode
         self._size = size
-        self._repeat = repeat
-        self._side = (fitted[0] * repeat[0], fitted[1] * repeat[1])
-        step = np.array([stride // unit[0], stride // unit[1]], np.int64)
-        self._corner = grid.cell * step
-        rows, cols = (np.array(grid.shape) - 1) * step + self._side
-        self.shape = (int(rows), int(cols))
+        self._repeat = (size // rows // unit[0], size // cols // unit[1])
+        self._side = (rows * self._repeat[0], cols * self._repeat[1])
+        self._step = (stride // unit[0], stride // unit[1])
+        self.shape = (
+            (grid.shape[0] - 1) * self._step[0] + self._side[0],
+            (grid.shape[1] - 1) * self._step[1] + self._side[1],
+        )
+        self._used = np.ones(len(grid), bool) if used is None else used
+        self._cell = grid.cell.astype(np.int64)
+        self._reach = math.ceil(size / stride) - 1
+        self._window = np.outer(_taper(self._side[0]), _taper(self._side[1]))
+        # Which places of the grid count, with a margin for those at its border.
+        margin = 2 * self._reach
+        self._taken = np.zeros([n + margin for n in grid.shape], bool)
+        row, col = self._cell[self._used].T + self._reach
+        self._taken[row, col] = True
+        self._shares: dict[bytes, NDArray[np.float64]] = {}
 
     def patches_in(
         self, top: int, left: int, bottom: int, right: int
@@ -95,10 +116,10 @@ class Mosaic:
         Returns
         -------
         ndarray of int64
-            Their indices, ascending.
+            Indices of those that count, ascending.
         """
-        y, x = self._corner.T
-        touches = (y < bottom) & (y + self._side[0] > top)
+        y, x = (self._cell * self._step).T
+        touches = (y < bottom) & (y + self._side[0] > top) & self._used
         touches &= (x < right) & (x + self._side[1] > left)
         return np.flatnonzero(touches)
 
@@ -109,7 +130,7 @@ class Mosaic:
         bottom: int,
         right: int,
         read: ReadCells,
-        classes: int,
+        channels: int,
     ) -> NDArray[np.float32]:
         """Draw a part of the canvas.
 
@@ -118,30 +139,23 @@ class Mosaic:
         top, left, bottom, right : int
             The part, in pixels of the canvas; ``bottom`` and ``right`` lie outside.
         read : callable
-            Gives the cells of patches, float32, shape (k, c, y, x), for their indices.
-        classes : int
+            Gives the cells of patches, float32, shape (k, c, y, x), for their indices,
+            which are ascending.
+        channels : int
             How many values a cell has.
 
         Returns
         -------
         ndarray of float32, shape (c, bottom - top, right - left)
-            The same numbers, whatever the part is cut out of the canvas.
+            The same numbers, however the canvas is divided.
         """
-        height, width = bottom - top, right - left
-        canvas = np.zeros((classes, height, width), np.float64)
+        canvas = np.zeros((channels, bottom - top, right - left), np.float64)
         index = self.patches_in(top, left, bottom, right)
         if not len(index):
             return canvas.astype(np.float32)
-        mean = self._mode == "mean"
-        weight = np.zeros((height, width), np.float64)
-        taper = np.outer(_taper(self._side[0]), _taper(self._side[1]))
-        spread = 1.0 if mean else 1.0 / (self._repeat[0] * self._repeat[1])
         values = _fit_cells(read(index), self._size, self._mode)
-        for (row, col), cells in zip(self._corner[index].tolist(), values, strict=True):
-            block: NDArray[Any] = cells * spread
-            block = block.repeat(self._repeat[0], axis=1).repeat(
-                self._repeat[1], axis=2
-            )
+        for patch, cells in zip(index.tolist(), values, strict=True):
+            row, col = (self._cell[patch] * self._step).tolist()
             # What of the patch lies in the part, seen from the patch and from the part.
             y = slice(max(top - row, 0), min(bottom - row, self._side[0]))
             x = slice(max(left - col, 0), min(right - col, self._side[1]))
@@ -149,17 +163,62 @@ class Mosaic:
                 slice(y.start + row - top, y.stop + row - top),
                 slice(x.start + col - left, x.stop + col - left),
             )
-            if mean:
-                weight[area] += taper[y, x]
-                block = block * taper
-            canvas[:, area[0], area[1]] += block[:, y, x]
-        if mean:
-            np.divide(canvas, weight, out=canvas, where=weight > 0)
+            canvas[:, *area] += self._spread(patch, cells)[:, y, x]
         return canvas.astype(np.float32)
+
+    def _spread(self, patch: int, cells: NDArray[np.float32]) -> NDArray[Any]:
+        """Give what one patch adds to each pixel that it covers."""
+        if self._mode == "sum":
+            cells = cells * np.float32(1.0 / (self._repeat[0] * self._repeat[1]))
+        block = cells.repeat(self._repeat[0], axis=1).repeat(self._repeat[1], axis=2)
+        if not self._reach:
+            return block
+        share = self._share(patch)
+        if self._mode == "mean":
+            averaged: NDArray[Any] = block * share
+            return averaged
+        # The patch has this part of its pixels for itself, so that all it says must
+        # go there; what the window took from the rim comes back in the window's shape.
+        own = share.sum()
+        tapered = block * (share * (share.size / own))
+        missing = (block - tapered).sum(axis=(1, 2), dtype=np.float64, keepdims=True)
+        whole: NDArray[Any] = tapered + missing * (share / own)
+        return whole
+
+    def _share(self, patch: int) -> NDArray[np.float64]:
+        """Give the part that a patch has of each of its pixels, 0 to 1.
+
+        It follows from which neighbors count, of which there are few patterns.
+        """
+        row, col = self._cell[patch].tolist()
+        side = 2 * self._reach + 1
+        near = self._taken[row : row + side, col : col + side]
+        share = self._shares.get(near.tobytes())
+        if share is None:
+            total = np.zeros(self._side)
+            for i, j in np.argwhere(near):
+                down, along = (
+                    (int(n) - self._reach) * step
+                    for n, step in zip((i, j), self._step, strict=True)
+                )
+                own, other = (
+                    tuple(
+                        slice(max(sign * shift, 0), side + min(sign * shift, 0))
+                        for shift, side in zip((down, along), self._side, strict=True)
+                    )
+                    for sign in (1, -1)
+                )
+                total[own] += self._window[other]
+            share = self._shares[near.tobytes()] = self._window / total
+        return share
 
 
 def stitch(
-    grid: PatchGrid, values: NDArray[np.float32], *, mode: str = "sum"
+    grid: PatchGrid,
+    values: NDArray[np.float32],
+    *,
+    mode: str = "sum",
+    used: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Lay the cells of all patches onto one canvas.
 
@@ -170,18 +229,22 @@ def stitch(
     values : ndarray of float32, shape (n, c, y, x)
         One value per cell of each patch.
     mode : {"sum", "mean"}, default: "sum"
-        ``"sum"`` spreads each cell's value over the pixels it covers and adds where
-        patches overlap, so that the canvas sums to the same total: right for evidence.
-        ``"mean"`` averages overlapping patches with a tapering weight, so that a
-        constant stays that constant: right for densities such as probabilities.
+        ``"sum"`` spreads each cell's value over the pixels it covers, so that the
+        canvas sums to the same total: right for evidence. ``"mean"`` averages
+        overlapping patches, so that a constant stays that constant: right for
+        densities such as probabilities. Both blend overlapping patches with Hann
+        windows; without overlap no value is interpolated across a patch border.
+    used : ndarray of bool, shape (n,), optional
+        Patches that count; the others leave their place to their neighbors. All if
+        left out.
 
     Returns
     -------
     ndarray of float32, shape (c, row, column)
-        Covers the whole grid; 0 where no patch lies. Without overlap no value is
-        interpolated across a patch border, so the map has no seams of its own.
+        Covers the whole grid; 0 where no patch lies.
     """
-    mosaic = Mosaic(grid, (values.shape[2], values.shape[3]), mode=mode)
+    cells = (values.shape[2], values.shape[3])
+    mosaic = Mosaic(grid, cells, used=used, mode=mode)
     return mosaic.draw(0, 0, *mosaic.shape, values.__getitem__, values.shape[1])
 
 

@@ -242,7 +242,13 @@ class StoreWriter:
         self._put(schema.WEIGHT, slice(None), weight)
         self._put(schema.EVIDENCE, slice(None), evidence)
 
-    def write_map(self, grid: PatchGrid, read: ReadCells) -> None:
+    def write_map(
+        self,
+        grid: PatchGrid,
+        read: ReadCells,
+        *,
+        used: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Stitch the evidence map and write it, part by part.
 
         Parameters
@@ -252,12 +258,13 @@ class StoreWriter:
         read : callable
             Gives the evidence per cell of patches, float32, shape (k, c, y, x), for
             their indices, which are ascending.
+        used : ndarray of bool, shape (n,), optional
+            Patches that count; the others leave their place to their neighbors.
         """
         _, classes, *cells = self._root[schema.CELL_EVIDENCE].shape  # type: ignore[union-attr]
+        mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            write_levels(
-                self._root, Mosaic(grid, (int(cells[0]), int(cells[1]))), read, classes
-            )
+            write_levels(self._root, schema.EVIDENCE_MAP, mosaic, read, classes)
         except OSError as err:
             raise self._refused(err) from err
 

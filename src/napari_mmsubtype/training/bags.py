@@ -11,7 +11,7 @@ import torch
 from napari_mmsubtype.core.cases import Modality, ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -188,7 +188,7 @@ def collate(
     rows: Sequence[int] | NDArray[np.integer],
     *,
     patches: int | None = None,
-    rng: np.random.Generator | None = None,
+    rng: np.random.Generator | Callable[[int], np.random.Generator] | None = None,
     device: torch.device | str = "cpu",
 ) -> Batch:
     """Pack cases into one batch.
@@ -201,8 +201,9 @@ def collate(
         Which cases.
     patches : int or None, default: None
         At most so many patches of each bag; None takes all.
-    rng : numpy.random.Generator, optional
-        Draws the patches without replacement; needed where ``patches`` is given.
+    rng : numpy.random.Generator or function, optional
+        Draws the patches without replacement; needed where ``patches`` is given. A
+        function of a row gives each case a generator of its own.
     device : torch.device or str, default: "cpu"
         Where the tensors go.
 
@@ -220,7 +221,8 @@ def collate(
         bag = cases.bags[i]
         if patches is not None and rng is not None and len(bag) > patches:
             # Sorted, because reading a mapped file forwards is faster.
-            bag = bag[np.sort(rng.choice(len(bag), size=patches, replace=False))]
+            own = rng if isinstance(rng, np.random.Generator) else rng(int(i))
+            bag = bag[np.sort(own.choice(len(bag), size=patches, replace=False))]
         taken.append(np.asarray(bag, dtype=np.float32))
     longest = max(1, *(len(bag) for bag in taken))
     packed = np.zeros((len(index), longest, cases.dim), np.float32)

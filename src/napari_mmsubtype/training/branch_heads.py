@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -9,32 +10,11 @@ from torch import Tensor, nn
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.resvit import ResViTEncoder, ResViTFeatures
 from napari_mmsubtype.models.tama import AlignmentLoss
+from napari_mmsubtype.training.class_losses import share_entropy
 
 if TYPE_CHECKING:
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.training.config import PatchTrainingConfig
-
-
-def share_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Compare logits with shares of classes, cell by cell.
-
-    Parameters
-    ----------
-    logits : Tensor of float, shape (n, k, h, w)
-        Of each cell.
-    targets : Tensor of float, shape (n, k, h, w)
-        Share of each class, times its weight; cells that sum to 0 do not count.
-    smoothing : float
-        Part of the target that is spread over all classes.
-
-    Returns
-    -------
-    Tensor of float, shape ()
-        Mean cross-entropy over the cells, by their sums.
-    """
-    share = targets.sum(dim=1, keepdim=True)
-    wanted = (1 - smoothing) * targets + smoothing * share / targets.shape[1]
-    return -(wanted * logits.log_softmax(dim=1)).sum() / share.sum().clamp(min=1e-6)
 
 
 class BranchHeads(nn.Module):
@@ -75,7 +55,13 @@ class BranchHeads(nn.Module):
         return self._features(images)
 
     def loss(
-        self, found: ResViTFeatures, targets: Tensor, config: PatchTrainingConfig
+        self,
+        found: ResViTFeatures,
+        targets: Tensor,
+        config: PatchTrainingConfig,
+        *,
+        labels_share: float | Tensor = 1.0,
+        rows_share: float = 1.0,
     ) -> Tensor:
         """Judge the branches.
 
@@ -86,7 +72,9 @@ class BranchHeads(nn.Module):
         targets : Tensor of float, shape (n, k, h, w)
             Shares of classes in each cell, times their weights.
         config : PatchTrainingConfig
-            Weights of both losses, and label smoothing.
+            Weights of both losses, label smoothing and focus.
+        labels_share, rows_share : float, default: 1.0
+            Of the labels and rows of a batch, where these are only a part of it.
 
         Returns
         -------
@@ -95,15 +83,20 @@ class BranchHeads(nn.Module):
         """
         # A branch's pooled features see the whole patch, whatever its cells are.
         whole = targets.mean(dim=(2, 3), keepdim=True)
-        loss: Tensor = config.alignment_weight * self.alignment(found.tokens)
+        tokens = replace(
+            found.tokens, cnn=found.tokens.cnn.float(), vit=found.tokens.vit.float()
+        )
+        disagreement: Tensor = self.alignment(tokens)
+        loss = rows_share * config.alignment_weight * disagreement
         for head, pooled in (
             (self.cnn, found.cnn_pooled),
             (self.vit, found.class_token),
         ):
-            logits = head(pooled)[:, :, None, None]
-            loss = loss + config.branch_weight * share_entropy(
-                logits, whole, config.label_smoothing
+            logits = head(pooled.float())[:, :, None, None]
+            entropy = share_entropy(
+                logits, whole, config.label_smoothing, gamma=config.focal_gamma
             )
+            loss = loss + labels_share * config.branch_weight * entropy
         return loss
 
 

@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
+
+Precision = Literal["float32", "bfloat16", "auto"]
+"""Of the numbers in a forward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,9 @@ class TrainingConfig:
         Passes over the training rows.
     batch_size : int
         Rows per step.
+    accumulation : int
+        Parts in which the rows of a step are computed, one after another, to save
+        memory; the step is the one of the whole batch.
     learning_rate : float
         Highest rate of AdamW, reached after warming up.
     weight_decay : float
@@ -33,15 +39,31 @@ class TrainingConfig:
         falls along a cosine.
     label_smoothing : float
         Part of the target that is spread over all classes, 0 to below 1.
+    focal_gamma : float
+        Focus on what is called wrong: each class's part of the cross-entropy counts
+        ``(1 - probability) ** focal_gamma``; 0 for plain cross-entropy.
+    gradient_clip : float or None
+        Longest gradient of a step; longer ones are shortened. None for no limit.
+    ema : float
+        Decay per step of the average of the weights that is validated and kept, 0 to
+        below 1; 0 keeps the last weights themselves.
+    precision : {"float32", "bfloat16", "auto"}
+        Of the forward pass; weights and losses stay float32. ``auto`` takes bfloat16
+        on a GPU that has it.
     """
 
     seed: int = 0
     epochs: int = 10
     batch_size: int = 32
+    accumulation: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     warmup: float = 0.1
     label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    gradient_clip: float | None = None
+    ema: float = 0.0
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         self._require("epochs", self.epochs >= 1, "at least 1")
@@ -51,6 +73,21 @@ class TrainingConfig:
         self._require("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
         self._require(
             "label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"
+        )
+        self._require(
+            "accumulation",
+            1 <= self.accumulation <= self.batch_size,
+            f"from 1 to batch_size ({self.batch_size})",
+        )
+        self._require(
+            "focal_gamma", 0 <= self.focal_gamma < math.inf, "finite, not negative"
+        )
+        clip = self.gradient_clip
+        self._require("gradient_clip", clip is None or clip > 0, "positive or none")
+        self._require("ema", 0 <= self.ema < 1, "from 0 to below 1")
+        names = get_args(Precision)
+        self._require(
+            "precision", self.precision in names, f"one of {', '.join(names)}"
         )
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
@@ -128,6 +165,12 @@ class PatchTrainingConfig(TrainingConfig):
 
     Attributes
     ----------
+    turns : bool
+        Whether patches are turned by quarters and mirrored.
+    randaug_ops : int
+        Random changes made to each patch, one after another; 0 for none.
+    randaug_magnitude : float
+        How strong they are, 0 to 1.
     stain_jitter : float
         Relative spread of the strength of each stain, 0 for none.
     tint_jitter : float
@@ -143,7 +186,15 @@ class PatchTrainingConfig(TrainingConfig):
         Weight of the mean squared feature in the loss; keeps embeddings moderate.
     backbone_rate : float
         Learning rate of what may come pretrained (`Encoder.backbone`), as a multiple of
-        the ``learning_rate`` of everything else; 0 leaves it as it is.
+        the ``learning_rate`` of everything else.
+    layer_decay : float
+        Each layer of the backbone has the rate of the next one towards the output times
+        this, above 0 to 1.
+    frozen : float
+        Part of the backbone's layers, counted from the input, that stay as they are, 0
+        to 1.
+    head_first_epochs : int
+        Epochs at the start in which the whole backbone stays as it is.
     class_weights : bool
         Whether rare classes count more, so that all classes weigh the same.
     branch_weight : float
@@ -153,6 +204,9 @@ class PatchTrainingConfig(TrainingConfig):
         branches.
     """
 
+    turns: bool = True
+    randaug_ops: int = 0
+    randaug_magnitude: float = 0.3
     stain_jitter: float = 0.25
     tint_jitter: float = 0.08
     hed_scale: float = 0.0
@@ -160,6 +214,9 @@ class PatchTrainingConfig(TrainingConfig):
     feature_noise: float = 0.0
     feature_penalty: float = 0.0
     backbone_rate: float = 1.0
+    layer_decay: float = 1.0
+    frozen: float = 0.0
+    head_first_epochs: int = 0
     class_weights: bool = False
     branch_weight: float = 0.0
     alignment_weight: float = 0.0
@@ -177,6 +234,15 @@ class PatchTrainingConfig(TrainingConfig):
         ):
             self._require(name, getattr(self, name) >= 0, "not negative")
         self._require("backbone_rate", self.backbone_rate > 0, "positive")
+        self._require("randaug_ops", self.randaug_ops >= 0, "not negative")
+        for name in ("randaug_magnitude", "frozen"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        self._require("layer_decay", 0 < self.layer_decay <= 1, "above 0 to 1")
+        self._require(
+            "head_first_epochs",
+            0 <= self.head_first_epochs <= self.epochs,
+            f"from 0 to epochs ({self.epochs})",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +277,7 @@ class FusionTrainingConfig(TrainingConfig):
         Epochs without a better validation loss before stopping.
     """
 
+    gradient_clip: float | None = 1.0
     patches_per_bag: int | None = 256
     drop: Mapping[Modality, float] = field(
         default_factory=lambda: MappingProxyType(

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_mmsubtype.training.class_losses import class_entropy
+from napari_mmsubtype.training.precision import autocast
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -61,30 +64,119 @@ class FusionLoss:
         Tensor of float32, shape ()
             To be made small.
         """
-        config = self.config
-        output = forward(model, batch, kept)
-        loss = self.of_answers(output.logits, batch.labels, batch.targets)
-        if config.alone_weight:
-            alone = [
-                self.of_answers(
-                    output.modality_logits[m][rows],
-                    batch.labels[rows],
-                    {name: values[rows] for name, values in batch.targets.items()},
-                )
-                for m, rows in zip(model.modalities, kept.T, strict=True)
-                if m in model.uses and bool(rows.any())
-            ]
-            if alone:
-                loss = loss + config.alone_weight * torch.stack(alone).mean()
+        answers, output = self.answers(model, batch, kept)
+        joint = self.joint(model, answers, batch.labels, batch.targets, kept)
+        return joint + self.by_case(model, batch, kept, output)
+
+    def answers(
+        self, model: FusionModel, batch: Batch, kept: Tensor
+    ) -> tuple[Tensor, FusionOutput]:
+        """Ask the model, in the precision of the training.
+
+        Parameters
+        ----------
+        model : FusionModel
+            In training mode.
+        batch : Batch
+            The cases.
+        kept : Tensor of bool, shape (b, m)
+            Modalities that are not hidden.
+
+        Returns
+        -------
+        answers : Tensor of float32, shape (b, 1 + m, c)
+            Logits, then those of each modality in the order of the model.
+        output : FusionOutput
+            All that the model said.
+        """
+        with autocast(self.config.precision, batch.bag.device):
+            output = forward(model, batch, kept)
+        parts = [output.logits, *(output.modality_logits[m] for m in model.modalities)]
+        return torch.stack([part.float() for part in parts], dim=1), output
+
+    def joint(
+        self,
+        model: FusionModel,
+        answers: Tensor,
+        labels: Tensor,
+        targets: Mapping[str, Tensor],
+        kept: Tensor,
+    ) -> Tensor:
+        """Give the part of the loss that needs all cases of a batch together.
+
+        Parameters
+        ----------
+        model : FusionModel
+            That gave the answers.
+        answers : Tensor of float32, shape (b, 1 + m, c)
+            As `answers`.
+        labels : Tensor of int64, shape (b,)
+            Classes; `UNKNOWN` where not known.
+        targets : mapping of str to Tensor of float, shape (b, ...)
+            Of the other heads, by name; NaN where not known.
+        kept : Tensor of bool, shape (b, m)
+            Modalities that are not hidden.
+
+        Returns
+        -------
+        Tensor of float32, shape ()
+            Loss with modalities hidden, and of each alone.
+        """
+        loss = self.of_answers(answers[:, 0], labels, targets)
+        alone = [
+            self.of_answers(
+                answers[rows, column],
+                labels[rows],
+                {name: values[rows] for name, values in targets.items()},
+            )
+            for column, (m, rows) in enumerate(
+                zip(model.modalities, kept.T, strict=True), start=1
+            )
+            if self.config.alone_weight and m in model.uses and bool(rows.any())
+        ]
+        if alone:
+            loss = loss + self.config.alone_weight * torch.stack(alone).mean()
+        return loss
+
+    def by_case(
+        self, model: FusionModel, batch: Batch, kept: Tensor, output: FusionOutput
+    ) -> Tensor:
+        """Give the part of the loss that is a mean over cases.
+
+        Parameters
+        ----------
+        model : FusionModel
+            In training mode.
+        batch : Batch
+            The cases.
+        kept : Tensor of bool, shape (b, m)
+            Modalities that are not hidden.
+        output : FusionOutput
+            As `answers`.
+
+        Returns
+        -------
+        Tensor of float32, shape ()
+            Disagreement with what all modalities say, and unsteadiness.
+        """
+        config, device = self.config, batch.bag.device
+        loss = output.logits.float().sum() * 0
         if config.consistency:
-            with torch.no_grad():
-                whole = forward(model, batch).logits[:, : self.classes].softmax(dim=1)
-            hidden = output.logits[:, : self.classes].log_softmax(dim=1)
+            with torch.no_grad(), autocast(config.precision, device):
+                whole = forward(model, batch).logits
+            hidden = output.logits[:, : self.classes].float().log_softmax(dim=1)
             loss = loss + config.consistency * F.kl_div(
-                hidden, whole, reduction="batchmean"
+                hidden,
+                whole[:, : self.classes].float().softmax(dim=1),
+                reduction="batchmean",
             )
         if config.steadiness:
-            loss = loss + config.steadiness * _unsteadiness(model, batch, kept, output)
+            image_only = torch.zeros_like(kept)
+            image_only[:, 0] = kept[:, 0]
+            with autocast(config.precision, device):
+                bare = forward(model, batch, image_only).evidence
+            change = unsteadiness(output.evidence.float(), bare.float(), batch.mask)
+            loss = loss + config.steadiness * change
         return loss
 
     def of_answers(
@@ -106,7 +198,7 @@ class FusionLoss:
         targets : mapping of str to Tensor of float, shape (b, ...)
             Of the other heads, by name; NaN where not known.
         smooth : bool, default: True
-            Whether labels are smoothed as in training.
+            Whether labels are smoothed, and the loss is focused, as in training.
 
         Returns
         -------
@@ -116,11 +208,12 @@ class FusionLoss:
         known = labels != UNKNOWN
         loss = logits.sum() * 0
         if bool(known.any()):
-            loss = F.cross_entropy(
+            loss = class_entropy(
                 logits[known, : self.classes],
                 labels[known],
                 self.class_weights.to(logits),
-                label_smoothing=self.config.label_smoothing if smooth else 0.0,
+                smoothing=self.config.label_smoothing if smooth else 0.0,
+                gamma=self.config.focal_gamma if smooth else 0.0,
             )
         if self.heads is not None:
             for name, part in self.heads.losses(logits, targets).items():
@@ -156,15 +249,22 @@ def forward(
     return output
 
 
-def _unsteadiness(
-    model: FusionModel, batch: Batch, kept: Tensor, output: FusionOutput
-) -> Tensor:
-    """Measure how much the tables change what the patches say, in logits squared."""
-    image_only = torch.zeros_like(kept)
-    image_only[:, 0] = kept[:, 0]
-    bare = forward(model, batch, image_only).evidence
+def unsteadiness(evidence: Tensor, bare: Tensor, mask: Tensor) -> Tensor:
+    """Measure how much the tables change what the patches say.
+
+    Parameters
+    ----------
+    evidence, bare : Tensor of float32, shape (b, n, c)
+        Evidence of patches with tables and without.
+    mask : Tensor of bool, shape (b, n)
+        True where there is a patch.
+
+    Returns
+    -------
+    Tensor of float32, shape ()
+        Mean over cases, in logits squared.
+    """
     # Evidence of one patch shrinks with their number: compare the bag as if each patch
     # were all of it.
-    patches = batch.mask.sum(dim=1).clamp(min=1)
-    change = (output.evidence - bare).square().sum(dim=(1, 2)) * patches
-    return change.mean()
+    patches = mask.sum(dim=1).clamp(min=1)
+    return ((evidence - bare).square().sum(dim=(1, 2)) * patches).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,12 +12,18 @@ from torch.nn import functional as F
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.training.branch_heads import make_branch_heads, share_entropy
-from napari_mmsubtype.training.hed_jitter import RUIFROK_STAINS, jitter_hed
+from napari_mmsubtype.training.branch_heads import BranchHeads, make_branch_heads
+from napari_mmsubtype.training.class_losses import share_entropy
+from napari_mmsubtype.training.layer_rates import (
+    frozen_parameters,
+    parameter_groups,
+    set_trained,
+)
+from napari_mmsubtype.training.patch_augmentation import augment
+from napari_mmsubtype.training.precision import autocast
+from napari_mmsubtype.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_mmsubtype.models.encoders import Encoder
@@ -36,11 +42,14 @@ class PatchFit:
         From embedding to class logits.
     losses : tuple of float
         Mean training loss of each epoch.
+    learning_rates : tuple of float
+        At the end of each epoch, of what is not of the backbone.
     """
 
     encoder: Encoder
     head: nn.Linear
     losses: tuple[float, ...]
+    learning_rates: tuple[float, ...]
 
     @torch.inference_mode()
     def probabilities(
@@ -80,7 +89,7 @@ def fit_patch_encoder(
     encoder : Encoder
         Trained in place, on its device.
     patches : ndarray of uint8, shape (n, y, x, 3)
-        Training patches only, square.
+        Training patches only, square; in memory or mapped from disk.
     targets : ndarray of float32, shape (n, k) or (n, k, h, w)
         Share of each of k classes in each patch, or in each cell of the encoder's
         feature map; shares that sum to 0 mark cells without a label.
@@ -107,8 +116,10 @@ def fit_patch_encoder(
     Notes
     -----
     The classifier is linear and is applied to each cell, so that features of a cell,
-    not only their mean over a patch, say what is there. Patches are flipped, turned and
-    stained anew in each step. The global random state is left as it was.
+    not only their mean over a patch, say what is there. Patches are turned, changed and
+    stained anew in each step. Batch normalization sees the parts of a batch one by one
+    (``accumulation``); all else is as for the whole. The global random state is left as
+    it was.
     """
     if len(patches) != len(targets) or targets.ndim not in (2, 4):
         msg = (
@@ -122,68 +133,135 @@ def fit_patch_encoder(
             "it is (patch_training: null), or choose another"
         )
         raise ConfigurationError(msg)
-    pixels, wanted = torch.from_numpy(patches), torch.from_numpy(targets).float()
+    wanted = torch.from_numpy(targets).float()
     if wanted.ndim == 2:
         wanted = wanted[:, :, None, None]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = nn.Linear(encoder.dim, wanted.shape[1])
         branches = make_branch_heads(encoder, wanted.shape[1], config)
-    device = next(encoder.parameters()).device
-    head.to(device)
-    weights = _class_weights(wanted, config).to(device)
-    trained = [encoder, head] + ([] if branches is None else [branches.to(device)])
-    optimizer = _optimizer(encoder, trained, config)
-    per_epoch = -(-len(pixels) // config.batch_size)
+    training = _Training(encoder, head, branches, patches, wanted, config)
+    learned = [parameter.requires_grad for parameter in encoder.parameters()]
     losses: list[float] = []
-    encoder.train()
+    rates: list[float] = []
     try:
         for epoch in range(config.epochs):
-            generator = torch.Generator().manual_seed(_epoch_seed(config.seed, epoch))
-            order = torch.randperm(len(pixels), generator=generator)
-            total = 0.0
-            for step, rows in enumerate(torch.split(order, config.batch_size)):
-                rate = config.rate(epoch * per_epoch + step, config.epochs * per_epoch)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * group["factor"]
-                images, labels = augment(pixels[rows], wanted[rows], config, generator)
-                inputs = _noisy(encoder.normalize(images), config, generator)
-                labels = labels.to(device) * weights[:, None, None]
-                if branches is None:
-                    loss = _loss(head, encoder.feature_map(inputs), labels, config)
-                else:
-                    found = branches.features(inputs)
-                    loss = _loss(head, found.map, labels, config)
-                    loss = loss + branches.loss(found, labels, config)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
-                total += float(loss.detach()) * len(rows)
-            losses.append(total / len(pixels))
+            loss, rate = training.run_epoch(epoch)
+            losses.append(loss)
+            rates.append(rate)
             yield Progress(
-                "patch training", epoch + 1, config.epochs, f"loss {losses[-1]:.3f}"
+                "patch training", epoch + 1, config.epochs, f"loss {loss:.3f}"
             )
+        training.finish()
     finally:
+        for parameter, flag in zip(encoder.parameters(), learned, strict=True):
+            parameter.requires_grad_(flag)
         encoder.eval()
-    return PatchFit(encoder, head.eval(), tuple(losses))
+    return PatchFit(encoder, head.eval(), tuple(losses), tuple(rates))
 
 
-def _optimizer(
-    encoder: Encoder, modules: Sequence[nn.Module], config: PatchTrainingConfig
-) -> torch.optim.AdamW:
-    """Give the backbone a rate of its own."""
-    backbone = {id(parameter): parameter for parameter in encoder.backbone()}
-    others = [
-        parameter
-        for module in modules
-        for parameter in module.parameters()
-        if id(parameter) not in backbone
-    ]
-    groups: list[dict[str, Any]] = [
-        {"params": others, "factor": 1.0},
-        {"params": list(backbone.values()), "factor": config.backbone_rate},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+class _Training:
+    """Networks, optimizer and data of one training."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Linear,
+        branches: BranchHeads | None,
+        patches: NDArray[np.uint8],
+        targets: Tensor,
+        config: PatchTrainingConfig,
+    ) -> None:
+        self.encoder, self.head, self.branches = encoder, head, branches
+        self.patches, self.targets, self.config = patches, targets, config
+        self.device = next(encoder.parameters()).device
+        self.weights = _class_weights(targets, config).to(self.device)
+        trained = [encoder, head.to(self.device)]
+        if branches is not None:
+            trained.append(branches.to(self.device))
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(encoder, trained, config),
+            weight_decay=config.weight_decay,
+        )
+        self.kept = nn.ModuleList([encoder, head])
+        self.average = WeightAverage(self.kept, config.ema) if config.ema else None
+
+    def run_epoch(self, epoch: int) -> tuple[float, float]:
+        """Take every patch once; give the mean loss and the last learning rate."""
+        config, rows = self.config, len(self.patches)
+        steps = -(-rows // config.batch_size)
+        seed = _epoch_seed(config.seed, epoch)
+        generator = torch.Generator().manual_seed(seed)
+        set_trained(self.encoder, frozen_parameters(self.encoder, config, epoch=epoch))
+        total, rate = 0.0, 0.0
+        gpus = [self.device] if self.device.type == "cuda" else []
+        # Dropout draws from the global generator: a stream of its own for each epoch.
+        with torch.random.fork_rng(devices=gpus):
+            torch.manual_seed(seed)
+            order = torch.randperm(rows, generator=generator)
+            for step, chosen in enumerate(torch.split(order, config.batch_size)):
+                rate = config.rate(epoch * steps + step, config.epochs * steps)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate * group["factor"]
+                total += self._step(chosen, generator) * len(chosen)
+        return total / rows, rate
+
+    def _step(self, rows: Tensor, generator: torch.Generator) -> float:
+        """Move the weights once; give the loss."""
+        config = self.config
+        pixels = torch.from_numpy(np.ascontiguousarray(self.patches[rows.numpy()]))
+        pixels, targets = augment(pixels, self.targets[rows], config, generator)
+        targets = targets.to(self.device) * self.weights[:, None, None]
+        labelled = targets.sum().clamp(min=1e-6)
+        size = -(-len(rows) // config.accumulation)
+        total = 0.0
+        self.optimizer.zero_grad()
+        for images, labels in zip(
+            torch.split(pixels, size), torch.split(targets, size), strict=True
+        ):
+            inputs = _noisy(self.encoder.normalize(images), config, generator)
+            loss = self._loss(
+                inputs,
+                labels,
+                labels_share=labels.sum() / labelled,
+                rows_share=len(images) / len(pixels),
+            )
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+        if config.gradient_clip is not None:
+            parameters = (p for g in self.optimizer.param_groups for p in g["params"])
+            nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.kept)
+        return total
+
+    def _loss(
+        self, inputs: Tensor, labels: Tensor, *, labels_share: Tensor, rows_share: float
+    ) -> Tensor:
+        """Give the share that a part of a batch has in its loss."""
+        config = self.config
+        with autocast(config.precision, self.device):
+            if self.branches is None:
+                features, found = self.encoder.feature_map(inputs), None
+            else:
+                found = self.branches.features(inputs)
+                features = found.map
+        features = features.float()
+        loss = labels_share * _entropy(self.head, features, labels, config)
+        if config.feature_penalty:
+            penalty = config.feature_penalty * features.square().mean()
+            loss = loss + rows_share * penalty
+        if self.branches is not None and found is not None:
+            loss = loss + self.branches.loss(
+                found, labels, config, labels_share=labels_share, rows_share=rows_share
+            )
+        return loss
+
+    def finish(self) -> None:
+        """Take the averaged weights, where there are any."""
+        if self.average is not None:
+            self.kept.load_state_dict(self.average.module.state_dict())
 
 
 def _class_weights(targets: Tensor, config: PatchTrainingConfig) -> Tensor:
@@ -206,99 +284,16 @@ def _noisy(
     return inputs + config.feature_noise * noise.to(inputs.device)
 
 
-def _loss(
+def _entropy(
     head: nn.Linear, features: Tensor, targets: Tensor, config: PatchTrainingConfig
 ) -> Tensor:
-    """Cross-entropy of shares per labelled cell, plus the penalty on features."""
+    """Cross-entropy of shares per labelled cell."""
     cells = F.adaptive_avg_pool2d(features, (targets.shape[2], targets.shape[3]))
     logits = torch.einsum("kd,ndyx->nkyx", head.weight, cells)
     logits = logits + head.bias[:, None, None]
-    loss = share_entropy(logits, targets, config.label_smoothing)
-    if config.feature_penalty:
-        loss = loss + config.feature_penalty * features.square().mean()
-    return loss
-
-
-def augment(
-    patches: Tensor,
-    targets: Tensor,
-    config: PatchTrainingConfig,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Turn, mirror and re-stain patches, and turn their cell labels with them.
-
-    Parameters
-    ----------
-    patches : Tensor of uint8, shape (n, y, x, 3)
-        Square patches.
-    targets : Tensor of float32, shape (n, k, h, w)
-        Labels of their cells.
-    config : PatchTrainingConfig
-        How strong the stains vary.
-    generator : torch.Generator
-        On the CPU.
-
-    Returns
-    -------
-    patches : Tensor of uint8, shape (n, y, x, 3)
-        Each in one of the 8 orientations and its own staining.
-    targets : Tensor of float32, shape (n, k, h, w)
-        In the same orientations.
-    """
-    images, cells = patches.clone(), targets.clone()
-    pose = torch.randint(8, (len(patches),), generator=generator)
-    for p in range(1, 8):
-        rows = torch.nonzero(pose == p).flatten()
-        if len(rows) == 0:
-            continue
-        image, cell = images[rows], cells[rows]
-        if p >= 4:
-            image, cell = image.flip(2), cell.flip(3)
-        images[rows] = torch.rot90(image, p % 4, (1, 2))
-        cells[rows] = torch.rot90(cell, p % 4, (2, 3))
-    return restain(images, config, generator), cells
-
-
-def restain(
-    patches: Tensor, config: PatchTrainingConfig, generator: torch.Generator
-) -> Tensor:
-    """Vary how strongly each stain took, patch by patch.
-
-    Parameters
-    ----------
-    patches : Tensor of uint8, shape (n, y, x, 3)
-        Red, green and blue.
-    config : PatchTrainingConfig
-        ``stain_jitter`` and ``tint_jitter``, ``hed_scale`` and ``hed_shift``.
-    generator : torch.Generator
-        On the CPU.
-
-    Returns
-    -------
-    Tensor of uint8, shape (n, y, x, 3)
-        Re-stained; white stays white unless ``hed_shift`` tints it.
-
-    Notes
-    -----
-    Optical density is split into hematoxylin, eosin and rest, each is scaled by its own
-    factor, and each color channel by another: linear in density, hence one 3 x 3
-    matrix per patch.
-    """
-    if config.hed_scale or config.hed_shift:
-        patches = jitter_hed(
-            patches, scale=config.hed_scale, shift=config.hed_shift, generator=generator
-        )
-    if not (config.stain_jitter or config.tint_jitter):
-        return patches
-    stains = F.normalize(torch.tensor(RUIFROK_STAINS), dim=1)
-    spread = 2 * torch.rand((2, len(patches), 3), generator=generator) - 1
-    strength = torch.diag_embed(1 + config.stain_jitter * spread[0])
-    tint = torch.diag_embed(1 + config.tint_jitter * spread[1])
-    mixing = torch.linalg.inv(stains) @ strength @ stains @ tint
-    density = -torch.log((patches.float() + 1) / 256)
-    shape = density.shape
-    mixed = torch.bmm(density.reshape(shape[0], -1, 3), mixing).reshape(shape)
-    return (256 * torch.exp(-mixed) - 1).round().clamp(0, 255).to(torch.uint8)
+    return share_entropy(
+        logits, targets, config.label_smoothing, gamma=config.focal_gamma
+    )
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

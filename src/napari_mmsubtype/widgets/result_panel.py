@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.plugin.hover import watch_layers
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -87,6 +88,7 @@ class ResultPanel(QWidget):
         layout.addWidget(self._combo)
         layout.addWidget(self._scroll, 1)
         layout.addLayout(buttons)
+        watch_layers(napari_viewer)
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._load_next)
         layers.events.removed.connect(self._forget)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.cam_methods import ROLLOUT
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -16,16 +17,20 @@ from napari_mmsubtype.errors import DeviceLostError
 from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
-from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
+from napari_mmsubtype.inference.draw_cells import map_cells_job
+from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
+from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.patch_calls import write_patch_calls
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
+from napari_mmsubtype.workflows.draw_cam import draw_cam_job
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.outcome import choose_patches, write_outcome
 from napari_mmsubtype.workflows.store_opening import claim_store
@@ -110,9 +115,10 @@ def analyze(
     set_coverage : float, optional
         Share of patients whose true class the prediction set shall hold; 0.9 if left
         out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
-    cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
-        How the map of a model is drawn whose evidence does not add up; ``grad-cam`` if
-        left out.
+    cam_method : str, optional
+        How the map of a model is drawn whose evidence does not add up: ``grad-cam``
+        (if left out), ``grad-cam++``, ``hires-cam`` or ``layer-cam``.
+        ``attention-rollout`` is drawn beside the map, of vision transformers.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     fallback_cpu : bool, default: False
@@ -211,6 +217,8 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 yield Progress("patches", done, done, "already analysed: nothing to do")
             else:
                 yield from _fill_on(plan, encoder, case, writer, processor)
+    if recipe.cam_method == ROLLOUT:
+        return (yield from draw_cam_job(writer.path, ROLLOUT, device=recipe.device))
     return open_result(writer.path)
 
 
@@ -273,6 +281,14 @@ def _fill_store(
         bundle.temperature,
         temperatures=bundle.calibration.temperatures,
     )
+    alone = patch_calls(
+        case,
+        embeddings,
+        bundle.temperature,
+        temperatures=bundle.calibration.temperatures,
+    )
+    if alone is not None:
+        write_patch_calls(writer.path, ok, alone)
     if queries is None:
         gradients = np.zeros((len(ok), len(bundle.classes), encoder.dim), np.float32)
         gradients[ok] = patch_gradients(case, embeddings)

@@ -20,10 +20,8 @@ from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.omics.synthetic import SyntheticCohort, synthetic_cohort
-from napari_mmsubtype.training.fusion_trainer import (
-    embedding_statistics,
-    fit_fusion,
-)
+from napari_mmsubtype.training.bag_statistics import embedding_statistics
+from napari_mmsubtype.training.fusion_trainer import fit_fusion
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.workflows.demo_card import (
     FITTED,

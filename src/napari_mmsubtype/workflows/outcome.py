@@ -143,7 +143,7 @@ def write_outcome(
         cells: NDArray[np.float32] = rows.read(index)
         return cells * scale[index, None, None, None]
 
-    writer.write_map(grid, _weighted_cells)
+    writer.write_map(grid, _weighted_cells, used=used)
     classes = tuple(subtype.name for subtype in plan.bundle.classes)
     bundle, call = plan.bundle, fused.call
     prediction = Prediction(

@@ -1,0 +1,111 @@
+"""Answers of a fusion model to cases of which more or less is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_mmsubtype.training.bags import BagSet, collate
+from napari_mmsubtype.training.fusion_loss import FusionLoss, forward
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.models.fusion import FusionModel
+
+_CASES_AT_ONCE = 16
+
+
+@torch.inference_mode()
+def predict_views(
+    model: FusionModel, cases: BagSet, views: Sequence[NDArray[np.bool_]]
+) -> list[NDArray[np.float64]]:
+    """Classify cases several times, reading the patches of each once.
+
+    Parameters
+    ----------
+    model : FusionModel
+        On any device; its mode is restored afterwards.
+    cases : BagSet
+        All patches of every case are used.
+    views : sequence of ndarray of bool, shape (n, m)
+        For each answer, which modalities each case shows, of those it has.
+
+    Returns
+    -------
+    list of ndarray of float64, shape (n, c)
+        Logits of each view before temperature; those of all heads.
+    """
+    was_training = model.training
+    model.eval()
+    device = model.embedding_mean.device
+    parts: list[list[NDArray[np.float64]]] = [[] for _ in views]
+    for start in range(0, len(cases), _CASES_AT_ONCE):
+        rows = range(start, min(start + _CASES_AT_ONCE, len(cases)))
+        batch = collate(cases, rows, device=device)
+        for found, view in zip(parts, views, strict=True):
+            shown = torch.from_numpy(view[rows.start : rows.stop]).to(device)
+            logits = forward(model, batch, batch.present & shown).logits
+            found.append(logits.cpu().numpy().astype(np.float64))
+    model.train(was_training)
+    return [np.concatenate(found) for found in parts]
+
+
+def validation_loss(model: FusionModel, cases: BagSet, objective: FusionLoss) -> float:
+    """Average the loss of whole cases and the mean one of each modality alone.
+
+    Parameters
+    ----------
+    model : FusionModel
+        In training.
+    cases : BagSet
+        Validation cases.
+    objective : FusionLoss
+        The loss, here without smoothing or focus.
+
+    Returns
+    -------
+    float
+        Half that of the whole cases, half the mean one of each modality alone, over
+        the cases that have it.
+    """
+    shown = [
+        column
+        for column, modality in enumerate(cases.modalities)
+        if modality in model.uses and cases.present[:, column].any()
+    ]
+    everything = np.ones_like(cases.present)
+    lone = np.eye(len(cases.modalities), dtype=bool)[shown]
+    views = [everything, *(everything & only for only in lone)]
+
+    whole, *alone = predict_views(model, cases, views)
+    total = _loss(objective, whole, cases, np.arange(len(cases)))
+    if not alone:
+        return total
+    own = [
+        _loss(objective, logits, cases, np.flatnonzero(cases.present[:, column]))
+        for column, logits in zip(shown, alone, strict=True)
+    ]
+    return (total + float(np.mean(own))) / 2
+
+
+def _loss(
+    objective: FusionLoss,
+    logits: NDArray[np.float64],
+    cases: BagSet,
+    rows: NDArray[np.intp],
+) -> float:
+    """Judge some of the answers."""
+    targets = {
+        name: torch.from_numpy(np.asarray(values, np.float64)[rows])
+        for name, values in cases.targets.items()
+    }
+    labels, answers = (
+        torch.from_numpy(cases.labels[rows]),
+        torch.from_numpy(logits[rows]),
+    )
+    return float(objective.of_answers(answers, labels, targets, smooth=False))

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from builders.training import make_bags, make_fusion
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.training.config import FusionTrainingConfig
+from napari_mmsubtype.training.fusion_loss import FusionLoss
+from napari_mmsubtype.training.fusion_trainer import predict_logits
+from napari_mmsubtype.training.fusion_views import predict_views, validation_loss
+
+
+def entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    return F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)).item()
+
+
+def test_views_are_the_answers_to_restricted_cases() -> None:
+    cases, model = make_bags(20), make_fusion()
+    cases.present[3, 1] = False
+    views = [np.ones((20, 2), bool), np.tile([True, False], (20, 1))]
+    whole, image = predict_views(model, cases, views)
+    np.testing.assert_allclose(whole, predict_logits(model, cases), atol=1e-6)
+    alone = cases.restricted([Modality.IMAGE])
+    np.testing.assert_allclose(image, predict_logits(model, alone), atol=1e-6)
+    assert model.training
+
+
+def test_validation_is_half_the_whole_and_half_each_modality_alone() -> None:
+    cases, model = make_bags(20), make_fusion()
+    cases.present[:5, 1] = False
+    config = FusionTrainingConfig(focal_gamma=2.0, label_smoothing=0.2)
+    objective = FusionLoss(torch.ones(2), config)
+    parts = [
+        entropy(predict_logits(model, view), view.labels)
+        for view in (
+            cases,
+            cases.restricted([Modality.IMAGE]),
+            cases.take(range(5, 20)).restricted([Modality.RNA]),
+        )
+    ]
+    expected = (parts[0] + (parts[1] + parts[2]) / 2) / 2
+    found = validation_loss(model, cases, objective)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_of_one_modality_is_judged_by_that_one() -> None:
+    cases, model = make_bags(20), make_fusion("rna_only")
+    objective = FusionLoss(torch.ones(2), FusionTrainingConfig())
+    expected = entropy(predict_logits(model, cases), cases.labels)
+    assert validation_loss(model, cases, objective) == pytest.approx(expected, rel=1e-6)
