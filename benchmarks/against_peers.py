@@ -4,9 +4,9 @@ Usage: ``nox -s bench_peers -- SLIDE``, which makes the environments first, or
 ``python benchmarks/against_peers.py SLIDE --environments FOLDER [--rounds 3] [--json]``
 
 Every program embeds the same patches: 224 px at 0.5 um per pixel, side by side, all
-that lie wholly within the slide. None looks for tissue, so choose a slide that is tissue
-throughout. Each runs from its own environment in a process of its own, in turns, with
-its defaults and with the settings that made it fastest where it was tried.
+that lie wholly within the slide. None looks for tissue, so choose a slide that is
+tissue throughout. Each runs from its own environment in a process of its own, in turns,
+with its defaults and with settings that may be faster.
 
 - ``patches_per_second``: from the first patch read to the last embedding, as the
   program's own call for that takes.

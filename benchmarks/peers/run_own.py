@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from protocol import Report, Task, begin
 
+import napari_mmsubtype
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.workflows.analyze import analyze_job
 
@@ -25,7 +25,7 @@ def main() -> None:
         exclude=[],
         **task.settings,
     )
-    report.finish(patches=run(recipe, report), version=version("napari-mmsubtype"))
+    report.finish(patches=run(recipe, report), version=napari_mmsubtype.__version__)
 
 
 def run(recipe: AnalyzeRecipe, report: Report) -> int:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from protocol import Task, begin
 from tiatoolbox.models.architecture.vanilla import CNNBackbone
 from tiatoolbox.models.engine.deep_feature_extractor import DeepFeatureExtractor
 from tiatoolbox.models.engine.io_config import IOPatchPredictorConfig
 from torchvision.models import resnet50
+
+COARSE = 16
+"""Pixels of the slide along one pixel of the mask."""
 
 
 def main() -> None:
@@ -24,6 +28,7 @@ def main() -> None:
     with report.inference():
         made = extractor.run(
             [Path(task.slide)],
+            masks=[mask_of(task)],
             ioconfig=config,
             patch_mode=False,
             auto_get_mask=False,
@@ -31,6 +36,20 @@ def main() -> None:
             save_dir=Path(task.folder) / "features",
         )
     report.finish(patches=count(made), version=version("tiatoolbox"))
+
+
+def mask_of(task: Task) -> np.ndarray:
+    """Leave out the patches that reach beyond the slide, which it would fill up.
+
+    It takes every patch that the mask touches: the mask ends in the middle of the last
+    row and column of whole patches.
+    """
+    side = task.size_px * task.mpp / task.slide_mpp
+    mask = np.zeros([-(-length // COARSE) for length in task.shape], bool)
+    last_row, last_col = task.origins[-1]
+    rows, cols = (round((last + side / 2) / COARSE) for last in (last_row, last_col))
+    mask[:rows, :cols] = True
+    return mask
 
 
 def make_model(task: Task) -> CNNBackbone:

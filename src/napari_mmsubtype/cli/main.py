@@ -25,6 +25,7 @@ from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
+from napari_mmsubtype.cli.unlock import unlock_command
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -62,6 +63,7 @@ app.command("omics")(omics_command)
 app.command("report")(report_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.command("unlock")(unlock_command)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(preset_app, name="preset")
 
