@@ -1,4 +1,4 @@
-"""Every chore as one command: demo, test, lint, demo_bundle, bench, fuzz.
+"""Every chore as one command: demo, test, lint, demo_bundle, bench, bench_peers, fuzz.
 
 Each does all its own set-up on a machine that has Python and nothing else. All share
 one environment, .nox/env, because torch alone is gigabytes.
