@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
@@ -156,3 +157,9 @@ def make_result(
         )
         writer.finish(make_prediction(patches=counts), {})
     return open_result(writer.path)
+
+
+def put_coarser_level(path: Path, half: np.ndarray) -> None:
+    """Add a level to the evidence map, as the maps of large slides have."""
+    maps = zarr.open_group(path, mode="r+")[schema.EVIDENCE_MAP]
+    maps.create_array("1", data=half.astype(np.float32), overwrite=True)

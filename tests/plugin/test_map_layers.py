@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-import zarr
 from napari.layers import Image
 
-from builders.results import CLASSES, make_result
+from builders.results import CLASSES, make_result, put_coarser_level
 from builders.stores import complete_store
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.plugin.layers import to_layers
@@ -15,10 +14,9 @@ from napari_mmsubtype.plugin.map_layers import (
     set_scale,
 )
 from napari_mmsubtype.plugin.placement import METADATA_KEY
-from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.map_scale import LINEAR, PERCENTILE, SYMLOG
-from napari_mmsubtype.results.overlay import Mosaic, stitch
+from napari_mmsubtype.results.overlay import stitch
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_writer import StoreWriter
 
@@ -28,7 +26,7 @@ def with_map(result, method, channels):
     cells = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     writer = CamWriter(result.path, method, shape)
     writer.write_cells(0, cells)
-    writer.finish(Mosaic(result.grid, cells.shape[2:]), cells.__getitem__)
+    writer.finish(result.grid)
     return open_result(result.path), stitch(result.grid, cells)
 
 
@@ -77,8 +75,7 @@ def test_a_pyramid_of_the_map_is_a_multiscale_layer(tmp_path):
     result = complete_store(tmp_path)
     canvas = np.stack([result.evidence_map(i) for i in (0, 1)])
     half = canvas.reshape(2, canvas.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
-    root = zarr.open_group(result.path, mode="r+")
-    root.create_array(f"{schema.EVIDENCE_MAP}/1", data=half.astype(np.float32))
+    put_coarser_level(result.path, half)
     again = open_result(result.path)
     assert again.map_levels == 2
     for data, kwargs, _ in evidence_layers(again):

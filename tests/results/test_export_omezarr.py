@@ -6,14 +6,13 @@ import zarr
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
-from builders.results import CLASSES, MPP, make_result
+from builders.results import CLASSES, MPP, make_result, put_coarser_level
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.errors import ConfigurationError, StoreError
 from napari_mmsubtype.plugin.map_layers import evidence_layers
-from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.export_omezarr import export_ome_zarr
-from napari_mmsubtype.results.overlay import Mosaic, stitch
+from napari_mmsubtype.results.overlay import stitch
 from napari_mmsubtype.results.store import open_result
 
 
@@ -33,7 +32,7 @@ def with_map(result, method, *, channels=2, cells=8):
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     writer = CamWriter(result.path, method, shape)
     writer.write_cells(0, values)
-    writer.finish(Mosaic(result.grid, values.shape[2:]), values.__getitem__)
+    writer.finish(result.grid)
     return open_result(result.path), stitch(result.grid, values)
 
 
@@ -66,8 +65,7 @@ def test_levels_keep_their_corner(tmp_path):
     result = complete_store(tmp_path)
     canvas = np.stack([result.evidence_map(i) for i in (0, 1)])
     half = canvas.reshape(2, canvas.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
-    root = zarr.open_group(result.path, mode="r+")
-    root.create_array(f"{schema.EVIDENCE_MAP}/1", data=half.astype(np.float32))
+    put_coarser_level(result.path, half)
     path = export_ome_zarr(open_result(result.path), tmp_path / "a.ome.zarr")
     image = nodes_of(path)["a.ome.zarr"]
     assert [level.shape for level in image.data] == [canvas.shape, half.shape]

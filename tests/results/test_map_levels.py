@@ -4,6 +4,7 @@ import numpy as np
 import zarr
 
 from builders.grids import small_grid
+from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic, halve, stitch
 
@@ -20,12 +21,12 @@ def test_levels_written_part_by_part_are_those_of_the_whole_canvas():
     cells = np.random.default_rng(0).normal(size=(len(grid), 2, 32, 32))
     cells = cells.astype(np.float32)
     root = zarr.open_group({}, mode="w")
-    write_levels(root, "m", Mosaic(grid, (32, 32)), cells.__getitem__, 2)
+    write_levels(root, Mosaic(grid, (32, 32)), cells.__getitem__, 2)
     # Again, as a resumed run does.
-    write_levels(root, "m", Mosaic(grid, (32, 32)), cells.__getitem__, 2)
+    write_levels(root, Mosaic(grid, (32, 32)), cells.__getitem__, 2)
     whole = stitch(grid, cells)
     assert whole.shape == (2, 1504, 2624)
-    levels = root["m"]
+    levels = root[schema.EVIDENCE_MAP]
     assert sorted(levels.array_keys()) == ["0", "1"]
     np.testing.assert_array_equal(levels["0"][...], whole)
     np.testing.assert_array_equal(levels["1"][...], halve(whole))
@@ -48,9 +49,9 @@ def test_the_canvas_is_never_whole_in_memory():
         return np.ones((len(index), 1, 32, 32), np.float32)
 
     tracemalloc.start()
-    write_levels(root, "m", mosaic, read, 1)
+    write_levels(root, mosaic, read, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert canvas_bytes > 390e6
     assert peak < 60e6
-    assert root["m/0"][...].sum() == 121 * 32 * 32
+    assert root[f"{schema.EVIDENCE_MAP}/0"][...].sum() == 121 * 32 * 32

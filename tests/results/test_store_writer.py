@@ -32,6 +32,23 @@ def test_a_run_of_patches_is_done_only_when_its_data_are_there(tmp_path, monkeyp
     assert result.status == "partial"
 
 
+def test_the_provenance_is_added_to(tmp_path):
+    writer = begin_store(tmp_path)
+    before = writer.attributes
+    facts = {"precision": "bfloat16", "precision_reason": "as asked"}
+    writer.use_processor("cpu", "bfloat16", facts)
+    used = [{"device": "cpu", "precision": "bfloat16"}]
+    expected = {**before["provenance"], **facts}
+    whole = {**before, "provenance": expected, "processors": used}
+    assert StoreWriter(writer.path).attributes == whole
+    assert open_result(writer.path).provenance == expected
+    # The processor is known by now; the facts are not.
+    writer.use_processor("cpu", "bfloat16", {"precision_reason": "other"})
+    again = StoreWriter(writer.path).attributes
+    assert again["processors"] == used
+    assert again["provenance"]["precision_reason"] == "other"
+
+
 def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
     tmp_path, monkeypatch
 ):
@@ -45,6 +62,8 @@ def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
         writer.write_patches(0, np.ones(2, np.uint8), np.ones((2, 5)), None)
     with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
         writer.write_attributions(make_attributions())
+    with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
+        writer.use_processor("cpu", "bfloat16")
     monkeypatch.undo()
     assert (open_result(writer.path).patch_status == 0).all()
 

@@ -12,6 +12,7 @@ from napari_mmsubtype.results import schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.inference.provisional import ProvisionalJudge
     from napari_mmsubtype.results.store_writer import StoreWriter
 
 
@@ -24,10 +25,19 @@ class PatchNews:
         Its patches of earlier runs are told of with the first batch.
     exact : bool
         Whether the evidence of the cells is known as soon as a patch is done.
+    judge : ProvisionalJudge, optional
+        Says meanwhile what it will be, where it is not.
     """
 
-    def __init__(self, writer: StoreWriter, *, exact: bool) -> None:
+    def __init__(
+        self,
+        writer: StoreWriter,
+        *,
+        exact: bool,
+        judge: ProvisionalJudge | None = None,
+    ) -> None:
         self._writer = writer
+        self._judge = judge
         self._exact = exact
         self._told = np.zeros(len(writer.read(schema.STATUS)), bool)
         self._is_first = True
@@ -76,11 +86,14 @@ class PatchNews:
     ) -> PartialPatches:
         index = index[~self._told[index]]
         self._told[index] = True
+        found = status[index - start]
+        judge = self._judge
         return PartialPatches(
             store=self._writer.path,
             index=index,
-            status=status[index - start],
+            status=found,
             scores=None if scores is None else scores[index - start],
+            provisional=None if judge is None else judge.hear(index, found),
         )
 
 

@@ -13,7 +13,7 @@ from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.map_levels import write_levels
-from napari_mmsubtype.results.overlay import cell_size
+from napari_mmsubtype.results.overlay import Mosaic, cell_size
 from napari_mmsubtype.results.patch_rows import PatchRows
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_mmsubtype.results.overlay import Mosaic, ReadCells
+    from napari_mmsubtype.core.patch_grid import PatchGrid
     from napari_mmsubtype.results.store import Result
 
 _CHUNK = 256
@@ -180,9 +180,9 @@ class CamWriter:
         return np.asarray(self._group[_MAPPED][...])  # type: ignore[index]
 
     @property
-    def rows(self) -> PatchRows:
-        """What is drawn, per cell, of any of the patches."""
-        return PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
+    def cells(self) -> NDArray[np.float32]:
+        """What is drawn of all patches, float32, shape (n, channels, y, x)."""
+        return np.asarray(self._group[_CELLS][...])  # type: ignore[index]
 
     def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:
         """Write a run of patches, and then that they are drawn.
@@ -201,20 +201,33 @@ class CamWriter:
         except OSError as err:
             raise self._refused(err) from err
 
-    def finish(self, mosaic: Mosaic, read: ReadCells) -> None:
-        """Stitch the map, write it and declare it.
+    def finish(
+        self,
+        grid: PatchGrid,
+        factor: NDArray[np.float32] | None = None,
+        used: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Stitch what is drawn into a map, part by part, and declare it.
 
         Parameters
         ----------
-        mosaic : Mosaic
-            Where the patches lie and which of them count.
-        read : callable
-            Gives what the cells of patches add to the map, float32, shape (k, c, y, x),
-            for their indices, which are ascending.
+        grid : PatchGrid
+            Where the patches lie.
+        factor : ndarray of float32, shape (n,), optional
+            What the cells of each patch are multiplied by; 1 if left out.
+        used : ndarray of bool, shape (n,), optional
+            Patches that count; all if left out.
         """
-        channels = self._group[_CELLS].shape[1]  # type: ignore[union-attr]
+        rows = PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
+        _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
+
+        def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+            drawn: NDArray[np.float32] = rows.read(index)
+            return drawn if factor is None else drawn * factor[index, None, None, None]
+
+        mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            levels = write_levels(self._group, _MAP, mosaic, read, channels)
+            levels = write_levels(self._group, mosaic, read, channels, name=_MAP)
             self._group.attrs[_FACTS] = {**self._facts, "levels": levels}
         except OSError as err:
             raise self._refused(err) from err

@@ -1,4 +1,4 @@
-"""Write a stitched map and its coarser levels, part by part.
+"""Write the stitched evidence map and its coarser levels, part by part.
 
 A map of a large slide does not fit into memory beside everything else: it is drawn,
 and averaged down, in squares of one chunk.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import halve, level_shapes
 
 if TYPE_CHECKING:
@@ -25,42 +26,47 @@ SIDE = 512
 
 
 def write_levels(
-    group: zarr.Group, name: str, mosaic: Mosaic, read: ReadCells, channels: int
+    root: zarr.Group,
+    mosaic: Mosaic,
+    read: ReadCells,
+    classes: int,
+    *,
+    name: str = schema.EVIDENCE_MAP,
 ) -> int:
     """Write all levels of a map in place of what is there.
 
     Parameters
     ----------
-    group : zarr.Group
-        Open for writing.
-    name : str
-        Of the map within the group; its levels are numbered, finest first.
+    root : zarr.Group
+        The store, or a group of it, open for writing.
     mosaic : Mosaic
         Draws any part of the finest level.
     read : callable
         Gives the cells of patches, float32, shape (k, c, y, x), for their indices,
         which are ascending.
-    channels : int
+    classes : int
         How many values a cell has.
+    name : str, default: "evidence_map"
+        Of the map's group.
 
     Returns
     -------
     int
-        How many levels there are.
+        Number of levels.
     """
-    shapes = level_shapes(mosaic.shape)
     finer: zarr.Array[Any] | None = None
+    shapes = level_shapes(mosaic.shape)
     for number, shape in enumerate(shapes):
-        level = group.create_array(
+        level = root.create_array(
             f"{name}/{number}",
-            shape=(channels, *shape),
+            shape=(classes, *shape),
             chunks=(1, min(SIDE, shape[0]), min(SIDE, shape[1])),
             dtype="float32",
             overwrite=True,
         )
         for top, left, bottom, right in _squares(shape):
             if finer is None:
-                part = mosaic.draw(top, left, bottom, right, read, channels)
+                part = mosaic.draw(top, left, bottom, right, read, classes)
             else:
                 twice = (slice(2 * top, 2 * bottom), slice(2 * left, 2 * right))
                 part = halve(np.asarray(finer[:, *twice]))

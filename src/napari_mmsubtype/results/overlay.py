@@ -46,7 +46,7 @@ def cell_size(spec: PatchSpec, cells: tuple[int, int]) -> tuple[int, int]:
 
 
 class Mosaic:
-    """The canvas that the cells of all patches make, of which any part can be drawn.
+    """The canvas that the cells of all patches make, of which any part can be had.
 
     Where patches overlap they are blended with Hann windows that add up to 1 at every
     pixel, so that no patch begins or ends abruptly.
@@ -82,26 +82,17 @@ class Mosaic:
             raise ValueError(msg)
         size, stride = grid.spec.size_px, grid.spec.stride_px
         unit = cell_size(grid.spec, cells)
-        rows, cols = (_fitting(count, size) for count in cells)
-        self._mode = mode
+        fitted = [_fitting(count, size) for count in cells]
+        repeat = [size // n // side for n, side in zip(fitted, unit, strict=True)]
+        self._mode, self._used = mode, used
         self._size = size
-        self._repeat = (size // rows // unit[0], size // cols // unit[1])
-        self._side = (rows * self._repeat[0], cols * self._repeat[1])
-        self._step = (stride // unit[0], stride // unit[1])
-        self.shape = (
-            (grid.shape[0] - 1) * self._step[0] + self._side[0],
-            (grid.shape[1] - 1) * self._step[1] + self._side[1],
-        )
-        self._used = np.ones(len(grid), bool) if used is None else used
-        self._cell = grid.cell.astype(np.int64)
-        self._reach = math.ceil(size / stride) - 1
-        self._window = np.outer(_taper(self._side[0]), _taper(self._side[1]))
-        # Which places of the grid count, with a margin for those at its border.
-        margin = 2 * self._reach
-        self._taken = np.zeros([n + margin for n in grid.shape], bool)
-        row, col = self._cell[self._used].T + self._reach
-        self._taken[row, col] = True
-        self._shares: dict[bytes, NDArray[np.float64]] = {}
+        self._overlaps = stride < size
+        self._repeat = repeat
+        self._side = (fitted[0] * repeat[0], fitted[1] * repeat[1])
+        step = np.array([stride // unit[0], stride // unit[1]], np.int64)
+        self._corner = grid.cell * step
+        rows, cols = (np.array(grid.shape) - 1) * step + self._side
+        self.shape = (int(rows), int(cols))
 
     def patches_in(
         self, top: int, left: int, bottom: int, right: int
@@ -118,9 +109,11 @@ class Mosaic:
         ndarray of int64
             Indices of those that count, ascending.
         """
-        y, x = (self._cell * self._step).T
-        touches = (y < bottom) & (y + self._side[0] > top) & self._used
+        y, x = self._corner.T
+        touches = (y < bottom) & (y + self._side[0] > top)
         touches &= (x < right) & (x + self._side[1] > left)
+        if self._used is not None:
+            touches &= self._used
         return np.flatnonzero(touches)
 
     def draw(
@@ -130,7 +123,7 @@ class Mosaic:
         bottom: int,
         right: int,
         read: ReadCells,
-        channels: int,
+        classes: int,
     ) -> NDArray[np.float32]:
         """Draw a part of the canvas.
 
@@ -139,77 +132,66 @@ class Mosaic:
         top, left, bottom, right : int
             The part, in pixels of the canvas; ``bottom`` and ``right`` lie outside.
         read : callable
-            Gives the cells of patches, float32, shape (k, c, y, x), for their indices,
-            which are ascending.
-        channels : int
+            Gives the cells of patches, float32, shape (k, c, y, x), for their indices.
+        classes : int
             How many values a cell has.
 
         Returns
         -------
         ndarray of float32, shape (c, bottom - top, right - left)
-            The same numbers, however the canvas is divided.
+            The same numbers, whatever the part is cut out of the canvas.
         """
-        canvas = np.zeros((channels, bottom - top, right - left), np.float64)
+        canvas = np.zeros((classes, bottom - top, right - left), np.float64)
         index = self.patches_in(top, left, bottom, right)
         if not len(index):
             return canvas.astype(np.float32)
+        corners = self._corner[index]
+        shares = self._shares(corners) if self._overlaps else None
+        spread = 1.0
+        if self._mode == "sum":
+            spread = 1.0 / (self._repeat[0] * self._repeat[1])
         values = _fit_cells(read(index), self._size, self._mode)
-        for patch, cells in zip(index.tolist(), values, strict=True):
-            row, col = (self._cell[patch] * self._step).tolist()
+        for place, ((row, col), cells) in enumerate(
+            zip(corners.tolist(), values, strict=True)
+        ):
+            block: NDArray[Any] = cells * spread
+            block = block.repeat(self._repeat[0], axis=1).repeat(
+                self._repeat[1], axis=2
+            )
+            if shares is not None:
+                block = _blended(block, shares(place), self._mode)
             # What of the patch lies in the part, seen from the patch and from the part.
             y = slice(max(top - row, 0), min(bottom - row, self._side[0]))
             x = slice(max(left - col, 0), min(right - col, self._side[1]))
-            area = (
-                slice(y.start + row - top, y.stop + row - top),
-                slice(x.start + col - left, x.stop + col - left),
-            )
-            canvas[:, *area] += self._spread(patch, cells)[:, y, x]
+            canvas[
+                :,
+                y.start + row - top : y.stop + row - top,
+                x.start + col - left : x.stop + col - left,
+            ] += block[:, y, x]
         return canvas.astype(np.float32)
 
-    def _spread(self, patch: int, cells: NDArray[np.float32]) -> NDArray[Any]:
-        """Give what one patch adds to each pixel that it covers."""
-        if self._mode == "sum":
-            cells = cells * np.float32(1.0 / (self._repeat[0] * self._repeat[1]))
-        block = cells.repeat(self._repeat[0], axis=1).repeat(self._repeat[1], axis=2)
-        if not self._reach:
-            return block
-        share = self._share(patch)
-        if self._mode == "mean":
-            averaged: NDArray[Any] = block * share
-            return averaged
-        # The patch has this part of its pixels for itself, so that all it says must
-        # go there; what the window took from the rim comes back in the window's shape.
-        own = share.sum()
-        tapered = block * (share * (share.size / own))
-        missing = (block - tapered).sum(axis=(1, 2), dtype=np.float64, keepdims=True)
-        whole: NDArray[Any] = tapered + missing * (share / own)
-        return whole
+    def _shares(self, corners: NDArray[np.int64]) -> Callable[[int], NDArray[Any]]:
+        """Give the share that each of some patches has in its pixels."""
+        side = np.array(self._side)
+        first, last = corners.min(axis=0), corners.max(axis=0) + side
+        window = np.outer(_taper(self._side[0]), _taper(self._side[1]))
+        total = np.zeros(tuple(last - first), np.float64)
+        # Neighbors outside of the part have their share in patches that reach into it.
+        for index in self.patches_in(*first.tolist(), *last.tolist()):
+            row, col = (self._corner[index] - first).tolist()
+            y = slice(max(-row, 0), min(total.shape[0] - row, self._side[0]))
+            x = slice(max(-col, 0), min(total.shape[1] - col, self._side[1]))
+            total[y.start + row : y.stop + row, x.start + col : x.stop + col] += window[
+                y, x
+            ]
 
-    def _share(self, patch: int) -> NDArray[np.float64]:
-        """Give the part that a patch has of each of its pixels, 0 to 1.
+        def share(place: int) -> NDArray[Any]:
+            row, col = (corners[place] - first).tolist()
+            whole: NDArray[Any] = (
+                window / total[row : row + side[0], col : col + side[1]]
+            )
+            return whole
 
-        It follows from which neighbors count, of which there are few patterns.
-        """
-        row, col = self._cell[patch].tolist()
-        side = 2 * self._reach + 1
-        near = self._taken[row : row + side, col : col + side]
-        share = self._shares.get(near.tobytes())
-        if share is None:
-            total = np.zeros(self._side)
-            for i, j in np.argwhere(near):
-                down, along = (
-                    (int(n) - self._reach) * step
-                    for n, step in zip((i, j), self._step, strict=True)
-                )
-                own, other = (
-                    tuple(
-                        slice(max(sign * shift, 0), side + min(sign * shift, 0))
-                        for shift, side in zip((down, along), self._side, strict=True)
-                    )
-                    for sign in (1, -1)
-                )
-                total[own] += self._window[other]
-            share = self._shares[near.tobytes()] = self._window / total
         return share
 
 
@@ -243,8 +225,7 @@ def stitch(
     ndarray of float32, shape (c, row, column)
         Covers the whole grid; 0 where no patch lies.
     """
-    cells = (values.shape[2], values.shape[3])
-    mosaic = Mosaic(grid, cells, used=used, mode=mode)
+    mosaic = Mosaic(grid, (values.shape[2], values.shape[3]), used=used, mode=mode)
     return mosaic.draw(0, 0, *mosaic.shape, values.__getitem__, values.shape[1])
 
 
@@ -286,6 +267,20 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
         rows, cols = shapes[-1]
         shapes.append((math.ceil(rows / 2), math.ceil(cols / 2)))
     return shapes
+
+
+def _blended(block: NDArray[Any], share: NDArray[Any], mode: str) -> NDArray[Any]:
+    """Weigh a patch where it overlaps others."""
+    if mode == "mean":
+        averaged: NDArray[Any] = block * share
+        return averaged
+    # The patch has this part of its pixels for itself, so that all it says must go
+    # there; what the window took from the rim comes back in the window's shape.
+    own = share.sum(dtype=np.float64)
+    tapered = block * (share * (share.size / own))
+    missing = (block - tapered).sum(axis=(1, 2), dtype=np.float64, keepdims=True)
+    whole: NDArray[Any] = tapered + missing * (share / own)
+    return whole
 
 
 def _fitting(count: int, size: int) -> int:

@@ -177,7 +177,9 @@ class StoreWriter:
             self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
 
-    def use_processor(self, device: str, precision: str) -> None:
+    def use_processor(
+        self, device: str, precision: str, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Say where the patches run that are written from now on.
 
         Parameters
@@ -186,12 +188,16 @@ class StoreWriter:
             For example ``"cuda:0"``.
         precision : str
             For example ``"float32"``.
+        facts : mapping, optional
+            Plain JSON types; replace facts of the same name in the provenance.
         """
         body = self.attributes
         entry = {"device": device, "precision": precision}
-        known = body.setdefault(schema.PROCESSORS, [])
-        if entry not in known:
-            known.append(entry)
+        known = list(body.get(schema.PROCESSORS, ()))
+        if entry not in known or facts:
+            known += [] if entry in known else [entry]
+            body[schema.PROCESSORS] = known
+            body["provenance"] = {**body.get("provenance", {}), **(facts or {})}
             self._declare(body)
         self._processor = 1 + known.index(entry)
 
@@ -247,7 +253,6 @@ class StoreWriter:
         self,
         grid: PatchGrid,
         read: ReadCells,
-        *,
         used: NDArray[np.bool_] | None = None,
     ) -> None:
         """Stitch the evidence map and write it, part by part.
@@ -260,12 +265,13 @@ class StoreWriter:
             Gives the evidence per cell of patches, float32, shape (k, c, y, x), for
             their indices, which are ascending.
         used : ndarray of bool, shape (n,), optional
-            Patches that count; the others leave their place to their neighbors.
+            Patches that count; the others leave their place to their neighbors. All if
+            left out.
         """
         _, classes, *cells = self._root[schema.CELL_EVIDENCE].shape  # type: ignore[union-attr]
         mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            write_levels(self._root, schema.EVIDENCE_MAP, mosaic, read, classes)
+            write_levels(self._root, mosaic, read, classes)
         except OSError as err:
             raise self._refused(err) from err
 
@@ -312,12 +318,11 @@ class StoreWriter:
 
     def _refused(self, err: OSError) -> StoreError:
         reason = os.strerror(err.errno) if err.errno else str(err)
-        msg = (
+        return StoreError(
             f"writing to {str(self.path)!r} failed: {reason}; what was written so far "
             "is kept, and the same request resumes there once there is room and "
             "permission"
         )
-        return StoreError(msg)
 
 
 __all__ = ["PatchStatus", "StoreWriter"]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_mmsubtype.core.cam_methods import checked_cam
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.drawing import drawing_job
 from napari_mmsubtype.results.cam_maps import CamWriter
-from napari_mmsubtype.results.overlay import Mosaic
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_lock import StoreLock
 from napari_mmsubtype.workflows.jobs import run_job
@@ -19,10 +16,6 @@ from napari_mmsubtype.workflows.jobs import run_job
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from napari_mmsubtype.inference.drawing import Drawing
 
 
 def draw_cam(
@@ -96,20 +89,8 @@ def draw_cam_job(
         writer = CamWriter(result.path, method, drawing.shape)
         yield from drawing.draw_job(writer, writer.mapped)
         yield Progress("maps", message="stitching the map")
-        _finish(result, drawing, writer)
+        writer.finish(result.grid, drawing.factor, drawing.used)
     return open_result(result.path)
-
-
-def _finish(result: Result, drawing: Drawing, writer: CamWriter) -> None:
-    rows, factor = writer.rows, drawing.factor.astype(np.float32)
-
-    def _scaled(index: NDArray[np.int64]) -> NDArray[np.float32]:
-        cells: NDArray[np.float32] = rows.read(index)
-        return cells * factor[index, None, None, None]
-
-    height, width = drawing.shape[2:]
-    mosaic = Mosaic(result.grid, (height, width), used=drawing.used)
-    writer.finish(mosaic, _scaled)
 
 
 __all__ = ["draw_cam", "draw_cam_job"]

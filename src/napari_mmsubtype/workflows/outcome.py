@@ -154,7 +154,7 @@ def write_outcome(
         cells: NDArray[np.float32] = rows.read(index)
         return cells * scale[index, None, None, None]
 
-    writer.write_map(grid, _weighted_cells, used=used)
+    writer.write_map(grid, _weighted_cells, used)
     # The map of an exact model is drawn with its patches.
     note = "" if exact else _where_it_was_drawn(open_result(writer.path))
     classes = tuple(subtype.name for subtype in plan.bundle.classes)
