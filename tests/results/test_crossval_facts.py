@@ -81,6 +81,17 @@ def test_comparisons_claim_no_more_than_their_design(copied):
     assert not any(row.is_shown for row in rows)
 
 
+def test_difference_is_believed_where_all_tests_that_can_agree(copied):
+    for entry in copied.content["comparisons"]:
+        for test in entry["tests"]:
+            p = 0.3 if test["name"] == "wilcoxon" else 0.001
+            test |= {"p": p, "p_holm": p}
+            if test["name"] == "delong" and entry["baseline"] == "logistic/rna":
+                test |= {"p": 0.2, "p_holm": 0.2}
+    shown = [row.is_shown for row in comparison_rows(copied, "evidence", "roc_auc")]
+    assert shown == [True, True, False]
+
+
 def test_missing_modalities_are_ticks_the_fullest_first(record):
     rows = subset_rows(record, "evidence")
     assert [row["has"] for row in rows] == [[True, True], [True, False], [False, True]]

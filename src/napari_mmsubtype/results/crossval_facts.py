@@ -28,7 +28,7 @@ METRIC_NAMES = {
     "quadratic_kappa": "κ, quadratic",
     "log_loss": "log-loss",
     "brier": "Brier score",
-    "ece": "calibration error (ECE)",
+    "ece": "ECE",
     "aurc": "area under risk by coverage",
     "mean_absolute_error": "mean absolute error",
     "conformal_coverage": "sets that hold the truth",
@@ -84,7 +84,7 @@ class ComparisonRow:
     tests : tuple of tuple of str
         Name of each test and what it says.
     is_shown : bool
-        Whether a test shows a difference.
+        Whether every test that could show a difference does.
     """
 
     rival: str
@@ -230,10 +230,16 @@ def comparison_rows(
                 tests=tuple(
                     (TEST_NAMES.get(v.name, v.name), v.words()) for v in verdicts
                 ),
-                is_shown=any(v.shows_difference() for v in verdicts),
+                is_shown=_all_show(verdicts),
             )
         )
     return rows
+
+
+def _all_show(verdicts: Sequence[Verdict]) -> bool:
+    """Believe a difference where all tests agree: one of several is easily found."""
+    able = [verdict for verdict in verdicts if verdict.can_reach()]
+    return bool(able) and all(verdict.shows_difference() for verdict in able)
 
 
 def subset_rows(record: CrossvalRecord, model: str) -> list[dict[str, Any]]:
@@ -316,8 +322,8 @@ def methods_text(record: CrossvalRecord) -> list[str]:
         "Metrics are of out-of-fold answers, all folds together; intervals are 95 % "
         f"percentile intervals of {plan['bootstrap']} resamples of patients. Paired "
         "tests: DeLong, exact McNemar and permutation (1,999 swaps) on patients, the "
-        "t-test of Nadeau and Bengio and exact Wilcoxon signed ranks on folds; p-values "
-        "of one preset and metric were adjusted by Holm for the number of rivals. "
+        "t-test of Nadeau and Bengio and exact Wilcoxon signed ranks on folds; "
+        "p-values of one preset and metric were adjusted by Holm for their number. "
         "Survival groups part at the median risk of each fold's training patients.",
         f"Made on {made.get('created', 'an unknown date')} with Python "
         f"{made.get('python', 'unknown')} on {made.get('platform', 'unknown')}: "
