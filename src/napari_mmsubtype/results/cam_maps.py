@@ -182,6 +182,21 @@ class CamWriter:
         """What is drawn of all patches, float32, shape (n, channels, y, x)."""
         return np.asarray(self._group[_CELLS][...])  # type: ignore[index]
 
+    def read_cells(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Read some patches.
+
+        Parameters
+        ----------
+        start, stop : int
+            Indices of the first patch, and of the one after the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, channels, y, x)
+            0 where a patch is not drawn.
+        """
+        return np.asarray(self._group[_CELLS][start:stop])  # type: ignore[index]
+
     def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:
         """Write a run of patches, and then that they are drawn.
 
