@@ -49,6 +49,11 @@ def test_a_scale_recolors_the_layers_of_this_result_and_says_so(
     show(viewer, first)
     show(viewer, other)
     field.setResult(summarize(first))
+    assert field.legend().startswith("evidence: Luminal: Full color")
+    viewer.layers.selection.active = viewer.layers[0]
+    field.describe()
+    assert field.legend().startswith("evidence: Basal/HER2: Full color")
+    viewer.layers.selection.active = None
     mine, foreign = viewer.layers[1], viewer.layers[3]
     before = np.array(mine.data), foreign.contrast_limits, mine.colormap.name
     field.scaleCombo.setCurrentText(SYMLOG)

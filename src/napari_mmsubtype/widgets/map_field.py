@@ -109,7 +109,7 @@ class MapField(QWidget):
         ready = summary is not None and summary.prediction is not None
         self.setEnabled(ready)
         if summary is None or summary.store == self._store:
-            self._describe()
+            self.describe()
             return
         self.follower.stop()
         self._store = summary.store
@@ -145,11 +145,13 @@ class MapField(QWidget):
         for layer in layers:
             set_scale(layer, scale)
         self.follower.setScale(scale)
-        self._describe()
+        self.describe()
 
-    def _describe(self) -> None:
+    def describe(self) -> None:
+        """Say what the colors mean of the selected layer, or the topmost visible."""
         scale, layers = self.scaleCombo.currentText(), self._own_layers()
-        shown = [x for x in layers if x.visible] or layers
+        active = self._viewer.layers.selection.active
+        shown = [x for x in layers if x is active] or [x for x in layers if x.visible]
         words = ""
         if shown:
             top = shown[-1]
@@ -174,6 +176,7 @@ class MapField(QWidget):
     def _tell(self, text: str) -> None:
         self._told.setText(text)
         self._told.setVisible(bool(text))
+        self.describe()
 
     def _on_drawn(self, layers: list[Any]) -> None:
         """Put a finished map in the place of what was drawn of it before."""

@@ -172,6 +172,7 @@ class ResultPanel(QWidget):
 
     def _load_next(self, event: Any = None) -> None:
         """Read the next store that is in the viewer and not known yet."""
+        self._maps.describe()
         if self._runner.is_running:
             return
         if self._loading and self._loading not in self._known:
@@ -197,6 +198,7 @@ class ResultPanel(QWidget):
         index = self._combo.findData(store) if store else -1
         if index >= 0:
             self._combo.setCurrentIndex(index)
+        self._maps.describe()
 
     def _show_current(self) -> None:
         summary = self.summary()
