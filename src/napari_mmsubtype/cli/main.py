@@ -26,6 +26,7 @@ from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.sanity import sanity_command
 from napari_mmsubtype.cli.tissue import tissue_command
+from napari_mmsubtype.cli.umap import umap_command
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -62,6 +63,7 @@ app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
 app.command("report")(report_command)
 app.command("sanity")(sanity_command)
+app.command("umap")(umap_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.add_typer(bundle_app, name="bundle")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.inference.acceleration import fold_batch_norms, lower_weights
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.core.progress import Job
     from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.inference.provisional import ProvisionalJudge
     from napari_mmsubtype.inference.stream import Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
@@ -194,10 +196,13 @@ def forward_batches(
 def prepare(encoder: Encoder, processor: Processor) -> Encoder:
     """Bring an encoder to the device in the layout that convolutions like best.
 
+    On the CPU its batch normalizations are folded into its convolutions, and its
+    weights are kept in the precision they are used in.
+
     Parameters
     ----------
     encoder : Encoder
-        Changed in place.
+        Changed in place; preparing it again for a lower precision is possible.
     processor : Processor
         Where it will run.
 
@@ -211,6 +216,10 @@ def prepare(encoder: Encoder, processor: Processor) -> Encoder:
         room_for(processor.device, f"the network {encoder.name}"),
     ):
         encoder.eval().to(processor.device)
+        if processor.device.type == "cpu":
+            fold_batch_norms(encoder)
+            if processor.autocast is not None:
+                lower_weights(encoder, processor.autocast)
         return encoder.to(memory_format=torch.channels_last)
 
 
@@ -226,6 +235,7 @@ def encode_job(
     transform: Transform | None = None,
     meter: PatchMeter | None = None,
     limit: BatchLimit | None = None,
+    judge: ProvisionalJudge | None = None,
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
@@ -251,6 +261,8 @@ def encode_job(
         Measures what the quality flags rest on, in the pixels as they were read.
     limit : BatchLimit, optional
         How many patches go through the network at once; ``batch_size`` if left out.
+    judge : ProvisionalJudge, optional
+        Says now and then what a head thinks of the patches that is not exact.
 
     Yields
     ------
@@ -261,7 +273,7 @@ def encode_job(
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
     rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
-    news = PatchNews(writer, exact=queries is not None)
+    news = PatchNews(writer, exact=queries is not None, judge=judge)
     limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
 
     def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:

@@ -114,6 +114,9 @@ class AnalysisPlan:
         }
         if self.recipe.set_coverage not in (None, DEFAULT_COVERAGE):
             entry["set_coverage"] = self.recipe.set_coverage
+        if self.recipe.precision != "auto":
+            # What `auto` came to is kept by the store itself, and by who resumes it.
+            entry["precision"] = self.recipe.precision
         if self.recipe.cam_method not in (None, ROLLOUT):
             entry["cam_method"] = self.cam_method
         if self.recipe.regions is not None:
