@@ -13,7 +13,7 @@ from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.plugin.map_layers import CAM, map_image
 from napari_mmsubtype.plugin.placement import METADATA_KEY, LayerTuple, map_placement
 from napari_mmsubtype.results.map_scale import MapRange
-from napari_mmsubtype.results.overlay import Stitcher, cell_size
+from napari_mmsubtype.results.overlay import Mosaic, cell_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,9 +75,9 @@ class ViewMaps:
         count, channels, rows, cols = shape
         self._join = _joined(result, channels, (rows, cols), memory_bytes)
         cells = (rows // self._join, cols // self._join)
-        self._stitcher = Stitcher(result.grid, cells, used=used)
+        self._mosaic = Mosaic(result.grid, cells, used=used)
         self._side = cell_size(result.grid.spec, cells)
-        self.canvases = np.zeros((channels, *self._stitcher.shape), np.float32)
+        self.canvases = np.zeros((channels, *self._mosaic.shape), np.float32)
         self._placed = np.zeros(count, bool)
         self.measured = MapRange(1.0, 1.0)
 
@@ -112,7 +112,7 @@ class ViewMaps:
         if channels > 1:
             mean = cells.mean(axis=1, keepdims=True)
             cells = (cells - mean) * (channels / (channels - 1))
-        self._stitcher.place(self.canvases, index, cells.astype(np.float32))
+        self._mosaic.place(self.canvases, index, cells.astype(np.float32))
 
     def measure(self) -> None:
         """Measure what is drawn by now, on a sample where that is much."""

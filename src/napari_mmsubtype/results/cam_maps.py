@@ -237,6 +237,7 @@ class CamWriter:
         _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
 
         def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+            """Give what the map is made of."""
             drawn: NDArray[np.float32] = rows.read(index)
             return drawn if factor is None else drawn * factor[index, None, None, None]
 
