@@ -236,14 +236,14 @@ class CamWriter:
         rows = PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
         _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
 
-        def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+        def _read(index: NDArray[np.int64]) -> NDArray[np.float32]:
             """Give what the map is made of."""
             drawn: NDArray[np.float32] = rows.read(index)
             return drawn if factor is None else drawn * factor[index, None, None, None]
 
         mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            levels = write_levels(self._group, mosaic, read, channels, name=_MAP)
+            levels = write_levels(self._group, mosaic, _read, channels, name=_MAP)
             self._group.attrs[_FACTS] = {**self._facts, "levels": levels}
         except OSError as err:
             raise self._refused(err) from err
