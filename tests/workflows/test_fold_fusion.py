@@ -1,5 +1,7 @@
 """A fusion model is trained on one part, stopped by another, judged on the third."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,15 @@ def test_a_modality_that_few_have_skips_the_fold(tmp_path):
     with pytest.raises(SkippedFoldError, match="at least 2 of each are needed"):
         fit(data, "evidence/image_only")
     assert len(fit(data).predictions) > 0
+
+
+def test_a_fold_that_nobody_can_be_judged_in_is_skipped(tmp_path):
+    data = fold_data(tmp_path, n=32)
+    present = data.cases.present.copy()
+    present[data.test, 0] = False
+    cases = replace(data.cases, present=present)
+    with pytest.raises(SkippedFoldError, match="no patient of the held-out fold"):
+        fit(replace(data, cases=cases), "evidence/image_only")
 
 
 def test_several_questions_are_answered_at_once(tmp_path):

@@ -276,7 +276,7 @@ def _fill_store(
         writer,
         processor,
         plan.recipe.precision,
-        judge=lambda rows: fuse(case, rows, bundle.temperature).call.probabilities,
+        judge=lambda rows: fuse(case, rows, bundle.calibration).call.probabilities,
         transform=transform,
     )
     processor, encoder = choice.processor, prepare(encoder, choice.processor)
@@ -306,18 +306,8 @@ def _fill_store(
     patches = choose_patches(writer, plan)
     ok = patches.used
     embeddings = writer.read(schema.EMBEDDING)[ok]
-    fused = fuse(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
-    alone = patch_calls(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
+    fused = fuse(case, embeddings, bundle.calibration)
+    alone = patch_calls(case, embeddings, bundle.calibration)
     if alone is not None:
         write_patch_calls(writer.path, ok, alone)
     if queries is None:

@@ -97,6 +97,9 @@ def fit_fold_job(data: FoldData, variant: FusionVariant) -> Job[FittedFold]:
         _part(cases, rows, allowed) for rows in (data.train, data.validation, data.test)
     )
     _check_parts(train, validation, len(preset.classes))
+    if len(test) == 0 and len(data.test):
+        msg = "no patient of the held-out fold has the modality"
+        raise SkippedFoldError(msg)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = build_fusion(
