@@ -38,6 +38,8 @@ SHORT = {
     "omics": ("--genes", "20000", "--samples", "60"),
     "memory": ("--sides", "4096", "--json"),
     "heads": ("--dim", "1024", "--repeats", "3", "--json"),
+    "training": ("--patients", "60", "--patches", "300", "--epochs", "3"),
+    "calibration": ("--train", "240", "--fresh", "500", "--epochs", "8", "--json"),
 }
 
 # A virtual screen, software OpenGL, and what Qt's xcb platform loads at run time.

@@ -90,6 +90,7 @@ def tiny_bundle(
     calibration: Calibration | None = None,
     guard: Guard | None = None,
     heads: Heads | None = None,
+    reference: Mapping[str, object] | None = None,
     encoder_name: str = "demo-cnn",
     **options: object,
 ) -> Path:
@@ -129,6 +130,7 @@ def tiny_bundle(
         reference={
             "embedding_mean": torch.zeros(encoder.dim).numpy(),
             "embedding_std": torch.ones(encoder.dim).numpy(),
+            **(reference or {}),
         },
         calibration=calibration,
         guard=guard,

@@ -49,6 +49,27 @@ def test_every_layer_of_patches_tells_of_the_one_under_the_cursor(
         assert "for Basal/HER2" in told
 
 
+@pytest.mark.parametrize(("kind", "shape"), [("cam", (20, 33)), ("attention", (4, 6))])
+def test_maps_of_any_resolution_tell_of_the_same_patch(
+    viewer, tmp_path, kind, shape
+) -> None:
+    watch_layers(viewer)
+    result = make_result(tmp_path)
+    (_, kwargs, _), *_ = to_layers(result, with_slide=False)
+    own = kwargs["metadata"][METADATA_KEY] | {"kind": kind}
+    covered = np.array(own[PATCH_FACTS].covered)
+    scale = covered / shape * 0.5
+    layer = viewer.add_image(
+        np.zeros(shape),
+        scale=scale,
+        translate=scale / 2 - 0.25,
+        metadata={METADATA_KEY: own},
+    )
+    for number in (0, 9, len(result.grid) - 2):
+        y, x = result.grid.origin[number] * 0.5 + 32 - 0.25
+        assert say(layer, y, x) == own[PATCH_FACTS].words(number)
+
+
 def test_the_place_stays_in_front_and_glass_is_left_to_napari(viewer, tmp_path) -> None:
     watch_layers(viewer)
     add(viewer, make_result(tmp_path))
@@ -84,7 +105,6 @@ def big_facts(count: int) -> PatchFacts:
         called=0,
         step=(64.0, 64.0),
         extent=(128.0, 128.0),
-        map_cell=(8.0, 8.0),
         index=index.reshape(side, side),
         status=np.ones(count, np.uint8),
         flags=np.zeros(count, np.uint8),

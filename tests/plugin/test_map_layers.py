@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from builders.results import CLASSES, make_result
+from builders.results import CLASSES, make_result, put_coarser_level
 from builders.stores import complete_store
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.plugin.layers import to_layers
@@ -16,7 +16,7 @@ from napari_mmsubtype.plugin.map_layers import (
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.map_scale import LINEAR, PERCENTILE, SYMLOG
-from napari_mmsubtype.results.overlay import pyramid, stitch
+from napari_mmsubtype.results.overlay import stitch
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_writer import StoreWriter
 
@@ -26,7 +26,7 @@ def with_map(result, method, channels):
     cells = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     writer = CamWriter(result.path, method, shape)
     writer.write_cells(0, cells)
-    writer.finish(pyramid(stitch(result.grid, cells)))
+    writer.finish(result.grid)
     return open_result(result.path), stitch(result.grid, cells)
 
 
@@ -75,7 +75,7 @@ def test_a_pyramid_of_the_map_is_a_multiscale_layer(tmp_path):
     result = complete_store(tmp_path)
     canvas = np.stack([result.evidence_map(i) for i in (0, 1)])
     half = canvas.reshape(2, canvas.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
-    StoreWriter(result.path).write_map([canvas, half])
+    put_coarser_level(result.path, half)
     again = open_result(result.path)
     assert again.map_levels == 2
     for data, kwargs, _ in evidence_layers(again):

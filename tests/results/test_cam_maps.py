@@ -8,7 +8,7 @@ from builders.stores import complete_store
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results.cam_maps import CamWriter
-from napari_mmsubtype.results.overlay import pyramid, stitch
+from napari_mmsubtype.results.overlay import stitch
 from napari_mmsubtype.results.store import open_result
 
 
@@ -32,7 +32,7 @@ def test_a_map_goes_in_patch_by_patch_and_comes_out_whole(result):
     assert again.mapped.tolist() == [1] * 7 + [0] * (len(cells) - 7)
     again.write_cells(7, cells[7:])
     assert not again.is_complete
-    again.finish(pyramid(stitch(result.grid, again.cells)))
+    again.finish(result.grid)
     assert again.is_complete
     (found,) = open_result(result.path).cams
     assert (found.method, found.levels, found.channels) == ("grad-cam++", 1, 2)
@@ -48,7 +48,7 @@ def test_a_map_without_classes_has_one_channel_and_cells_of_its_own(result):
     cells = drawn(result, channels=1, cells=8)
     writer = CamWriter(result.path, "attention-rollout", cells.shape)
     writer.write_cells(0, cells)
-    writer.finish(pyramid(stitch(result.grid, cells)))
+    writer.finish(result.grid)
     (found,) = open_result(result.path).cams
     assert (found.channels, found.pixel_size) == (1, PixelSize(4.0, 4.0))
     np.testing.assert_array_equal(
@@ -73,7 +73,7 @@ def test_the_analysis_itself_is_not_touched(result):
     cells = drawn(result)
     writer = CamWriter(result.path, "hires-cam", cells.shape)
     writer.write_cells(0, cells)
-    writer.finish(pyramid(stitch(result.grid, cells)))
+    writer.finish(result.grid)
     after = open_result(result.path)
     np.testing.assert_array_equal(after.evidence_map(0), before[0])
     assert (after.prediction, after.cam_method) == before[1:]

@@ -6,15 +6,14 @@ import zarr
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
-from builders.results import CLASSES, MPP, make_result
+from builders.results import CLASSES, MPP, make_result, put_coarser_level
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.errors import ConfigurationError, StoreError
 from napari_mmsubtype.plugin.map_layers import evidence_layers
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.export_omezarr import export_ome_zarr
-from napari_mmsubtype.results.overlay import pyramid, stitch
+from napari_mmsubtype.results.overlay import stitch
 from napari_mmsubtype.results.store import open_result
-from napari_mmsubtype.results.store_writer import StoreWriter
 
 
 def nodes_of(path):
@@ -33,7 +32,7 @@ def with_map(result, method, *, channels=2, cells=8):
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     writer = CamWriter(result.path, method, shape)
     writer.write_cells(0, values)
-    writer.finish(pyramid(stitch(result.grid, values)))
+    writer.finish(result.grid)
     return open_result(result.path), stitch(result.grid, values)
 
 
@@ -66,7 +65,7 @@ def test_levels_keep_their_corner(tmp_path):
     result = complete_store(tmp_path)
     canvas = np.stack([result.evidence_map(i) for i in (0, 1)])
     half = canvas.reshape(2, canvas.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
-    StoreWriter(result.path).write_map([canvas, half])
+    put_coarser_level(result.path, half)
     path = export_ome_zarr(open_result(result.path), tmp_path / "a.ome.zarr")
     image = nodes_of(path)["a.ome.zarr"]
     assert [level.shape for level in image.data] == [canvas.shape, half.shape]

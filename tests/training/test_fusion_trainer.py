@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 
 from builders.training import make_answers, make_bags, make_fusion, make_heads
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.metrics import balanced_accuracy, roc_auc
 from napari_mmsubtype.training.bags import collate
@@ -23,6 +24,8 @@ from napari_mmsubtype.workflows.jobs import run_job
 CONFIG = FusionTrainingConfig(
     epochs=40, learning_rate=5e-3, batch_size=32, patches_per_bag=8
 )
+
+CONFIG_1 = FusionTrainingConfig(epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +274,15 @@ def test_prediction_does_not_depend_on_the_batch(fit: FusionFit) -> None:
         [predict_logits(fit.model, cases.take([i])) for i in range(20)]
     )
     assert np.allclose(whole, single, atol=1e-5)
+
+
+def test_progress_carries_the_curves() -> None:
+    train, validation = make_bags(20, seed=1), make_bags(10, seed=2, prefix="v")
+    events: list[Progress] = []
+    job = fit_fusion(make_fusion(), train, validation, replace(CONFIG_1, epochs=2))
+    fit = run_job(job, events.append)
+    last = events[-1].partial
+    assert last.training_losses == fit.training_losses
+    assert last.validation_losses == fit.validation_losses
+    assert last.learning_rates == fit.learning_rates
+    assert [len(event.partial.learning_rates) for event in events] == [1, 2]

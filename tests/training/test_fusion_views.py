@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from builders.training import make_bags, make_fusion
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.training import fusion_views
 from napari_mmsubtype.training.config import FusionTrainingConfig
 from napari_mmsubtype.training.fusion_loss import FusionLoss
 from napari_mmsubtype.training.fusion_trainer import predict_logits
@@ -51,3 +52,22 @@ def test_a_model_of_one_modality_is_judged_by_that_one() -> None:
     objective = FusionLoss(torch.ones(2), FusionTrainingConfig())
     expected = entropy(predict_logits(model, cases), cases.labels)
     assert validation_loss(model, cases, objective) == pytest.approx(expected, rel=1e-6)
+
+
+def test_patches_that_nobody_is_shown_are_not_computed(monkeypatch) -> None:
+    cases, model = make_bags(20), make_fusion()
+    cases.present[:8, 0] = False
+    widths = []
+    forward = fusion_views.forward
+
+    def watch(model, batch, present):
+        widths.append(batch.bag.shape[1])
+        return forward(model, batch, present)
+
+    monkeypatch.setattr(fusion_views, "forward", watch)
+    only_rna = np.tile([False, True], (20, 1))
+    (found,) = predict_views(model, cases, [only_rna])
+    assert widths == [1, 1]
+    monkeypatch.undo()
+    alone = cases.restricted([Modality.RNA])
+    np.testing.assert_allclose(found, predict_logits(model, alone), atol=1e-6)

@@ -189,14 +189,13 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike) -> SurvivalCurve:
     """
     ends, happened, _ = _checked(time, event, np.zeros(len(np.asarray(time))))
     times, place = np.unique(ends, return_inverse=True)
-    deaths = np.bincount(place, weights=happened, minlength=len(times)).astype(
-        np.float64
-    )
+    deaths = np.bincount(place, weights=happened.astype(np.float64))
     leaving = np.bincount(place, minlength=len(times)).astype(np.float64)
     at_risk = len(ends) - np.append(0.0, np.cumsum(leaving)[:-1])
     share = np.cumprod(1 - deaths / at_risk)
     # Greenwood's variance on the scale of log(-log), as usual in survival packages.
-    spread = np.cumsum(ratio(deaths, at_risk * (at_risk - deaths)))
+    staying = np.asarray(at_risk * (at_risk - deaths), dtype=np.float64)
+    spread = np.cumsum(ratio(np.asarray(deaths, dtype=np.float64), staying))
     inner = (share > 0) & (share < 1)
     low, high = share.copy(), share.copy()
     log = np.log(share[inner])

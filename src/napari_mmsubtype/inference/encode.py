@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.core.progress import Job
     from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.inference.provisional import ProvisionalJudge
     from napari_mmsubtype.inference.stream import Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
@@ -234,6 +235,7 @@ def encode_job(
     transform: Transform | None = None,
     meter: PatchMeter | None = None,
     limit: BatchLimit | None = None,
+    judge: ProvisionalJudge | None = None,
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
@@ -259,6 +261,8 @@ def encode_job(
         Measures what the quality flags rest on, in the pixels as they were read.
     limit : BatchLimit, optional
         How many patches go through the network at once; ``batch_size`` if left out.
+    judge : ProvisionalJudge, optional
+        Says now and then what a head thinks of the patches that is not exact.
 
     Yields
     ------
@@ -269,7 +273,7 @@ def encode_job(
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
     rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
-    news = PatchNews(writer, exact=queries is not None)
+    news = PatchNews(writer, exact=queries is not None, judge=judge)
     limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
 
     def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:

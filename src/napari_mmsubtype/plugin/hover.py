@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_mmsubtype.plugin.layers import METADATA_KEY, PATCH_FACTS
+import numpy as np
+
+from napari_mmsubtype.plugin.layers import PATCH_FACTS
+from napari_mmsubtype.plugin.placement import METADATA_KEY
 
 if TYPE_CHECKING:
     from napari_mmsubtype.results.patch_facts import PatchFacts
 
-HOVERED = ("patches", "quality", "class", "evidence")
-"""Kinds of layers, in their metadata, that tell of the patch under the cursor."""
+CHOSEN = "chosen patches"
+"""Kind, and name, of a layer that shows which patches were chosen on their map."""
+
+FIELDS = ("patches", "quality", "class", "attention", CHOSEN)
+"""Kinds of layers, in their metadata, with one pixel for each place of the grid."""
+
+MAPS = ("evidence", "cam")
+"""Kinds of layers that cover the grid with more, or fewer, pixels."""
 
 _STATUS = "get_status"
 
@@ -51,7 +60,7 @@ def _serve(layer: Any) -> None:
     """
     own = layer.metadata.get(METADATA_KEY, {})
     facts = own.get(PATCH_FACTS)
-    if facts is None or own["kind"] not in HOVERED or _STATUS in vars(layer):
+    if facts is None or own["kind"] not in FIELDS + MAPS or _STATUS in vars(layer):
         return
     standard = layer.get_status
     about = own.get("class")
@@ -76,8 +85,9 @@ def _patch_at(
 ) -> int:
     """Find the patch under a position."""
     y, x = (layer.world_to_data(position) if world else position)[-2:]
-    if kind == "evidence":
-        cell = facts.map_cell
+    if kind in MAPS:
+        shape = layer.level_shapes[0] if layer.multiscale else layer.data.shape
+        cell = np.array(facts.covered) / shape[-2:]
         return facts.at((y + 0.5) * cell[0], (x + 0.5) * cell[1])
     # A field of the grid stands for the patch about its centre.
     row, col = round(float(y)), round(float(x))

@@ -12,17 +12,19 @@ import zarr
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.overlay import cell_size
+from napari_mmsubtype.results.map_levels import write_levels
+from napari_mmsubtype.results.overlay import Mosaic, cell_size
+from napari_mmsubtype.results.patch_rows import PatchRows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.core.patch_grid import PatchGrid
     from napari_mmsubtype.results.store import Result
 
 _CHUNK = 256
-_TILE = 512
 _CELLS, _MAPPED, _MAP = "cells", "mapped", "map"
 _FACTS = "cam"
 """Attribute that is written once the arrays are there."""
@@ -199,21 +201,34 @@ class CamWriter:
         except OSError as err:
             raise self._refused(err) from err
 
-    def finish(self, levels: list[NDArray[np.float32]]) -> None:
-        """Write the stitched map and declare it.
+    def finish(
+        self,
+        grid: PatchGrid,
+        factor: NDArray[np.float32] | None = None,
+        used: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Stitch what is drawn into a map, part by part, and declare it.
 
         Parameters
         ----------
-        levels : list of ndarray of float32, shape (channels, y, x)
-            Finest first.
+        grid : PatchGrid
+            Where the patches lie.
+        factor : ndarray of float32, shape (n,), optional
+            What the cells of each patch are multiplied by; 1 if left out.
+        used : ndarray of bool, shape (n,), optional
+            Patches that count; all if left out.
         """
+        rows = PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
+        _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
+
+        def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+            drawn: NDArray[np.float32] = rows.read(index)
+            return drawn if factor is None else drawn * factor[index, None, None, None]
+
+        mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            for number, level in enumerate(levels):
-                sides = [min(_TILE, side) for side in level.shape[1:]]
-                self._group.create_array(
-                    f"{_MAP}/{number}", data=level, chunks=(1, *sides), overwrite=True
-                )
-            self._group.attrs[_FACTS] = {**self._facts, "levels": len(levels)}
+            levels = write_levels(self._group, mosaic, read, channels, name=_MAP)
+            self._group.attrs[_FACTS] = {**self._facts, "levels": levels}
         except OSError as err:
             raise self._refused(err) from err
 

@@ -37,8 +37,6 @@ class PatchFacts:
         Index of the class called for the slide.
     step, extent : tuple of float
         From one patch to the next and side of one, ``(y, x)`` in level-0 px.
-    map_cell : tuple of float
-        Side of a pixel of the evidence map, ``(y, x)`` in level-0 px.
     index : ndarray of int32, shape (row, column)
         Which patch lies at a place of the grid; -1 without one.
     status, flags : ndarray of uint8, shape (n,)
@@ -60,7 +58,6 @@ class PatchFacts:
     called: int
     step: tuple[float, float]
     extent: tuple[float, float]
-    map_cell: tuple[float, float]
     index: NDArray[np.int32]
     status: NDArray[np.uint8]
     flags: NDArray[np.uint8]
@@ -69,6 +66,15 @@ class PatchFacts:
     evidence: NDArray[np.float32]
     rank: NDArray[np.int32]
     features: tuple[str, ...]
+
+    @property
+    def covered(self) -> tuple[float, float]:
+        """Height and width of what the grid covers, in level-0 px."""
+        rows, cols = self.index.shape
+        return (
+            (rows - 1) * self.step[0] + self.extent[0],
+            (cols - 1) * self.step[1] + self.extent[1],
+        )
 
     def at(self, y: float, x: float) -> int:
         """Find the patch at a place of the slide.
@@ -174,13 +180,11 @@ def gather_facts(result: Result) -> PatchFacts:
     index[row, col] = np.arange(len(grid), dtype=np.int32)
     status = result.patch_status
     evidence = _against_others(result.patch_evidence)
-    size, pixel = result.map_pixel_size, result.pixel_size
     return PatchFacts(
         classes=names,
         called=names.index(prediction.label),
         step=grid.step,
         extent=grid.extent,
-        map_cell=(size.y / pixel.y, size.x / pixel.x),
         index=index,
         status=status,
         flags=result.patch_flags,

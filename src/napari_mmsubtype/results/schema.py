@@ -39,6 +39,9 @@ ATTRIBUTIONS = "attributions"
 EVIDENCE_MAP = "maps/evidence"
 """Group of the stitched map: arrays ``0``, ``1``, ... (class, y, x), finest first."""
 
+UMAP = "umap"
+"""Group of the map of the patches, where one was made."""
+
 CAMS = "cams"
 """Group of maps by other methods: of each, its cells and its stitched map."""
 

@@ -20,6 +20,7 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.attribution_arrays import read_attributions
 from napari_mmsubtype.results.overlay import cell_size
 from napari_mmsubtype.results.patch_calls import read_patch_calls
+from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.stored_slide import StoredSlide
 
@@ -261,6 +262,11 @@ class Result(StoredSlide):
         and where the model does not look at the image.
         """
         return read_patch_calls(self.path)
+
+    @property
+    def patch_map(self) -> PatchMap | None:
+        """The map that ``umap`` made of the patches, or None."""
+        return read_patch_map(self.path)
 
     @property
     def embeddings(self) -> NDArray[np.float16]:

@@ -7,36 +7,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_mmsubtype.training.stored_bags import BagSummary, StoredBag, summarize_bag
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_mmsubtype.training.bags import BagSet
-
-_ROWS_AT_ONCE = 1024
+    from napari_mmsubtype.training.bags import Bag, BagSet
 
 
-def bag_moments(
-    bag: NDArray[np.floating],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Average the patches of one case, and their squares.
+def bag_summary(bag: Bag) -> BagSummary:
+    """Average the patches of one case, and fingerprint them.
 
     Parameters
     ----------
-    bag : ndarray of float, shape (patches, d)
-        At least one patch; in memory or on disk, and then read in small parts.
+    bag : ndarray or StoredBag of float, shape (patches, d)
+        What lies on disk is read once, and its summary is kept: the folds of a
+        cross-validation share it.
 
     Returns
     -------
-    mean, square : ndarray of float64, shape (d,)
-        Of each channel.
+    BagSummary
+        Of all patches.
     """
-    total = np.zeros((2, bag.shape[1]))
-    for start in range(0, len(bag), _ROWS_AT_ONCE):
-        part = np.asarray(bag[start : start + _ROWS_AT_ONCE], dtype=np.float64)
-        total += part.sum(axis=0), np.einsum("nd,nd->d", part, part)
-    mean, square = total / len(bag)
-    return mean, square
+    return bag.summary if isinstance(bag, StoredBag) else summarize_bag(bag)
 
 
 def embedding_statistics(cases: BagSet) -> tuple[Tensor, Tensor]:
@@ -53,12 +46,13 @@ def embedding_statistics(cases: BagSet) -> tuple[Tensor, Tensor]:
         Of the mixture; 0 and 1 where no case has patches.
     """
     found = [
-        bag_moments(bag)
+        bag_summary(bag)
         for has_image, bag in zip(cases.present[:, 0], cases.bags, strict=True)
         if has_image
     ]
     if not found:
         return torch.zeros(cases.dim), torch.ones(cases.dim)
-    mean, square = (np.mean(part, axis=0) for part in zip(*found, strict=True))
+    mean = np.mean([case.mean for case in found], axis=0)
+    square = np.mean([case.square for case in found], axis=0)
     std = np.sqrt(np.maximum(square - mean**2, 0))
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()

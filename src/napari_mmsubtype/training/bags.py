@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.training.stored_bags import StoredBag
+
+
+Bag: TypeAlias = "NDArray[np.floating] | StoredBag"
+"""Embeddings of one case, shape (patches, d)."""
 
 
 class ReadsPatches(Protocol):
@@ -49,9 +54,9 @@ class BagSet:
         Patient of each case; one patient may have several.
     labels : ndarray of int64, shape (n,)
         Class of each case; -1 where it is not known.
-    bags : sequence of ndarray, each of shape (patches, d)
-        Embeddings of each case, in memory or mapped from disk; without rows where the
-        case has no slide.
+    bags : sequence of ndarray or StoredBag, each of shape (patches, d)
+        Embeddings of each case, in memory or on disk; without rows where the case has
+        no slide.
     omics : mapping of Modality to ndarray of float32, shape (n, g)
         Standardized features; rows of cases without the modality are ignored.
     present : ndarray of bool, shape (n, m)
@@ -65,7 +70,7 @@ class BagSet:
 
     patients: tuple[str, ...]
     labels: NDArray[np.int64]
-    bags: Sequence[NDArray[np.floating]]
+    bags: Sequence[Bag]
     omics: Mapping[Modality, NDArray[np.float32]]
     present: NDArray[np.bool_]
     modalities: tuple[Modality, ...]
@@ -189,6 +194,7 @@ def collate(
     *,
     patches: int | None = None,
     rng: np.random.Generator | Callable[[int], np.random.Generator] | None = None,
+    image: bool = True,
     device: torch.device | str = "cpu",
 ) -> Batch:
     """Pack cases into one batch.
@@ -204,6 +210,8 @@ def collate(
     rng : numpy.random.Generator or function, optional
         Draws the patches without replacement; needed where ``patches`` is given. A
         function of a row gives each case a generator of its own.
+    image : bool, default: True
+        Whether patches are read at all; those of cases whose image is hidden never are.
     device : torch.device or str, default: "cpu"
         Where the tensors go.
 
@@ -219,20 +227,25 @@ def collate(
     taken = []
     for i in index:
         bag = cases.bags[i]
+        if not (image and cases.present[i, 0]):
+            taken.append(torch.empty((0, cases.dim)))
+            continue
         if patches is not None and rng is not None and len(bag) > patches:
-            # Sorted, because reading a mapped file forwards is faster.
             own = rng if isinstance(rng, np.random.Generator) else rng(int(i))
-            bag = bag[np.sort(own.choice(len(bag), size=patches, replace=False))]
-        taken.append(np.asarray(bag, dtype=np.float32))
+            # Sorted, because reading a file forwards is faster.
+            chosen = bag[np.sort(own.choice(len(bag), size=patches, replace=False))]
+        else:
+            chosen = np.array(bag)
+        taken.append(torch.from_numpy(chosen))
     longest = max(1, *(len(bag) for bag in taken))
-    packed = np.zeros((len(index), longest, cases.dim), np.float32)
-    mask = np.zeros((len(index), longest), bool)
-    for row, bag in enumerate(taken):
-        packed[row, : len(bag)] = bag
-        mask[row, : len(bag)] = True
+    packed = torch.zeros((len(index), longest, cases.dim))
+    mask = torch.zeros((len(index), longest), dtype=torch.bool)
+    for row, values in enumerate(taken):
+        packed[row, : len(values)] = values
+        mask[row, : len(values)] = True
     return Batch(
-        bag=torch.from_numpy(packed).to(device),
-        mask=torch.from_numpy(mask).to(device),
+        bag=packed.to(device),
+        mask=mask.to(device),
         omics={
             m: torch.from_numpy(_zero_absent(cases, m, index)).to(device)
             for m in cases.omics

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.training.bags import BagSet, Batch, collate
 from napari_mmsubtype.training.processes import Processes
 
@@ -166,6 +167,7 @@ class FusionStep:
             rows,
             patches=config.patches_per_bag,
             rng=lambda row: np.random.default_rng([config.seed, epoch, row, 2]),
+            image=Modality.IMAGE in self.model.uses,
             device=self.device,
         )
         bag, omics = batch.bag, batch.omics

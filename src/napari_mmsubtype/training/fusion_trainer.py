@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import copy
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.training.bag_statistics import embedding_statistics
-from napari_mmsubtype.training.curves import Curves
+from napari_mmsubtype.training.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from napari_mmsubtype.training.fusion_loss import FusionLoss
-from napari_mmsubtype.training.fusion_step import FusionStep
-from napari_mmsubtype.training.fusion_views import predict_views, validation_loss
+from napari_mmsubtype.training.fusion_run import FusionRun
+from napari_mmsubtype.training.fusion_views import predict_views
 from napari_mmsubtype.training.head_targets import check_targets, class_weights
-from napari_mmsubtype.training.weight_average import WeightAverage
+from napari_mmsubtype.training.processes import Processes
+from napari_mmsubtype.training.tensorboard_log import open_log
+from napari_mmsubtype.training.training_identity import training_identity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -56,6 +63,10 @@ def fit_fusion(
     validation: BagSet,
     config: FusionTrainingConfig,
     heads: Heads | None = None,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    log_folder: Path | None = None,
 ) -> Job[FusionFit]:
     """Train a fusion model, in place, on what is known of whole cases.
 
@@ -72,6 +83,14 @@ def fit_fusion(
     heads : Heads, optional
         The questions that the logits answer, for which the cases hold targets; None
         where all logits are classes.
+    checkpoint : Path, optional
+        File in which the training is kept. If it is there, the training goes on from
+        it, to the same weights bit by bit as if it had never stopped (on the same
+        device, with as many processes and threads). The end is kept as well.
+    checkpoint_seconds : float, default: 60.0
+        Time between two checkpoints, also within an epoch.
+    log_folder : Path, optional
+        Folder for the curves as TensorBoard shows them.
 
     Yields
     ------
@@ -91,51 +110,103 @@ def fit_fusion(
         If training and validation share a patient or differ in modalities from the
         model.
     ConfigurationError
-        If targets and heads do not fit, or a risk is asked of batches of one case.
+        If targets and heads do not fit, a risk is asked of batches of one case, or the
+        checkpoint is that of another training.
+    ComputeError
+        If the loss is no longer a number.
+    MissingDependencyError
+        If a log is asked for and TensorBoard is not installed.
 
     Notes
     -----
-    The global random state is left as it was.
+    The global random state is left as it was. Where a process group of
+    `torch.distributed` is set up, as by ``torchrun``, its processes share the cases of
+    each step; all of them must be given the same model and cases.
     """
     _check(model, train, validation)
     if heads is not None:
         check_targets(heads, model, train, validation, config)
-    device = model.embedding_mean.device
+    identity = {}
+    if checkpoint is not None:
+        identity = training_identity(model, train, validation, config, heads)
     model.set_reference(*embedding_statistics(train))
     classes = model.classes if heads is None else heads.classes.size
     weights = class_weights(train, classes, balance=config.class_weights)
-    objective = FusionLoss(weights.to(device), config, heads)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
-    steps = FusionStep(model, train, objective, optimizer)
-    average = WeightAverage(model, config.ema) if config.ema else None
-    judged = model if average is None else cast("FusionModel", average.module)
-    curves = Curves()
-    best = copy.deepcopy(model.state_dict())
-    per_epoch = -(-len(train) // config.batch_size)
-    for epoch in range(config.epochs):
-        total, rate = 0.0, 0.0
-        for step in range(per_epoch):
-            rate = config.rate(epoch * per_epoch + step, config.epochs * per_epoch)
-            total += steps.take(epoch, step, rate) * len(steps.rows(epoch, step))
-            if average is not None:
-                average.update(model)
-        held_out = validation_loss(judged, validation, objective)
-        curves = curves.extended(total / len(train), held_out, rate)
-        if curves.best_epoch == epoch:
-            best = copy.deepcopy(judged.state_dict())
+    weights = weights.to(model.embedding_mean.device)
+    run = FusionRun(model, train, validation, FusionLoss(weights, config, heads))
+    keeper = _Keeper(run, checkpoint, checkpoint_seconds, identity)
+    if keeper.resume():
         yield Progress(
-            "fusion training", epoch + 1, config.epochs, curves.last_line(), curves
+            "fusion training",
+            run.epoch,
+            config.epochs,
+            f"going on after epoch {run.epoch}, step {run.step}",
+            run.curves,
         )
-        if epoch - curves.best_epoch >= config.patience:
-            break
-    model.load_state_dict(best)
+    with open_log(log_folder) as log:
+        while not run.done:
+            while not run.epoch_is_complete:
+                run.advance()
+                keeper.keep()
+            run.end_epoch()
+            keeper.keep(now=run.done)
+            log.write(run.curves)
+            try:
+                yield Progress(
+                    "fusion training",
+                    run.epoch,
+                    config.epochs,
+                    run.curves.last_line(),
+                    run.curves,
+                )
+            except GeneratorExit:
+                keeper.keep(now=True)
+                raise
+    model.load_state_dict(run.best)
     return FusionFit(
         model.eval(),
-        curves.training_losses,
-        curves.validation_losses,
-        curves.best_epoch,
-        curves.learning_rates,
+        run.curves.training_losses,
+        run.curves.validation_losses,
+        run.curves.best_epoch,
+        run.curves.learning_rates,
     )
+
+
+class _Keeper:
+    """Writes a run down now and then, in the first of its processes."""
+
+    def __init__(
+        self,
+        run: FusionRun,
+        path: Path | None,
+        seconds: float,
+        identity: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.run, self.path, self.seconds = run, path, seconds
+        self.identity = identity
+        self.processes = Processes()
+        self.last = time.monotonic()
+
+    def resume(self) -> bool:
+        """Bring the run to where it was; say whether it had been anywhere."""
+        found = None
+        if self.path is not None:
+            found = read_checkpoint(self.path, self.identity)
+        # Before one of the processes writes, all have read.
+        self.processes.wait()
+        if found is None:
+            return False
+        self.run.restore(found.tensors, found.facts)
+        return True
+
+    def keep(self, *, now: bool = False) -> None:
+        """Write the run down if it is time."""
+        if self.path is None or self.processes.rank:
+            return
+        if now or time.monotonic() - self.last >= self.seconds:
+            state = Checkpoint(self.run.tensors(), self.run.facts(), self.identity)
+            write_checkpoint(self.path, state)
+            self.last = time.monotonic()
 
 
 def predict_logits(model: FusionModel, cases: BagSet) -> NDArray[np.float64]:

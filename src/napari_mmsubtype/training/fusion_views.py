@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.training.bags import BagSet, collate
 from napari_mmsubtype.training.fusion_loss import FusionLoss, forward
 
@@ -46,10 +48,15 @@ def predict_views(
     parts: list[list[NDArray[np.float64]]] = [[] for _ in views]
     for start in range(0, len(cases), _CASES_AT_ONCE):
         rows = range(start, min(start + _CASES_AT_ONCE, len(cases)))
-        batch = collate(cases, rows, device=device)
+        batch = collate(cases, rows, image=Modality.IMAGE in model.uses, device=device)
         for found, view in zip(parts, views, strict=True):
             shown = torch.from_numpy(view[rows.start : rows.stop]).to(device)
-            logits = forward(model, batch, batch.present & shown).logits
+            shown = shown & batch.present
+            seen = batch
+            if not bool(shown[:, 0].any()):
+                # What nobody is shown need not be computed.
+                seen = replace(batch, bag=batch.bag[:, :1], mask=batch.mask[:, :1])
+            logits = forward(model, seen, shown).logits
             found.append(logits.cpu().numpy().astype(np.float64))
     model.train(was_training)
     return [np.concatenate(found) for found in parts]

@@ -25,6 +25,7 @@ from napari_mmsubtype.inference.fused_choice import choose_encoder
 from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.precision import settled_job
+from napari_mmsubtype.inference.provisional import ProvisionalJudge
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
@@ -275,7 +276,7 @@ def _fill_store(
         writer,
         processor,
         plan.recipe.precision,
-        judge=lambda rows: fuse(case, rows, bundle.temperature).call.probabilities,
+        judge=lambda rows: fuse(case, rows, bundle.calibration).call.probabilities,
         transform=transform,
     )
     processor, encoder = choice.processor, prepare(encoder, choice.processor)
@@ -290,25 +291,23 @@ def _fill_store(
         "transform": transform,
     }
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
+    judge = ProvisionalJudge(case, writer.path, len(plan.grid))
     yield from encode_job(
-        encoder, source, writer, processor, queries=queries, meter=meter, **shared
+        encoder,
+        source,
+        writer,
+        processor,
+        queries=queries,
+        meter=meter,
+        judge=judge if queries is None else None,
+        **shared,
     )
     yield Progress("fuse", message="judging patches, fusing modalities")
     patches = choose_patches(writer, plan)
     ok = patches.used
     embeddings = writer.read(schema.EMBEDDING)[ok]
-    fused = fuse(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
-    alone = patch_calls(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
+    fused = fuse(case, embeddings, bundle.calibration)
+    alone = patch_calls(case, embeddings, bundle.calibration)
     if alone is not None:
         write_patch_calls(writer.path, ok, alone)
     if queries is None:

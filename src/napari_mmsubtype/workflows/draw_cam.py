@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_mmsubtype.core.cam_methods import checked_cam
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.drawing import drawing_job
 from napari_mmsubtype.results.cam_maps import CamWriter
-from napari_mmsubtype.results.overlay import pyramid, stitch
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_lock import StoreLock
 from napari_mmsubtype.workflows.jobs import run_job
@@ -19,8 +16,6 @@ from napari_mmsubtype.workflows.jobs import run_job
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from napari_mmsubtype.inference.drawing import Drawing
 
 
 def draw_cam(
@@ -94,14 +89,8 @@ def draw_cam_job(
         writer = CamWriter(result.path, method, drawing.shape)
         yield from drawing.draw_job(writer, writer.mapped)
         yield Progress("maps", message="stitching the map")
-        _finish(result, drawing, writer)
+        writer.finish(result.grid, drawing.factor, drawing.used)
     return open_result(result.path)
-
-
-def _finish(result: Result, drawing: Drawing, writer: CamWriter) -> None:
-    cells = writer.cells * drawing.factor[:, None, None, None]
-    canvas = stitch(result.grid, cells.astype(np.float32), used=drawing.used)
-    writer.finish(pyramid(canvas))
 
 
 __all__ = ["draw_cam", "draw_cam_job"]

@@ -1,0 +1,95 @@
+"""What makes a training this one: settings, model and every number of the data."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mmsubtype.training.bag_statistics import bag_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.models.heads import Heads
+    from napari_mmsubtype.training.bags import BagSet
+    from napari_mmsubtype.training.config import FusionTrainingConfig
+
+
+def training_identity(
+    model: FusionModel,
+    train: BagSet,
+    validation: BagSet,
+    config: FusionTrainingConfig,
+    heads: Heads | None,
+) -> dict[str, dict[str, Any]]:
+    """Fingerprint everything that decides the weights at the end of a training.
+
+    Parameters
+    ----------
+    model : FusionModel
+        With its first weights.
+    train, validation : BagSet
+        The cases.
+    config : FusionTrainingConfig
+        How it is trained.
+    heads : Heads or None
+        The questions that the logits answer.
+
+    Returns
+    -------
+    dict of str to dict
+        By part (``settings``, ``model``, ``training cases``, ``validation cases``) and
+        name: values, and fingerprints of what is long. Plain JSON types. It does not
+        depend on where the data lie.
+    """
+    asked = "classes" if heads is None else repr(sorted(heads.heads.items()))
+    return {
+        "settings": config.to_dict(),
+        "model": {
+            "name": model.name,
+            "options": _digest([repr(sorted(model.options.items())).encode()]),
+            "heads": _digest([asked.encode()]),
+            "first weights": _digest(
+                part
+                for name, values in model.state_dict().items()
+                for part in (name.encode(), *_array(values.cpu().numpy()))
+            ),
+        },
+        "training cases": _cases(train),
+        "validation cases": _cases(validation),
+    }
+
+
+def _cases(cases: BagSet) -> dict[str, Any]:
+    """Fingerprint cases, part by part."""
+    tables = {f"{modality} table": rows for modality, rows in cases.omics.items()}
+    targets = {f"targets of {name}": rows for name, rows in cases.targets.items()}
+    return {
+        "number": len(cases),
+        "patients": _digest(patient.encode() for patient in cases.patients),
+        "labels": _digest(_array(cases.labels)),
+        "modalities": _digest(_array(cases.present)),
+        "embeddings": _digest(bag_summary(bag).digest.encode() for bag in cases.bags),
+        **{name: _digest(_array(rows)) for name, rows in {**tables, **targets}.items()},
+    }
+
+
+def _array(values: NDArray[Any]) -> tuple[bytes, bytes]:
+    """Give an array as bytes, with its shape and type."""
+    return f"{values.shape} {values.dtype}".encode(), np.ascontiguousarray(
+        values
+    ).tobytes()
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    """Fingerprint some parts, none of which runs into the next."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
