@@ -39,6 +39,7 @@ SHORT = {
     "memory": ("--sides", "4096", "--json"),
     "heads": ("--dim", "1024", "--repeats", "3", "--json"),
     "training": ("--patients", "60", "--patches", "300", "--epochs", "3"),
+    "calibration": ("--train", "240", "--fresh", "500", "--epochs", "8", "--json"),
 }
 
 # A virtual screen, software OpenGL, and what Qt's xcb platform loads at run time.
