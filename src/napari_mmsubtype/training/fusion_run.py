@@ -121,6 +121,8 @@ class FusionRun:
         if self.average is not None:
             judged = cast("FusionModel", self.average.module)
         held_out = validation_loss(judged, self.validation, self.objective)
+        # Processes must stop together, whatever the last digit of each says.
+        held_out = self.steps.processes.agree(held_out, self.steps.device)
         self.curves = self.curves.extended(
             self.total / self.rows, held_out, self.rate(self.per_epoch - 1)
         )
