@@ -4,13 +4,17 @@ Usage: ``python benchmarks/throughput.py SLIDE --encoder resnet50 [--json]``
 
 The engine is timed from opening the slide to the last embedding in the store: tissue,
 grid, reading, resizing, normalising, network, writing. The bare forward pass sees the
-same patches, already normalised in memory, in the same batches, layout and precision.
-Both are measured in turns within one run, because machines drift; the medians count.
+same patches, already normalised in memory, in the same batches, layout and precision,
+through the same prepared network and with the same allocator. The eager one is the
+network as PyTorch makes it: float32, nothing folded, the usual allocator. All are
+measured in turns within one run, because machines drift; ratios are of the same turn,
+and their medians count.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import resource
 import statistics
@@ -26,6 +30,8 @@ import torch
 
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.core.quality_spec import QualitySpec
+from napari_mmsubtype.core.recipe import PRECISIONS
+from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.models.registry import create_encoder
@@ -43,19 +49,29 @@ def main() -> int:
     """Measure, then print one table or one JSON object."""
     arguments = parse()
     torch.manual_seed(0)
-    processor = choose_processor(arguments.device)
-    encoder = prepare(create_encoder(arguments.encoder), processor)
+    processor = choose_processor(arguments.device, arguments.precision)
+    eager = create_encoder(arguments.encoder).to(processor.device)
+    encoder = prepare(copy.deepcopy(eager), processor)
+    whole = Processor(processor.device, None)
     batch_size = arguments.batch_size or processor.default_batch_size(
         arguments.patch_size
     )
     warm_up(encoder, processor, batch_size, arguments.patch_size)
-    engine, bare = [], []
+    warm_up(eager, whole, batch_size, arguments.patch_size)
+    turns = []
     pixels = None
     for _ in range(arguments.repeats):
-        seconds, pixels = run_engine(arguments, encoder, processor, batch_size, pixels)
-        engine.append(seconds)
-        bare.append(run_bare(encoder, processor, pixels, batch_size))
-    seconds, forward = statistics.median(engine), statistics.median(bare)
+        with memory_kept():
+            engine, pixels = run_engine(
+                arguments, encoder, processor, batch_size, pixels
+            )
+            bare = run_bare(encoder, processor, pixels, batch_size)
+        few = pixels[: arguments.eager_patches]
+        scale = len(pixels) / len(few)
+        turns.append((engine, bare, scale * run_bare(eager, whole, few, batch_size)))
+    seconds, forward, plain = (
+        statistics.median(column) for column in zip(*turns, strict=True)
+    )
     count = len(pixels)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = {
@@ -69,7 +85,11 @@ def main() -> int:
         "seconds": round(seconds, 3),
         "patches_per_second": round(count / seconds, 2),
         "forward_patches_per_second": round(count / forward, 2),
-        "efficiency": round(forward / seconds, 3),
+        "eager_float32_patches_per_second": round(count / plain, 2),
+        "efficiency": round(statistics.median(b / e for e, b, _ in turns), 3),
+        "ratio_to_eager_float32": round(
+            statistics.median(p / e for e, _, p in turns), 2
+        ),
         "peak_rss_mb": round(peak_kib / (1024 if sys.platform != "darwin" else 2**20)),
     }
     if arguments.json:
@@ -89,6 +109,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patch-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument(
+        "--eager-patches",
+        type=int,
+        default=32,
+        help="patches that the eager network, which is slow, is timed on",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()

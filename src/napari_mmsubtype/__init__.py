@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.slides.registry import open_slide
     from napari_mmsubtype.slides.stain import fit_stain
     from napari_mmsubtype.workflows.analyze import analyze
+    from napari_mmsubtype.workflows.patch_umap import umap
 
 # Public name -> module. Resolved on first use: importing the package loads none of
 # torch, napari, Qt, OpenSlide and pandas (tests/test_repository.py).
@@ -28,6 +29,7 @@ _PUBLIC = {
     "open_slide": "napari_mmsubtype.slides.registry",
     "read_omics": "napari_mmsubtype.omics.table",
     "to_layers": "napari_mmsubtype.plugin.layers",
+    "umap": "napari_mmsubtype.workflows.patch_umap",
     "write_omics": "napari_mmsubtype.omics.omics_file",
     "write_report": "napari_mmsubtype.results.html_report",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "open_slide",
     "read_omics",
     "to_layers",
+    "umap",
     "write_omics",
     "write_report",
 ]

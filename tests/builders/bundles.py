@@ -90,6 +90,8 @@ def tiny_bundle(
     calibration: Calibration | None = None,
     guard: Guard | None = None,
     heads: Heads | None = None,
+    reference: Mapping[str, object] | None = None,
+    encoder_name: str = "demo-cnn",
     **options: object,
 ) -> Path:
     """Write a small bundle: demo-cnn, two classes, random but fixed weights.
@@ -101,7 +103,7 @@ def tiny_bundle(
     patch = patch or PatchSpec(size_px=128, mpp=1.0, stride_px=128, min_tissue=0.3)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = create_encoder("demo-cnn", input_size=patch.size_px)
+        encoder = create_encoder(encoder_name, input_size=patch.size_px)
         model = create_fusion(
             fusion,
             dim=encoder.dim,
@@ -128,6 +130,7 @@ def tiny_bundle(
         reference={
             "embedding_mean": torch.zeros(encoder.dim).numpy(),
             "embedding_std": torch.ones(encoder.dim).numpy(),
+            **(reference or {}),
         },
         calibration=calibration,
         guard=guard,

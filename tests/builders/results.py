@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
@@ -22,7 +23,6 @@ from napari_mmsubtype.core.records import (
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.overlay import pyramid, stitch
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_writer import StoreWriter
@@ -149,7 +149,7 @@ def make_result(
     writer.write_flags(bits, status == PatchStatus.EXCLUDED)
     if complete:
         writer.write_fusion((done / max(done.sum(), 1)).astype(np.float32), evidence)
-        writer.write_map(pyramid(stitch(grid, spread.astype(np.float32))))
+        writer.write_map(grid, spread.astype(np.float32).__getitem__)
         if attributions is not None:
             writer.write_attributions(attributions)
         counts = PatchCounts(
@@ -157,3 +157,9 @@ def make_result(
         )
         writer.finish(make_prediction(patches=counts), {})
     return open_result(writer.path)
+
+
+def put_coarser_level(path: Path, half: np.ndarray) -> None:
+    """Add a level to the evidence map, as the maps of large slides have."""
+    maps = zarr.open_group(path, mode="r+")[schema.EVIDENCE_MAP]
+    maps.create_array("1", data=half.astype(np.float32), overwrite=True)

@@ -6,7 +6,6 @@ from builders.grids import small_grid
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.core.records import Call, ModalityReport, PatchCounts, Prediction
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
-from napari_mmsubtype.results.overlay import pyramid, stitch
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_writer import StoreWriter
 
@@ -73,7 +72,7 @@ def complete_store(
     weighted = cells * weight[:, None, None, None]
     evidence = weighted.sum(axis=(2, 3))
     writer.write_fusion(weight, evidence)
-    writer.write_map(pyramid(stitch(grid, weighted)))
+    writer.write_map(grid, weighted.__getitem__)
     logits = tuple(float(v) for v in evidence.sum(axis=0))
     odds = np.exp(logits) / np.exp(logits).sum()
     call = Call(("image",), logits, tuple(odds.tolist()))

@@ -35,13 +35,13 @@ def test_options_become_the_recipe(use_job, result, tmp_path, monkeypatch):
     more += " --regions r.geojson --exclude fold,pen --quality blur_ratio=0.05"
     more += " --min-tissue 0.2 --edge inside --quality pen_share=0.2"
     more += " --regions r.geojson --tissue t.tissue.zarr"
-    more += " --set-coverage 0.8"
+    more += " --set-coverage 0.8 --precision bfloat16"
     more += " --rna-unit tpm --methylation-samples-in rows"
     assert main(["analyze", "s.svs", *words.split(), *more.split()]) == DONE
     recipe = job.recipe
     assert recipe.patient == "P1"
     assert (recipe.mpp, recipe.stride_px, recipe.batch_size) == (0.25, 64, 8)
-    assert recipe.device == "cpu"
+    assert (recipe.device, recipe.precision) == ("cpu", "bfloat16")
     assert recipe.set_coverage == 0.8
     assert (recipe.min_tissue, recipe.edge) == (0.2, "inside")
     assert recipe.exclude == ("pen", "fold")

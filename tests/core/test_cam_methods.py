@@ -4,6 +4,9 @@ from napari_mmsubtype.core.cam_methods import (
     CAM_METHODS,
     DEFAULT,
     EXACT,
+    METHODS,
+    ROLLOUT,
+    cam_unit,
     checked_cam,
     chosen_cam,
 )
@@ -22,3 +25,24 @@ def test_there_is_a_choice_only_where_the_map_is_not_exact():
     assert chosen_cam("layer-cam", exact=False) == "layer-cam"
     with pytest.raises(ConfigurationError, match="exact without it"):
         chosen_cam("layer-cam", exact=True)
+
+
+def test_hyphens_and_capitals_of_a_name_do_not_matter():
+    assert checked_cam("HiResCAM") == "hires-cam"
+    assert checked_cam("gradcam++") == "grad-cam++"
+    assert checked_cam("attention_rollout") == ROLLOUT
+    with pytest.raises(ConfigurationError, match="unknown cam method"):
+        checked_cam(ROLLOUT, CAM_METHODS)
+
+
+def test_rollout_is_drawn_beside_the_map_of_evidence():
+    assert chosen_cam(ROLLOUT, exact=True) == EXACT
+    assert chosen_cam(ROLLOUT, exact=False) == DEFAULT
+
+
+def test_units_are_logits_wherever_a_logit_is_split():
+    units = {name: cam_unit(name) for name in (EXACT, *METHODS)}
+    assert {name for name, unit in units.items() if unit != "logits"} == {
+        "grad-cam++",
+        ROLLOUT,
+    }

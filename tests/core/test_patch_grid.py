@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,6 +143,40 @@ def test_refuses_a_stride_that_skips_tissue():
 def test_a_million_patches_take_no_python_loop():
     grid = grid_of((64_000, 64_000), PatchSpec(64, 0.5, 64))
     assert len(grid) == 1_000_000
+
+
+def test_the_grid_is_the_same_however_many_positions_are_looked_at_together(
+    monkeypatch,
+):
+    mask = np.random.default_rng(5).random((60, 41)) < 0.5
+    spec = PatchSpec(50, 0.5, 37, min_tissue=0.45)
+
+    def lay():
+        return grid_of((700, 500), spec, mask, storage_tile=(128, 96))
+
+    whole = lay()
+    assert 20 < len(whole) < whole.positions
+    for count in (1, 7, 64):
+        monkeypatch.setattr("napari_mmsubtype.core.patch_grid._AT_ONCE", count)
+        again = lay()
+        for name in ("origin", "cell", "tissue"):
+            expected = getattr(whole, name)
+            np.testing.assert_array_equal(getattr(again, name), expected)
+            assert getattr(again, name).dtype == expected.dtype
+
+
+def test_a_mostly_empty_slide_costs_little_more_than_its_mask():
+    mask = np.zeros((3200, 3200), bool)
+    mask[100:110, 100:110] = True
+    spec = PatchSpec(128, 0.5, 128, min_tissue=1e-6)
+    tracemalloc.start()
+    grid = lay_grid(spec, (100_000, 100_000), HALF, [1.0], mask)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert grid.positions == 782**2
+    assert grid.tissue.sum() * 128**2 == pytest.approx(100 * 31.25**2, rel=1e-4)
+    # The integral image takes 41 MB, and as much again while it is summed up.
+    assert peak < 110e6
 
 
 @st.composite

@@ -87,3 +87,8 @@ def test_refuses_what_is_no_recipe(entry):
 def test_digest_ignores_key_order_but_not_values():
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_an_unknown_precision_is_one_clear_error():
+    with pytest.raises(ConfigurationError, match=r"'half'.*bfloat16"):
+        AnalyzeRecipe(slide="a.svs", precision="half")

@@ -18,7 +18,8 @@ from napari_mmsubtype.inference.batch_limit import (
     size_key,
 )
 from napari_mmsubtype.inference.device import Processor
-from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
+from napari_mmsubtype.inference.draw_cells import map_cells_job
+from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_writer import StoreWriter

@@ -2,7 +2,11 @@ import pytest
 import torch
 
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.inference.device import Processor, choose_processor
+from napari_mmsubtype.inference.device import (
+    Processor,
+    choose_processor,
+    fast_in_bfloat16,
+)
 
 
 def test_auto_takes_the_cpu_where_there_is_nothing_else(monkeypatch):
@@ -22,6 +26,36 @@ def test_a_device_that_is_not_there_is_one_clear_error(monkeypatch, name):
 def test_an_unknown_name_is_one_clear_error():
     with pytest.raises(ConfigurationError, match="'toaster'"):
         choose_processor("toaster")
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")],
+)
+def test_a_precision_can_be_forced(asked, given):
+    assert choose_processor("cpu", asked).precision == given
+
+
+def test_an_unknown_precision_is_one_clear_error():
+    with pytest.raises(ConfigurationError, match="'half'"):
+        choose_processor("cpu", "half")
+
+
+@pytest.mark.parametrize("amx", [True, False])
+@pytest.mark.parametrize("avx512", [True, False])
+def test_either_instruction_set_makes_bfloat16_fast(monkeypatch, amx, avx512):
+    for name, value in {
+        "_is_amx_tile_supported": amx,
+        "_is_avx512_bf16_supported": avx512,
+    }.items():
+        monkeypatch.setattr(torch.cpu, name, lambda value=value: value, raising=False)
+    assert fast_in_bfloat16() is (amx or avx512)
+
+
+def test_a_pytorch_that_cannot_tell_means_float32(monkeypatch):
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert fast_in_bfloat16() is False
 
 
 def test_batches_hold_about_the_same_pixels_whatever_the_patch():

@@ -11,7 +11,6 @@ from napari_mmsubtype.inference.encode import (
     CellProjector,
     batches_left,
     encode_job,
-    map_cells_job,
     prepare,
 )
 from napari_mmsubtype.models.registry import create_encoder
@@ -122,49 +121,6 @@ def test_cells_sum_to_the_query_times_the_stored_embedding():
     torch.testing.assert_close(cells.sum((2, 3)), expected, rtol=1e-5, atol=1e-4)
     pixel = features[:, :, 1, 2] @ queries.T / 20
     torch.testing.assert_close(cells[:, :, 1, 2], pixel, rtol=0.02, atol=0.02)
-
-
-def test_the_second_pass_maps_every_patch_with_its_own_gradient(encoder, writer):
-    source = RandomPatches(20, SIZE)
-    list(job(encoder, writer, source))
-    assert not writer.read(schema.MAPPED).any()
-    gradients = torch.randn(
-        20, 2, encoder.dim, generator=torch.Generator().manual_seed(0)
-    )
-    list(
-        map_cells_job(
-            encoder,
-            source,
-            writer,
-            CPU,
-            size_px=SIZE,
-            batch_size=7,
-            gradients=gradients,
-        )
-    )
-    assert writer.read(schema.MAPPED).all()
-    embedding = torch.from_numpy(writer.read(schema.EMBEDDING).astype(np.float32))
-    expected = torch.einsum("ncd,nd->nc", gradients, embedding).numpy()
-    np.testing.assert_allclose(
-        writer.read(schema.CELL_EVIDENCE).sum(axis=(2, 3)),
-        expected,
-        rtol=1e-3,
-        atol=1e-2,
-    )
-
-
-def test_the_second_pass_draws_by_the_method_that_is_asked_for(encoder, writer):
-    source = RandomPatches(20, SIZE)
-    list(job(encoder, writer, source))
-    gradients = torch.randn(
-        20, 2, encoder.dim, generator=torch.Generator().manual_seed(0)
-    )
-    request = {"size_px": SIZE, "batch_size": 7, "gradients": gradients}
-    list(map_cells_job(encoder, source, writer, CPU, method="layer-cam", **request))
-    embedding = torch.from_numpy(writer.read(schema.EMBEDDING).astype(np.float32))
-    expected = torch.einsum("ncd,nd->nc", gradients.relu(), embedding).numpy()
-    found = writer.read(schema.CELL_EVIDENCE).sum(axis=(2, 3))
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_batches_start_at_multiples_and_skip_what_is_done():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from builders.stores import begin_store
+from napari_mmsubtype.core.partial_patches import ProvisionalScores
 from napari_mmsubtype.inference.news import PatchNews
 
 RNG = np.random.default_rng(0)
@@ -54,3 +55,22 @@ def test_where_evidence_comes_later_only_the_status_is_told(writer):
     first = finish(writer, news, 4, 4, exact=False)
     assert first.scores is None
     assert first.index.tolist() == list(range(8))
+
+
+def test_the_judge_hears_of_every_patch_once(tmp_path):
+    writer = begin_store(tmp_path)
+    heard = []
+
+    class Judge:
+        def hear(self, index, status):
+            heard.append((index, status))
+            return ProvisionalScores(index, np.zeros((len(index), 2), np.float32))
+
+    news = PatchNews(writer, exact=False, judge=Judge())
+    status = np.array([1, 1, 2, 1], np.uint8)
+    for start in (0, 4, 4):
+        writer.write_patches(start, status, np.zeros((4, 5)), None)
+        part = news.tell(start, status, None)
+        np.testing.assert_array_equal(part.provisional.index, part.index)
+    assert np.concatenate([index for index, _ in heard]).tolist() == list(range(8))
+    assert np.concatenate([s for _, s in heard]).tolist() == status.tolist() * 2

@@ -17,7 +17,6 @@ from napari_mmsubtype.plugin.layers import (
     METADATA_KEY,
     slide_layers,
     slide_placement,
-    symmetric_limit,
     to_layers,
 )
 from napari_mmsubtype.results.colors import FLAG_COLORS
@@ -228,10 +227,6 @@ def test_evidence_is_against_the_other_classes(tmp_path: Path) -> None:
     # Planted: the left half speaks for Luminal, the right half against it.
     middle = luminal.shape[1] // 2
     assert luminal[:, :middle].sum() > 0 > luminal[:, middle:].sum()
-
-
-def test_symmetric_limit_of_nothing_is_one() -> None:
-    assert symmetric_limit([np.zeros((3, 3), np.float32)]) == 1.0
 
 
 def test_grid_is_a_chessboard_of_the_tissue_patches(tmp_path: Path) -> None:

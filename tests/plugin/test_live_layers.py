@@ -4,8 +4,9 @@ import pytest
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
+from napari_mmsubtype.inference import provisional
 from napari_mmsubtype.plugin.layers import to_layers
-from napari_mmsubtype.plugin.live_layers import LiveUpdate, follow
+from napari_mmsubtype.plugin.live_layers import WAITING, LiveUpdate, follow
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows.analyze import analyze_job
 
@@ -45,6 +46,42 @@ def test_live_layers_receive_every_patch_exactly_once(tmp_path, fusion):
     row, col = result.grid.cell.T
     assert (maps.labels[row, col] > 0).all()
     assert np.count_nonzero(maps.labels) == len(result.grid)
+
+
+def test_a_model_that_judges_patches_together_is_shown_provisionally(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(provisional, "EVERY_S", 1e-9)
+    monkeypatch.setattr(provisional, "SHARE", 1e9)
+    bundle = tiny_bundle(tmp_path / "tiny", fusion="cross_attention")
+    updates, result = run(follow(analyze_job(recipe(bundle, tmp_path)), list))
+    first = updates[0]
+    names = [kwargs["name"] for _, kwargs, _ in first.layers]
+    assert names == [
+        "evidence so far, provisional: Luminal",
+        "evidence so far, provisional: Basal/HER2",
+        "class so far, provisional: Luminal / Basal/HER2",
+    ]
+    maps = updates[-1].maps
+    assert (maps.placed == 1).all(), "however often they were judged"
+    row, col = result.grid.cell.T
+    scores = result.patch_evidence / result.patch_weights[:, None]
+    # All were judged with the last batch, in one group: as for the call.
+    np.testing.assert_array_equal(maps.labels[row, col], 1 + scores.argmax(axis=1))
+    np.testing.assert_allclose(
+        maps.evidence[1][row, col], scores[:, 1] - scores[:, 0], rtol=1e-2, atol=1e-4
+    )
+
+
+def test_patches_that_wait_for_a_judgement_have_a_color_of_their_own(tmp_path):
+    bundle = tiny_bundle(tmp_path / "tiny", fusion="cross_attention")
+    updates, result = run(follow(analyze_job(recipe(bundle, tmp_path)), list))
+    # The first look comes after seconds, which this analysis does not take.
+    row, col = result.grid.cell.T
+    assert (updates[-1].maps.labels[row, col] == 4).all()
+    assert updates[-1].layers[-1][1]["colormap"][4] == WAITING
+    assert not updates[-1].maps.evidence.any()
+    assert updates[-1].limit == 1.0
 
 
 def test_a_resumed_run_shows_what_was_done_before_once_too(tmp_path):

@@ -4,29 +4,11 @@ import numpy as np
 import pytest
 
 from builders.results import make_attributions
-from builders.stores import begin_store, complete_store
+from builders.stores import begin_store
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store import open_result
-from napari_mmsubtype.results.store_writer import (
-    StoreWriter,
-    existing_stores,
-    remove_drafts,
-    store_path,
-)
-
-
-def test_stores_of_one_slide_are_numbered_so_that_none_is_overwritten(tmp_path):
-    first = complete_store(tmp_path).path
-    assert (
-        existing_stores(tmp_path, "slide") == [first] == [store_path(tmp_path, "slide")]
-    )
-    assert store_path(tmp_path, "slide", 2).name == "slide-2.mmsubtype.zarr"
-
-
-def test_store_names_are_allowed_on_every_system(tmp_path):
-    name = store_path(tmp_path, "synthetic:seed=1,size=9").name
-    assert name == "synthetic_seed=1,size=9.mmsubtype.zarr"
+from napari_mmsubtype.results.store_writer import StoreWriter
 
 
 def test_a_run_of_patches_is_done_only_when_its_data_are_there(tmp_path, monkeypatch):
@@ -50,6 +32,23 @@ def test_a_run_of_patches_is_done_only_when_its_data_are_there(tmp_path, monkeyp
     assert result.status == "partial"
 
 
+def test_the_provenance_is_added_to(tmp_path):
+    writer = begin_store(tmp_path)
+    before = writer.attributes
+    facts = {"precision": "bfloat16", "precision_reason": "as asked"}
+    writer.use_processor("cpu", "bfloat16", facts)
+    used = [{"device": "cpu", "precision": "bfloat16"}]
+    expected = {**before["provenance"], **facts}
+    whole = {**before, "provenance": expected, "processors": used}
+    assert StoreWriter(writer.path).attributes == whole
+    assert open_result(writer.path).provenance == expected
+    # The processor is known by now; the facts are not.
+    writer.use_processor("cpu", "bfloat16", {"precision_reason": "other"})
+    again = StoreWriter(writer.path).attributes
+    assert again["processors"] == used
+    assert again["provenance"]["precision_reason"] == "other"
+
+
 def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
     tmp_path, monkeypatch
 ):
@@ -63,35 +62,10 @@ def test_a_full_disk_is_one_clear_error_and_leaves_a_store_that_opens(
         writer.write_patches(0, np.ones(2, np.uint8), np.ones((2, 5)), None)
     with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
         writer.write_attributions(make_attributions())
+    with pytest.raises(StoreError, match=r"No space left on device.*resumes"):
+        writer.use_processor("cpu", "bfloat16")
     monkeypatch.undo()
     assert (open_result(writer.path).patch_status == 0).all()
-
-
-def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path):
-    path = begin_store(tmp_path).path
-    draft = tmp_path / f".{path.name}.0a1b2c3d.partial"
-    (draft / "patches").mkdir(parents=True)
-    (tmp_path / ".other.mmsubtype.zarr.0a1b2c3d.partial").mkdir()
-    remove_drafts(path)
-    left = {item.name for item in tmp_path.iterdir()}
-    assert left == {path.name, ".other.mmsubtype.zarr.0a1b2c3d.partial"}
-
-
-def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="--out"):
-        begin_store(tmp_path / "file")
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_nothing_half_made_is_left_when_creation_fails(tmp_path, monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("zarr.Group.create_array", refuse)
-    with pytest.raises(StoreError, match="No space left"):
-        begin_store(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_store_knows_which_patches_ran_where(tmp_path):

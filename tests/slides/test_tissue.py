@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from builders.slides import break_tile, draw_scene, write_pyramid_tiff
@@ -141,6 +142,25 @@ def test_block_borders_leave_no_trace(find, monkeypatch):
     whole = find(image, file_mpp=1.9)
     monkeypatch.setattr(tissue, "BLOCK_PX", 33)
     assert (find(image, file_mpp=1.9).mask ^ whole.mask).mean() < 0.005
+
+
+@pytest.mark.parametrize("strip", [1, 3, 10, 4096])
+def test_strips_leave_no_trace(find, monkeypatch, strip):
+    boxes = [(40, 60, 700, 500), (500, 200, 900, 830), (100, 700, 160, 760)]
+    image = paint(960, 900, boxes=boxes, noise=20)
+    expected = find(image)
+    assert 0.2 < expected.mask.mean() < 0.8
+    monkeypatch.setattr(tissue, "STRIP_PX", strip)
+    np.testing.assert_array_equal(find(image).mask, expected.mask)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), st.sampled_from([1, 3, 5]), st.integers(1, 40))
+def test_the_median_of_a_mask_is_that_of_its_pixels(seed, side, height):
+    mask = np.random.default_rng(seed).random((height, 17)) < 0.5
+    found = tissue._take_median(mask, side)
+    expected = ndimage.median_filter(mask.astype(np.uint8), side, mode="nearest")
+    np.testing.assert_array_equal(found, expected > 0)
 
 
 def test_a_very_large_slide_gets_coarser_pixels(find, monkeypatch):

@@ -67,3 +67,13 @@ def test_batches_leave_no_trace(monkeypatch):
 @pytest.mark.parametrize("shape", [(1, 1), (4, 300), (5, 5), (7, 13)])
 def test_any_size_will_do(shape):
     assert find_texture(noise(shape, 1)).shape == shape
+
+
+def test_strips_leave_no_trace(monkeypatch):
+    image = noise((173, 121), 1)
+    image[30:150] += texture((120, 121), 2) - 4
+    whole = find_texture(image)
+    assert 0.1 < whole.mean() < 0.9
+    for strip in (1, 5):
+        monkeypatch.setattr(tissue_texture, "STRIP_CELLS", strip)
+        np.testing.assert_array_equal(find_texture(image), whole)

@@ -7,7 +7,7 @@ import torch
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.config import PatchTrainingConfig
 from napari_mmsubtype.training.hed_jitter import RUIFROK_STAINS, jitter_hed
-from napari_mmsubtype.training.patch_trainer import restain
+from napari_mmsubtype.training.patch_augmentation import restain
 
 STAINS = np.array(RUIFROK_STAINS) / np.linalg.norm(RUIFROK_STAINS, axis=1)[:, None]
 

@@ -31,6 +31,7 @@ FULL = AnalyzeRecipe(
     tissue="/data/a.tissue.zarr",
     set_coverage=0.95,
     device="cpu",
+    precision="bfloat16",
     batch_size=16,
     out="/results",
 )

@@ -31,6 +31,7 @@ FULL = AnalyzeRecipe(
     set_coverage=0.95,
     device="cuda",
     fallback_cpu=True,
+    precision="bfloat16",
     batch_size=32,
     out="/results",
 )

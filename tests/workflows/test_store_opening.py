@@ -9,7 +9,8 @@ from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import StoreInUseError
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock, lock_path
-from napari_mmsubtype.results.store_writer import StoreWriter, store_path
+from napari_mmsubtype.results.store_names import store_path
+from napari_mmsubtype.results.store_writer import StoreWriter
 from napari_mmsubtype.workflows import store_opening
 from napari_mmsubtype.workflows.analyze import analyze, analyze_job
 

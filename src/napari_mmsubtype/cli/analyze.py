@@ -84,7 +84,7 @@ def analyze_command(  # numpydoc ignore=PR01
         str | None,
         typer.Option(
             help="Map of a model that is not exact: grad-cam (default), grad-cam++, "
-            "hires-cam or layer-cam."
+            "hires-cam or layer-cam; attention-rollout is drawn beside it."
         ),
     ] = None,
     device: Annotated[
@@ -94,6 +94,9 @@ def analyze_command(  # numpydoc ignore=PR01
         bool,
         typer.Option("--fallback-cpu", help="Go on with the CPU if the GPU is lost."),
     ] = False,
+    precision: Annotated[
+        str, typer.Option(help="Of the encoder: auto, float32 or bfloat16.")
+    ] = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(help="Patches per batch; default: what suits."),
@@ -133,6 +136,7 @@ def analyze_command(  # numpydoc ignore=PR01
         cam_method=cam_method,
         device=device,
         fallback_cpu=fallback_cpu,
+        precision=precision,
         batch_size=batch_size,
         out=_located(out or "."),
     )

@@ -16,13 +16,16 @@ import typer
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.bundle import bundle_app
+from napari_mmsubtype.cli.cam import cam_command
 from napari_mmsubtype.cli.demo import demo_command
+from napari_mmsubtype.cli.export import export_command
 from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
+from napari_mmsubtype.cli.umap import umap_command
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -52,10 +55,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("analyze")(analyze_command)
+app.command("cam")(cam_command)
+app.command("export")(export_command)
 app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
 app.command("report")(report_command)
+app.command("umap")(umap_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.add_typer(bundle_app, name="bundle")

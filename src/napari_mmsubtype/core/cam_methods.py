@@ -9,42 +9,70 @@ EXACT = "cam"
 DEFAULT = "grad-cam"
 CAM_METHODS = ("grad-cam", "grad-cam++", "hires-cam", "layer-cam")
 """Of the other models."""
+ROLLOUT = "attention-rollout"
+"""Of vision transformers, beside the map of evidence: it knows no class."""
+METHODS = (*CAM_METHODS, ROLLOUT)
+
+_UNITS = {"grad-cam++": "no unit", ROLLOUT: "share of the attention"}
 
 
-def checked_cam(name: str) -> str:
+def cam_unit(method: str) -> str:
+    """Give the unit of a map.
+
+    Parameters
+    ----------
+    method : str
+        `EXACT` or one of `METHODS`.
+
+    Returns
+    -------
+    str
+        ``"logits"`` for all that are made of logits and their gradients.
+    """
+    return _UNITS.get(method, "logits")
+
+
+def checked_cam(name: str, among: tuple[str, ...] = METHODS) -> str:
     """Check the name of a method.
 
     Parameters
     ----------
     name : str
-        As the user wrote it.
+        As the user wrote it; hyphens and capitals do not matter.
+    among : tuple of str, default: METHODS
+        The methods that may be meant.
 
     Returns
     -------
     str
-        One of `CAM_METHODS`.
+        One of ``among``.
 
     Raises
     ------
     ConfigurationError
         If there is no such method.
     """
-    if name not in CAM_METHODS:
+    known = {_plain(method): method for method in among}
+    if _plain(name) not in known:
         msg = (
-            f"unknown cam method {name!r}; use one of {', '.join(CAM_METHODS)}, or "
+            f"unknown cam method {name!r}; use one of {', '.join(among)}, or "
             f"leave it out for {DEFAULT}"
         )
         raise ConfigurationError(msg)
-    return name
+    return known[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def chosen_cam(name: str | None, *, exact: bool) -> str:
-    """Settle which method draws the map of a model.
+    """Settle which method draws the map of evidence of a model.
 
     Parameters
     ----------
     name : str or None
-        What was asked for.
+        What was asked for; `ROLLOUT` is drawn beside the map of evidence.
     exact : bool
         Whether the model's evidence is linear in its feature map.
 
@@ -58,12 +86,13 @@ def chosen_cam(name: str | None, *, exact: bool) -> str:
     ConfigurationError
         If a method is asked for where the map is exact.
     """
-    if not exact:
-        return DEFAULT if name is None else checked_cam(name)
-    if name is not None:
+    method = None if name is None else checked_cam(name)
+    if method in (None, ROLLOUT):
+        return EXACT if exact else DEFAULT
+    if exact:
         msg = (
             f"cam method {name!r} is for models whose evidence does not add up; the "
             "map of this model is exact without it: leave the method out"
         )
         raise ConfigurationError(msg)
-    return EXACT
+    return str(method)

@@ -25,6 +25,10 @@ EDGES = ("cover", "inside")
 """
 
 
+_AT_ONCE = 65536
+"""Positions looked at together: enough to be fast, little memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class PatchSpec:
     """What a model wants a patch to be.
@@ -179,7 +183,8 @@ def lay_grid(
     Notes
     -----
     Vectorised: the tissue fraction is exact area averaging of the mask, taken from an
-    integral image with linear interpolation; time and memory are O(positions).
+    integral image with linear interpolation, many positions at once: time is
+    O(positions), memory that of the integral image and of the patches kept.
     """
     factor = (spec.mpp / pixel_size.y, spec.mpp / pixel_size.x)
     extent = (spec.size_px * factor[0], spec.size_px * factor[1])
@@ -195,13 +200,19 @@ def lay_grid(
         1 + _steps((size - ext) / st, edge)
         for size, ext, st in zip(shape, extent, step, strict=True)
     )
-    row, col = np.divmod(np.arange(rows * cols, dtype=np.int64), cols)
-    corner = np.stack([row * step[0], col * step[1]], axis=1)
-    # The integral image leaves noise of 1e-8, which would make bare glass tissue.
-    fraction = np.round(_area_mean(tissue_mask, corner, extent, shape), 6)
-    keep = (fraction >= spec.min_tissue) & (fraction > 0)
-    origin = np.rint(corner[keep]).astype(np.int64)
-    cell = np.stack([row[keep], col[keep]], axis=1).astype(np.int32)
+    integral = _integrate(tissue_mask)
+    kept = []
+    for first in range(0, rows * cols, _AT_ONCE):
+        number = np.arange(first, min(first + _AT_ONCE, rows * cols), dtype=np.int64)
+        row, col = np.divmod(number, cols)
+        corner = np.stack([row * step[0], col * step[1]], axis=1)
+        # The integral image leaves noise of 1e-8, which would make bare glass tissue.
+        share = np.round(_area_mean(integral, corner, extent, shape), 6)
+        keep = (share >= spec.min_tissue) & (share > 0)
+        kept.append((number[keep], corner[keep], share[keep]))
+    number, corner, fraction = (np.concatenate(p) for p in zip(*kept, strict=True))
+    origin = np.rint(corner).astype(np.int64)
+    cell = np.stack(np.divmod(number, cols), axis=1).astype(np.int32)
     tile = origin // np.asarray(storage_tile, dtype=np.int64)
     order = np.lexsort((origin[:, 1], origin[:, 0], tile[:, 1], tile[:, 0]))
     level = _choose_level(downsamples, max(min(factor), 1e-9))
@@ -214,7 +225,7 @@ def lay_grid(
         downsample=float(downsamples[level]),
         origin=origin[order],
         cell=cell[order],
-        tissue=fraction[keep][order].astype(np.float32),
+        tissue=fraction[order].astype(np.float32),
     )
 
 
@@ -236,24 +247,33 @@ def _choose_level(downsamples: Sequence[float], factor: float) -> int:
     return max(fine, default=0, key=lambda i: downsamples[i])
 
 
+def _integrate(mask: NDArray[np.bool_]) -> NDArray[np.unsignedinteger[Any]]:
+    """Give the number of true pixels above and left of every corner of a pixel."""
+    kind = np.uint32 if mask.size < 2**32 else np.uint64
+    integral = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), kind)
+    inner = integral[1:, 1:]
+    np.cumsum(mask, axis=0, dtype=kind, out=inner)
+    np.cumsum(inner, axis=1, out=inner)
+    return integral
+
+
 def _area_mean(
-    mask: NDArray[np.bool_],
+    integral: NDArray[np.unsignedinteger[Any]],
     corner: NDArray[np.float64],
     extent: tuple[float, float],
     shape: tuple[int, int],
 ) -> NDArray[np.float64]:
     """Average a whole-slide mask over boxes given in level-0 px."""
-    integral = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
-    integral[1:, 1:] = mask.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    scale = np.array([mask.shape[0] / shape[0], mask.shape[1] / shape[1]])
+    height, width = integral.shape[0] - 1, integral.shape[1] - 1
+    scale = np.array([height / shape[0], width / shape[1]])
     low = corner * scale
     high = (corner + np.asarray(extent)) * scale
 
     def at(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-        y = np.clip(y, 0, mask.shape[0])
-        x = np.clip(x, 0, mask.shape[1])
-        y0 = np.minimum(y.astype(np.int64), mask.shape[0] - 1)
-        x0 = np.minimum(x.astype(np.int64), mask.shape[1] - 1)
+        y = np.clip(y, 0, height)
+        x = np.clip(x, 0, width)
+        y0 = np.minimum(y.astype(np.int64), height - 1)
+        x0 = np.minimum(x.astype(np.int64), width - 1)
         fy, fx = y - y0, x - x0
         top = integral[y0, x0] * (1 - fx) + integral[y0, x0 + 1] * fx
         bottom = integral[y0 + 1, x0] * (1 - fx) + integral[y0 + 1, x0 + 1] * fx

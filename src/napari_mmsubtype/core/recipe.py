@@ -21,6 +21,7 @@ from napari_mmsubtype.core.units import PLAUSIBLE_MPP
 from napari_mmsubtype.errors import ConfigurationError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +66,15 @@ class AnalyzeRecipe:
         `trust.DEFAULT_COVERAGE`.
     cam_method : str or None
         How the map of a model is drawn whose evidence does not add up: one of
-        `cam_methods.CAM_METHODS`; None takes ``grad-cam``.
+        `cam_methods.CAM_METHODS`; None takes ``grad-cam``. ``attention-rollout`` is
+        drawn beside it.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     fallback_cpu : bool
         Go on with the CPU where the device stops answering.
+    precision : str
+        Of the encoder: ``float32``, ``bfloat16``, or ``auto``, which takes the lower
+        one where the device is faster with it and the model holds it.
     batch_size : int or None
         Patches per forward pass; None lets the device decide.
     out : str or None
@@ -98,6 +103,7 @@ class AnalyzeRecipe:
     cam_method: str | None = None
     device: str = "auto"
     fallback_cpu: bool = False
+    precision: str = "auto"
     batch_size: int | None = None
     out: str | None = None
 
@@ -109,9 +115,7 @@ class AnalyzeRecipe:
                 f"give a value between {low:g} and {high:g} (0.25 at 40x, 0.5 at 20x)"
             )
             raise ConfigurationError(msg)
-        if self.device not in DEVICES and not self.device.startswith("cuda:"):
-            msg = f"unknown device {self.device!r}; use one of {', '.join(DEVICES)}"
-            raise ConfigurationError(msg)
+        self._check_device()
         for name in ("stride_px", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -134,7 +138,7 @@ class AnalyzeRecipe:
             raise ConfigurationError(msg)
         self._check_quality()
         if self.cam_method is not None:
-            checked_cam(self.cam_method)
+            object.__setattr__(self, "cam_method", checked_cam(self.cam_method))
         if self.tables and not self.patient:
             given = ", ".join(self.tables)
             msg = (
@@ -143,6 +147,15 @@ class AnalyzeRecipe:
             )
             raise ConfigurationError(msg)
         self._check_reading()
+
+    def _check_device(self) -> None:
+        if self.device not in DEVICES and not self.device.startswith("cuda:"):
+            msg = f"unknown device {self.device!r}; use one of {', '.join(DEVICES)}"
+            raise ConfigurationError(msg)
+        if self.precision not in PRECISIONS:
+            choices = ", ".join(PRECISIONS)
+            msg = f"unknown precision {self.precision!r}; use one of {choices}"
+            raise ConfigurationError(msg)
 
     def _check_quality(self) -> None:
         """Check thresholds and flags, and keep copies that nobody else changes."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
+UNKNOWN_CLASS = 255
+"""Index that stands for a class which is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subtype:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_mmsubtype.core.cam_methods import DEFAULT, checked_cam
+from napari_mmsubtype.core.cam_methods import CAM_METHODS, DEFAULT, checked_cam
 
 _EPSILON = 1e-6
 _Method: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -165,7 +165,7 @@ def map_embedding(features: Tensor, gradients: Tensor, method: str = DEFAULT) ->
     Tensor of float, shape (n, c, y, x)
         Raw and signed.
     """
-    checked_cam(method)
+    method = checked_cam(method, CAM_METHODS)
     if _METHODS[method] in (grad_cam, hires_cam):
         return class_activation(features, gradients)  # the same, in one product
     cells = features.shape[2] * features.shape[3]
@@ -193,7 +193,7 @@ def map_logits(
     Tensor of float, shape (n, c, y, x)
         Raw and signed; gradients are those of logits, never of probabilities.
     """
-    checked_cam(method)
+    method = checked_cam(method, CAM_METHODS)
     with torch.enable_grad():
         leaf = features.detach().requires_grad_()
         logits = head(leaf)

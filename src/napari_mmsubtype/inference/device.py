@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from napari_mmsubtype.core.recipe import PRECISIONS
 from napari_mmsubtype.errors import ConfigurationError
 
 _CPU_BATCH_PIXELS = 16 * 224 * 224
@@ -33,6 +34,16 @@ class Processor:
         """Name of the precision, for the provenance."""
         kind = self.autocast or torch.float32
         return str(kind).removeprefix("torch.")
+
+    def in_float32(self) -> Processor:
+        """Give the same device without reduced precision.
+
+        Returns
+        -------
+        Processor
+            To prepare an encoder for, before its precision is chosen.
+        """
+        return replace(self, autocast=None)
 
     def autocasting(self) -> AbstractContextManager[object]:
         """Give the context in which the encoder runs.
@@ -65,7 +76,22 @@ class Processor:
         return max(1, min(pixels // patch_size_px**2, 256))
 
 
-def choose_processor(name: str = "auto") -> Processor:
+def fast_in_bfloat16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 numbers in hardware.
+
+    Returns
+    -------
+    bool
+        Whether it has AMX tiles or AVX-512 BF16; elsewhere bfloat16 is emulated, and
+        slower than float32.
+    """
+    # Tests of the processor that PyTorch keeps private; where a version has them no
+    # more, float32 is the safe answer.
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
+
+
+def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     """Turn a device name into a processor that is really there.
 
     Parameters
@@ -73,6 +99,9 @@ def choose_processor(name: str = "auto") -> Processor:
     name : str, default: "auto"
         ``auto`` takes CUDA, then Apple's MPS, then the CPU; or ``cpu``, ``cuda``,
         ``cuda:1``, ``mps``.
+    precision : {"auto", "float32", "bfloat16"}, default: "auto"
+        ``auto`` takes what suits a GPU, and float32 elsewhere, where
+        `precision.settle` may find that a slide repays less.
 
     Returns
     -------
@@ -82,8 +111,12 @@ def choose_processor(name: str = "auto") -> Processor:
     Raises
     ------
     ConfigurationError
-        If the device asked for is not there.
+        If the device asked for is not there, or the precision is unknown.
     """
+    if precision not in PRECISIONS:
+        msg = f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}"
+        raise ConfigurationError(msg)
+    forced = {"float32": None, "bfloat16": torch.bfloat16}
     if name == "auto":
         if torch.cuda.is_available():
             name = "cuda"
@@ -105,8 +138,8 @@ def choose_processor(name: str = "auto") -> Processor:
             )
             raise ConfigurationError(msg)
         half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return Processor(device, half)
+        return Processor(device, forced.get(precision, half))
     if device.type == "mps" and not torch.backends.mps.is_available():
         msg = f"device {name!r} is not there: this machine has no Apple GPU; use cpu"
         raise ConfigurationError(msg)
-    return Processor(device, None)
+    return Processor(device, forced.get(precision))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_mmsubtype.core.cam_methods import DEFAULT
+from napari_mmsubtype.inference.acceleration import fold_batch_norms, lower_weights
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
-from napari_mmsubtype.inference.cam import class_activation, map_embedding
+from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
 from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.core.progress import Job
     from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.inference.provisional import ProvisionalJudge
     from napari_mmsubtype.inference.stream import Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
@@ -195,10 +196,13 @@ def forward_batches(
 def prepare(encoder: Encoder, processor: Processor) -> Encoder:
     """Bring an encoder to the device in the layout that convolutions like best.
 
+    On the CPU its batch normalizations are folded into its convolutions, and its
+    weights are kept in the precision they are used in.
+
     Parameters
     ----------
     encoder : Encoder
-        Changed in place.
+        Changed in place; preparing it again for a lower precision is possible.
     processor : Processor
         Where it will run.
 
@@ -212,6 +216,10 @@ def prepare(encoder: Encoder, processor: Processor) -> Encoder:
         room_for(processor.device, f"the network {encoder.name}"),
     ):
         encoder.eval().to(processor.device)
+        if processor.device.type == "cpu":
+            fold_batch_norms(encoder)
+            if processor.autocast is not None:
+                lower_weights(encoder, processor.autocast)
         return encoder.to(memory_format=torch.channels_last)
 
 
@@ -227,6 +235,7 @@ def encode_job(
     transform: Transform | None = None,
     meter: PatchMeter | None = None,
     limit: BatchLimit | None = None,
+    judge: ProvisionalJudge | None = None,
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
@@ -252,6 +261,8 @@ def encode_job(
         Measures what the quality flags rest on, in the pixels as they were read.
     limit : BatchLimit, optional
         How many patches go through the network at once; ``batch_size`` if left out.
+    judge : ProvisionalJudge, optional
+        Says now and then what a head thinks of the patches that is not exact.
 
     Yields
     ------
@@ -262,7 +273,7 @@ def encode_job(
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
     rate = Meter("patches", len(source), len(source) - sum(map(len, left)))
-    news = PatchNews(writer, exact=queries is not None)
+    news = PatchNews(writer, exact=queries is not None, judge=judge)
     limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
 
     def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:
@@ -293,62 +304,3 @@ def encode_job(
         event = rate.advance(len(batch.pixels))
         yield replace(event, partial=news.tell(batch.start, status, cells))
         rate.resume()
-
-
-def map_cells_job(
-    encoder: Encoder,
-    source: ReadsPatches,
-    writer: StoreWriter,
-    processor: Processor,
-    *,
-    size_px: int,
-    batch_size: int,
-    gradients: torch.Tensor,
-    method: str = DEFAULT,
-    transform: Transform | None = None,
-    limit: BatchLimit | None = None,
-) -> Job[None]:
-    """Run the encoder a second time, for heads whose evidence is not linear.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Prepared with `prepare`.
-    source : ReadsPatches
-        Where patches come from.
-    writer : StoreWriter
-        Receives the per-cell attribution.
-    processor : Processor
-        Device and precision.
-    size_px : int
-        Side of a patch.
-    batch_size : int
-        Patches per forward pass.
-    gradients : Tensor of float32, shape (n, c, d)
-        Gradient of each logit with respect to each patch's embedding.
-    method : str, default: "grad-cam"
-        How gradients become maps: one of `cam_methods.CAM_METHODS`.
-    transform : callable, optional
-        The same as for `encode_job`.
-    limit : BatchLimit, optional
-        How many patches go through the network at once; ``batch_size`` if left out.
-
-    Yields
-    ------
-    Progress
-        After each batch.
-    """
-    left = batches_left(writer.read(schema.MAPPED), batch_size)
-    slopes = gradients.to(processor.device)
-    meter = Meter("maps", len(source), len(source) - sum(map(len, left)))
-    limit = limit or BatchLimit(batch_size, processor.device, encoder.name)
-
-    def _finish(features: torch.Tensor, part: slice) -> list[torch.Tensor]:
-        return [map_embedding(features, slopes[part], method)]
-
-    for batch, (cells,) in forward_batches(
-        encoder, source, left, processor, size_px, _finish, limit, transform=transform
-    ):
-        writer.write_cells(batch.start, cells)
-        yield meter.advance(len(batch.pixels))
-        meter.resume()

@@ -12,6 +12,7 @@ from napari_mmsubtype.results import schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.inference.provisional import ProvisionalJudge
     from napari_mmsubtype.results.store_writer import StoreWriter
 
 
@@ -24,10 +25,19 @@ class PatchNews:
         Its patches of earlier runs are told of with the first batch.
     exact : bool
         Whether the evidence of the cells is known as soon as a patch is done.
+    judge : ProvisionalJudge, optional
+        Says meanwhile what it will be, where it is not.
     """
 
-    def __init__(self, writer: StoreWriter, *, exact: bool) -> None:
+    def __init__(
+        self,
+        writer: StoreWriter,
+        *,
+        exact: bool,
+        judge: ProvisionalJudge | None = None,
+    ) -> None:
         self._writer = writer
+        self._judge = judge
         self._exact = exact
         self._told = np.zeros(len(writer.read(schema.STATUS)), bool)
         self._is_first = True
@@ -59,7 +69,8 @@ class PatchNews:
         if whole is not None and np.count_nonzero(whole) > len(status):
             scores = None
             if self._exact:
-                scores = _sum_cells(self._writer.read(schema.CELL_EVIDENCE))
+                rows = self._writer.rows(schema.CELL_EVIDENCE)
+                scores = np.concatenate([_sum_cells(part) for part in rows.chunks()])
             return self._new(np.flatnonzero(whole), whole, scores, 0)
         index = np.arange(start, start + len(status))
         return self._new(
@@ -75,11 +86,14 @@ class PatchNews:
     ) -> PartialPatches:
         index = index[~self._told[index]]
         self._told[index] = True
+        found = status[index - start]
+        judge = self._judge
         return PartialPatches(
             store=self._writer.path,
             index=index,
-            status=status[index - start],
+            status=found,
             scores=None if scores is None else scores[index - start],
+            provisional=None if judge is None else judge.hear(index, found),
         )
 
 

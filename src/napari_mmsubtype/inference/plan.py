@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from napari_mmsubtype.core.cam_methods import chosen_cam
+from napari_mmsubtype.core.cam_methods import ROLLOUT, chosen_cam
 from napari_mmsubtype.core.cases import Modality, ordered
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec, lay_grid
 from napari_mmsubtype.core.progress import Job, Progress
@@ -17,6 +17,7 @@ from napari_mmsubtype.core.trust import DEFAULT_COVERAGE
 from napari_mmsubtype.errors import ConfigurationError, NoTissueError
 from napari_mmsubtype.inference.patient_tables import align_tables_job
 from napari_mmsubtype.inference.region_patches import patches_within
+from napari_mmsubtype.models.attention_rollout import AttentionTap
 from napari_mmsubtype.slides.region_geojson import read_regions
 from napari_mmsubtype.slides.stain import StainNormalizer, fit_pixels
 from napari_mmsubtype.slides.tissue import TissueMask, find_tissue
@@ -113,7 +114,10 @@ class AnalysisPlan:
         }
         if self.recipe.set_coverage not in (None, DEFAULT_COVERAGE):
             entry["set_coverage"] = self.recipe.set_coverage
-        if self.recipe.cam_method is not None:
+        if self.recipe.precision != "auto":
+            # What `auto` came to is kept by the store itself, and by who resumes it.
+            entry["precision"] = self.recipe.precision
+        if self.recipe.cam_method not in (None, ROLLOUT):
             entry["cam_method"] = self.cam_method
         if self.recipe.regions is not None:
             # Kept apart even where the same patches are left: the store shows the mask.
@@ -165,6 +169,9 @@ def plan_job(recipe: AnalyzeRecipe, slide: Slide, bundle: Bundle) -> Job[Analysi
         If a table cannot serve.
     """
     chosen_cam(recipe.cam_method, exact=bundle.fusion.exact_cam)
+    if recipe.cam_method == ROLLOUT:
+        # Refused now and not after the slide.
+        AttentionTap(bundle.encoder)
     pixel_size = slide.require_pixel_size()
     aligned = yield from align_tables_job(recipe, bundle)
     yield Progress("tissue", message="finding tissue")

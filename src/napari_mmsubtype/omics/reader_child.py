@@ -5,21 +5,19 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import signal
 import sys
-import threading
 import time
 import warnings
 from pathlib import Path
 from typing import IO, Any
 
+from napari_mmsubtype.core.child_process import end_with_parent, private_stdout
 from napari_mmsubtype.omics.carried_error import pack_error, pack_warning
 from napari_mmsubtype.omics.table_stream import pack_table, send
 from napari_mmsubtype.omics.watched_file import watch
 
 _TELL_S = 0.2
 _GRACE_S = 30.0
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -30,8 +28,8 @@ def main() -> None:
     operating system's own ends it after the time that the parent would have waited.
     """
     request = json.loads(sys.stdin.buffer.readline())
-    answer = _private_stdout()
-    _end_with(int(request["parent"]))
+    answer = private_stdout()
+    end_with_parent(int(request["parent"]))
     with answer:
         send(answer, {"kind": "ready"})
         _answer(request, answer)
@@ -86,29 +84,3 @@ class _Teller:
                 self._limit_s + _GRACE_S, exit=True, file=self._devnull
             )
         send(self._answer, {"kind": "progress", "done": done, "total": total})
-
-
-def _private_stdout() -> IO[bytes]:
-    """Keep stdout for answers, away from whatever a library prints."""
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answer
-
-
-def _end_with(parent: int) -> None:
-    """See to it that this process does not outlive its parent."""
-    # Ctrl-C in a terminal reaches both; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-    threading.Thread(target=_wait_for_end, daemon=True).start()
-
-
-def _wait_for_end() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)

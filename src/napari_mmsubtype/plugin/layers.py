@@ -13,13 +13,25 @@ from napari_mmsubtype.core.patch_words import flag_words
 from napari_mmsubtype.core.quality_spec import FLAGS
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideError
+from napari_mmsubtype.plugin.map_layers import (
+    attention_layers,
+    cam_layers,
+    evidence_layers,
+)
+from napari_mmsubtype.plugin.placement import (
+    METADATA_KEY,
+    MICRONS,
+    LayerTuple,
+    map_placement,
+    patch_sizes,
+)
 from napari_mmsubtype.plugin.slide_opening import open_for_view
 from napari_mmsubtype.results.colors import (
     FLAG_COLORS,
     GRID_COLORS,
-    evidence_colors,
     label_colors,
 )
+from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.color import describe_profile
 
@@ -32,18 +44,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LayerTuple = tuple[Any, dict[str, Any], str]
-"""Data, keyword arguments and type of a napari layer."""
+__all__ = [
+    "METADATA_KEY",
+    "NO_SIZE",
+    "PATCH_FACTS",
+    "LayerTuple",
+    "slide_layers",
+    "slide_placement",
+    "to_layers",
+]
 
-METADATA_KEY = "napari-mmsubtype"
-"""Key of a layer's metadata under which this plugin keeps its own."""
+PATCH_FACTS = "patch_facts"
+"""Key below it: what `plugin.hover` tells of the patches."""
 
 NO_SIZE = " (no pixel size)"
 """Ends the name of the layer of a slide whose pixel size is unknown."""
 
-_MICRONS = ("um", "um")
 _PIXELS = ("pixel", "pixel")
-_PERCENTILE = 99.0
 
 
 def slide_layers(slide: Slide) -> list[LayerTuple]:
@@ -90,7 +107,7 @@ def slide_placement(pixel_size: PixelSize | None) -> dict[str, Any]:
     """
     if pixel_size is None:
         return {"scale": (1.0, 1.0), "units": _PIXELS}
-    return {"scale": (pixel_size.y, pixel_size.x), "units": _MICRONS}
+    return {"scale": (pixel_size.y, pixel_size.x), "units": MICRONS}
 
 
 def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
@@ -118,7 +135,12 @@ def to_layers(result: Result, *, with_slide: bool = True) -> list[LayerTuple]:
     if result.prediction is not None:
         layers += _quality_layer(result)
         layers.append(_class_layer(result))
-        layers += _evidence_layers(result)
+        layers += attention_layers(result)
+        layers += cam_layers(result)
+        layers += evidence_layers(result)
+        facts = gather_facts(result)
+        for _, kwargs, _ in layers:
+            kwargs["metadata"][METADATA_KEY][PATCH_FACTS] = facts
     return layers
 
 
@@ -151,44 +173,6 @@ def _slide_of(result: Result) -> list[LayerTuple]:
     return []
 
 
-def map_placement(
-    result: Result, kind: str, size: PixelSize, offset: PixelSize | None = None
-) -> dict[str, Any]:
-    """Place a map: its first cell covers the slide's first pixels.
-
-    Parameters
-    ----------
-    result : Result
-        Whose slide it lies on.
-    kind : str
-        What it shows, for the layer's metadata.
-    size : PixelSize
-        Microns per cell.
-    offset : PixelSize, optional
-        What the first cell's centre is the middle of, by default the cell.
-
-    Returns
-    -------
-    dict
-        Keyword arguments of the layer.
-    """
-    pixel = result.pixel_size
-    centre = size if offset is None else offset
-    return {
-        "scale": (size.y, size.x),
-        # Level-0 pixel (0, 0) has its centre at the origin of the world.
-        "translate": ((centre.y - pixel.y) / 2, (centre.x - pixel.x) / 2),
-        "units": _MICRONS,
-        "metadata": {
-            METADATA_KEY: {
-                "kind": kind,
-                "store": str(result.path),
-                "path": result.slide_path,
-            }
-        },
-    }
-
-
 def _tissue_layer(result: Result) -> LayerTuple:
     mask, size = result.tissue
     kwargs = {
@@ -215,26 +199,6 @@ def _grid_layer(result: Result) -> LayerTuple:
         **map_placement(result, "patches", *patch_sizes(result)),
     }
     return (fields, kwargs, "labels")
-
-
-def patch_sizes(result: Result) -> tuple[PixelSize, PixelSize]:
-    """Give the step between patches and the side of one, in microns.
-
-    Parameters
-    ----------
-    result : Result
-        With these patches.
-
-    Returns
-    -------
-    step : PixelSize
-        From one patch to the next.
-    side : PixelSize
-        Of one patch.
-    """
-    grid, pixel = result.grid, result.pixel_size
-    step = PixelSize(grid.step[0] * pixel.y, grid.step[1] * pixel.x)
-    return step, PixelSize(grid.extent[0] * pixel.y, grid.extent[1] * pixel.x)
 
 
 def _quality_layer(result: Result) -> list[LayerTuple]:
@@ -325,56 +289,6 @@ def _patch_features(
     for number, name in enumerate(names):
         columns[f"evidence {name}"] = result.patch_evidence[:, number]
     return _tabulate(columns)[label > 0].reset_index(drop=True)
-
-
-def _evidence_layers(result: Result) -> list[LayerTuple]:
-    """Draw the evidence for each class against the others, all on one scale."""
-    prediction = result.prediction
-    maps = [
-        result.evidence_map(index, against_others=True)
-        for index in range(len(result.classes))
-    ]
-    limit = symmetric_limit(maps)
-    layers: list[LayerTuple] = []
-    for subtype, canvas in zip(result.classes, maps, strict=True):
-        kwargs = {
-            "name": f"evidence: {subtype.name}",
-            "colormap": {
-                "colors": evidence_colors(subtype),
-                "name": f"evidence {subtype.name}",
-            },
-            "contrast_limits": (-limit, limit),
-            "interpolation2d": "linear",
-            "blending": "translucent",
-            "visible": prediction is not None and subtype.name == prediction.label,
-            **map_placement(result, "evidence", result.map_pixel_size),
-        }
-        kwargs["metadata"][METADATA_KEY]["class"] = subtype.name
-        layers.append((canvas, kwargs, "image"))
-    layers.sort(key=lambda layer: bool(layer[1]["visible"]))
-    return layers
-
-
-def symmetric_limit(maps: list[NDArray[np.float32]]) -> float:
-    """Give the value at which the colours of evidence saturate.
-
-    Parameters
-    ----------
-    maps : list of ndarray of float32, shape (y, x)
-        Signed evidence; 0 where nothing was analysed.
-
-    Returns
-    -------
-    float
-        The 99th percentile of the absolute evidence over analysed cells of all maps,
-        positive; 1 where there is none.
-    """
-    values = np.abs(np.concatenate([canvas[canvas != 0] for canvas in maps]))
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return 1.0
-    smallest = float(np.finfo(np.float32).tiny)
-    return max(float(np.percentile(values, _PERCENTILE)), smallest)
 
 
 def _tabulate(columns: dict[str, Any]) -> pd.DataFrame:

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from napari_mmsubtype.core.partial_patches import PartialPatches
-from napari_mmsubtype.plugin.layers import (
+from napari_mmsubtype.plugin.placement import (
     LayerTuple,
     map_placement,
     patch_sizes,
-    symmetric_limit,
 )
 from napari_mmsubtype.results.colors import evidence_colors, label_colors
+from napari_mmsubtype.results.map_scale import symmetric_limit
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_mmsubtype.core.progress import Job
     from napari_mmsubtype.results.store import Result
 
@@ -31,6 +33,12 @@ LIVE = (LIVE_CLASS, LIVE_EVIDENCE)
 
 SO_FAR = "so far"
 """Is in the name of every layer that is still being filled."""
+
+PROVISIONAL = "provisional"
+"""Is in it too where what is shown of a patch may still change."""
+
+WAITING = [0.8, 0.8, 0.8, 1.0]
+"""Patches that are done and not judged yet."""
 
 
 class LiveMaps:
@@ -50,7 +58,7 @@ class LiveMaps:
         self.store = str(result.path)
         self.labels = np.zeros(result.grid.shape, np.uint8)
         shape = (len(result.classes), *result.grid.shape)
-        self.evidence = np.zeros(shape if result.exact else (0, 1, 1), np.float32)
+        self.evidence = np.zeros(shape, np.float32)
         self.placed = np.zeros(len(result.grid), np.int64)
 
     def place(self, part: PartialPatches) -> None:
@@ -65,15 +73,23 @@ class LiveMaps:
         row, col = self._result.grid.cell[part.index].T
         self.placed[part.index] += 1
         bad = part.status == PatchStatus.UNREADABLE
-        if part.scores is None:
-            self.labels[row, col] = np.where(bad, classes + 1, 1)
-            return
-        label = 1 + part.scores.argmax(axis=1)
-        self.labels[row, col] = np.where(bad, classes + 1, label)
-        mean = part.scores.mean(axis=1, keepdims=True)
+        waiting = np.full(len(bad), classes + 2, np.uint8)
+        self.labels[row, col] = np.where(bad, classes + 1, waiting)
+        good = ~bad
+        if part.scores is not None:
+            self._judge(part.index[good], part.scores[good])
+        elif part.provisional is not None:
+            self._judge(part.provisional.index, part.provisional.scores)
+
+    def _judge(self, index: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+        """Draw what the model makes of patches."""
+        classes = len(self._result.classes)
+        row, col = self._result.grid.cell[index].T
+        self.labels[row, col] = 1 + scores.argmax(axis=1)
+        mean = scores.mean(axis=1, keepdims=True)
         # Against the mean of the other classes, as in the finished maps.
-        against = (part.scores - mean) * (classes / max(classes - 1, 1))
-        self.evidence[:, row, col] = np.where(bad, 0, against.T)
+        against = (scores - mean) * (classes / max(classes - 1, 1))
+        self.evidence[:, row, col] = against.T
 
     def limit(self) -> float:
         """Give the value at which the colors of evidence saturate by now.
@@ -83,7 +99,7 @@ class LiveMaps:
         float
             Positive.
         """
-        return symmetric_limit(list(self.evidence)) if len(self.evidence) else 1.0
+        return symmetric_limit(list(self.evidence))
 
     def layers(self) -> list[LayerTuple]:
         """Show the arrays.
@@ -91,14 +107,16 @@ class LiveMaps:
         Returns
         -------
         list of tuple
-            Evidence for each class, hidden, and above it the class of each patch. For a
-            model whose evidence comes later, the patches that are done.
+            Evidence for each class, hidden, and above it the class of each patch. Of
+            a model that judges all patches together both are provisional, and said to
+            be; patches that it has not judged yet are grey.
         """
         result = self._result
+        so_far = SO_FAR if result.exact else f"{SO_FAR}, {PROVISIONAL}"
         layers: list[LayerTuple] = []
-        for subtype, canvas in zip(result.classes, self.evidence, strict=False):
+        for subtype, canvas in zip(result.classes, self.evidence, strict=True):
             kwargs = {
-                "name": f"evidence {SO_FAR}: {subtype.name}",
+                "name": f"evidence {so_far}: {subtype.name}",
                 "colormap": {
                     "colors": evidence_colors(subtype),
                     "name": f"evidence {subtype.name}",
@@ -112,10 +130,10 @@ class LiveMaps:
         names = " / ".join(subtype.name for subtype in result.classes)
         colors = label_colors(result.classes)
         if not result.exact:
-            # One color for all that is done: no class is known before the end.
-            names, colors[1] = "patches done", [0.5, 0.5, 0.5, 1.0]
+            # No patch is left out before the end: this label says that one waits.
+            colors[-1] = WAITING
         kwargs = {
-            "name": f"class {SO_FAR}: {names}" if result.exact else f"{names} {SO_FAR}",
+            "name": f"class {so_far}: {names}",
             "opacity": 0.4,
             "colormap": colors,
             **map_placement(result, LIVE_CLASS, *patch_sizes(result)),

@@ -103,9 +103,11 @@ def read_result(path: str) -> list[LayerTuple]:
     list of tuple
         As `to_layers` gives them.
     """
+    from napari_mmsubtype.plugin.hover import watch_open_viewer
     from napari_mmsubtype.plugin.layers import to_layers
     from napari_mmsubtype.results.store import open_result
 
+    watch_open_viewer()
     result = open_result(path)
     if result.prediction is None:
         _warn(

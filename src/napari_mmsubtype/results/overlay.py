@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
+
+    Cells = NDArray[np.float32]
+    ReadCells = Callable[[NDArray[np.int64]], Cells]
 
 _COARSEST = 2048
 
@@ -40,8 +45,162 @@ def cell_size(spec: PatchSpec, cells: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+class Mosaic:
+    """The canvas that the cells of all patches make, of which any part can be had.
+
+    Where patches overlap they are blended with Hann windows that add up to 1 at every
+    pixel, so that no patch begins or ends abruptly.
+
+    Parameters
+    ----------
+    grid : PatchGrid
+        Where the patches lie.
+    cells : tuple of int
+        Rows and columns of a patch's last feature map.
+    used : ndarray of bool, shape (n,), optional
+        Patches that count; the others leave their place to their neighbors. All if
+        left out.
+    mode : {"sum", "mean"}, default: "sum"
+        As for `stitch`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns of the canvas, which covers the whole grid.
+    """
+
+    def __init__(
+        self,
+        grid: PatchGrid,
+        cells: tuple[int, int],
+        *,
+        used: NDArray[np.bool_] | None = None,
+        mode: str = "sum",
+    ) -> None:
+        if mode not in ("sum", "mean"):
+            msg = f"mode must be 'sum' or 'mean', found {mode!r}"
+            raise ValueError(msg)
+        size, stride = grid.spec.size_px, grid.spec.stride_px
+        unit = cell_size(grid.spec, cells)
+        fitted = [_fitting(count, size) for count in cells]
+        repeat = [size // n // side for n, side in zip(fitted, unit, strict=True)]
+        self._mode, self._used = mode, used
+        self._size = size
+        self._overlaps = stride < size
+        self._repeat = repeat
+        self._side = (fitted[0] * repeat[0], fitted[1] * repeat[1])
+        step = np.array([stride // unit[0], stride // unit[1]], np.int64)
+        self._corner = grid.cell * step
+        rows, cols = (np.array(grid.shape) - 1) * step + self._side
+        self.shape = (int(rows), int(cols))
+
+    def patches_in(
+        self, top: int, left: int, bottom: int, right: int
+    ) -> NDArray[np.int64]:
+        """List the patches that touch a part of the canvas.
+
+        Parameters
+        ----------
+        top, left, bottom, right : int
+            The part, in pixels of the canvas; ``bottom`` and ``right`` lie outside.
+
+        Returns
+        -------
+        ndarray of int64
+            Indices of those that count, ascending.
+        """
+        y, x = self._corner.T
+        touches = (y < bottom) & (y + self._side[0] > top)
+        touches &= (x < right) & (x + self._side[1] > left)
+        if self._used is not None:
+            touches &= self._used
+        return np.flatnonzero(touches)
+
+    def draw(
+        self,
+        top: int,
+        left: int,
+        bottom: int,
+        right: int,
+        read: ReadCells,
+        classes: int,
+    ) -> NDArray[np.float32]:
+        """Draw a part of the canvas.
+
+        Parameters
+        ----------
+        top, left, bottom, right : int
+            The part, in pixels of the canvas; ``bottom`` and ``right`` lie outside.
+        read : callable
+            Gives the cells of patches, float32, shape (k, c, y, x), for their indices.
+        classes : int
+            How many values a cell has.
+
+        Returns
+        -------
+        ndarray of float32, shape (c, bottom - top, right - left)
+            The same numbers, whatever the part is cut out of the canvas.
+        """
+        canvas = np.zeros((classes, bottom - top, right - left), np.float64)
+        index = self.patches_in(top, left, bottom, right)
+        if not len(index):
+            return canvas.astype(np.float32)
+        corners = self._corner[index]
+        shares = self._shares(corners) if self._overlaps else None
+        spread = 1.0
+        if self._mode == "sum":
+            spread = 1.0 / (self._repeat[0] * self._repeat[1])
+        values = _fit_cells(read(index), self._size, self._mode)
+        for place, ((row, col), cells) in enumerate(
+            zip(corners.tolist(), values, strict=True)
+        ):
+            block: NDArray[Any] = cells * spread
+            block = block.repeat(self._repeat[0], axis=1).repeat(
+                self._repeat[1], axis=2
+            )
+            if shares is not None:
+                block = _blended(block, shares(place), self._mode)
+            # What of the patch lies in the part, seen from the patch and from the part.
+            y = slice(max(top - row, 0), min(bottom - row, self._side[0]))
+            x = slice(max(left - col, 0), min(right - col, self._side[1]))
+            canvas[
+                :,
+                y.start + row - top : y.stop + row - top,
+                x.start + col - left : x.stop + col - left,
+            ] += block[:, y, x]
+        return canvas.astype(np.float32)
+
+    def _shares(self, corners: NDArray[np.int64]) -> Callable[[int], NDArray[Any]]:
+        """Give the share that each of some patches has in its pixels."""
+        side = np.array(self._side)
+        first, last = corners.min(axis=0), corners.max(axis=0) + side
+        window = np.outer(_taper(self._side[0]), _taper(self._side[1]))
+        total = np.zeros(tuple(last - first), np.float64)
+        # Neighbors outside of the part have their share in patches that reach into it.
+        for index in self.patches_in(*first.tolist(), *last.tolist()):
+            row, col = (self._corner[index] - first).tolist()
+            y = slice(max(-row, 0), min(total.shape[0] - row, self._side[0]))
+            x = slice(max(-col, 0), min(total.shape[1] - col, self._side[1]))
+            total[y.start + row : y.stop + row, x.start + col : x.stop + col] += window[
+                y, x
+            ]
+
+        def share(place: int) -> NDArray[Any]:
+            row, col = (corners[place] - first).tolist()
+            whole: NDArray[Any] = (
+                window / total[row : row + side[0], col : col + side[1]]
+            )
+            return whole
+
+        return share
+
+
 def stitch(
-    grid: PatchGrid, values: NDArray[np.float32], *, mode: str = "sum"
+    grid: PatchGrid,
+    values: NDArray[np.float32],
+    *,
+    mode: str = "sum",
+    used: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Lay the cells of all patches onto one canvas.
 
@@ -52,71 +211,76 @@ def stitch(
     values : ndarray of float32, shape (n, c, y, x)
         One value per cell of each patch.
     mode : {"sum", "mean"}, default: "sum"
-        ``"sum"`` spreads each cell's value over the pixels it covers and adds where
-        patches overlap, so that the canvas sums to the same total: right for evidence.
-        ``"mean"`` averages overlapping patches with a tapering weight, so that a
-        constant stays that constant: right for densities such as probabilities.
+        ``"sum"`` spreads each cell's value over the pixels it covers, so that the
+        canvas sums to the same total: right for evidence. ``"mean"`` averages
+        overlapping patches, so that a constant stays that constant: right for
+        densities such as probabilities. Both blend overlapping patches with Hann
+        windows; without overlap no value is interpolated across a patch border.
+    used : ndarray of bool, shape (n,), optional
+        Patches that count; the others leave their place to their neighbors. All if
+        left out.
 
     Returns
     -------
     ndarray of float32, shape (c, row, column)
-        Covers the whole grid; 0 where no patch lies. Without overlap no value is
-        interpolated across a patch border, so the map has no seams of its own.
+        Covers the whole grid; 0 where no patch lies.
     """
-    if mode not in ("sum", "mean"):
-        msg = f"mode must be 'sum' or 'mean', found {mode!r}"
-        raise ValueError(msg)
-    spec = grid.spec
-    unit = cell_size(spec, (values.shape[2], values.shape[3]))
-    values = _fit_cells(values, spec.size_px, mode)
-    n, c, rows, cols = values.shape
-    step = (spec.stride_px // unit[0], spec.stride_px // unit[1])
-    repeat = (spec.size_px // rows // unit[0], spec.size_px // cols // unit[1])
-    side = (rows * repeat[0], cols * repeat[1])
-    shape = (
-        (grid.shape[0] - 1) * step[0] + side[0],
-        (grid.shape[1] - 1) * step[1] + side[1],
-    )
-    canvas = np.zeros((c, *shape), np.float64)
-    taper = np.outer(_taper(side[0]), _taper(side[1]))
-    weight = np.zeros(shape, np.float64)
-    spread = 1.0 / (repeat[0] * repeat[1]) if mode == "sum" else 1.0
-    for index in range(n):
-        top, left = (int(v) * s for v, s in zip(grid.cell[index], step, strict=True))
-        area = (slice(top, top + side[0]), slice(left, left + side[1]))
-        block: NDArray[Any] = values[index] * spread
-        block = block.repeat(repeat[0], axis=1).repeat(repeat[1], axis=2)
-        if mode == "mean":
-            weight[area] += taper
-            block = block * taper
-        canvas[:, area[0], area[1]] += block
-    if mode == "mean":
-        np.divide(canvas, weight, out=canvas, where=weight > 0)
-    return canvas.astype(np.float32)
+    mosaic = Mosaic(grid, (values.shape[2], values.shape[3]), used=used, mode=mode)
+    return mosaic.draw(0, 0, *mosaic.shape, values.__getitem__, values.shape[1])
 
 
-def pyramid(canvas: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Average a canvas down, two by two, until it fits a screen.
+def halve(canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average a canvas down, two by two.
 
     Parameters
     ----------
     canvas : ndarray of float32, shape (c, y, x)
-        The finest level.
+        Any part that begins at an even row and column.
 
     Returns
     -------
-    list of ndarray of float32, shape (c, y, x)
-        The canvas first; odd edges are padded with zero.
+    ndarray of float32, shape (c, ceil(y / 2), ceil(x / 2))
+        Odd edges are padded with zero.
     """
-    levels = [canvas]
-    while max(levels[-1].shape[1:]) > _COARSEST:
-        last = levels[-1]
-        odd = [(0, 0), *((0, size % 2) for size in last.shape[1:])]
-        even = np.pad(last, odd)
-        c, height, width = even.shape
-        blocks = even.reshape(c, height // 2, 2, width // 2, 2)
-        levels.append(blocks.mean(axis=(2, 4), dtype=np.float32))
-    return levels
+    even = np.pad(canvas, [(0, 0), *((0, size % 2) for size in canvas.shape[1:])])
+    upper = even[:, ::2, ::2] + even[:, ::2, 1::2]
+    lower = even[:, 1::2, ::2] + even[:, 1::2, 1::2]
+    mean: NDArray[np.float32] = (upper + lower) * np.float32(0.25)
+    return mean
+
+
+def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Give the sizes of a canvas halved until it fits a screen.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the finest level.
+
+    Returns
+    -------
+    list of tuple of int
+        Rows and columns of each level, finest first.
+    """
+    shapes = [shape]
+    while max(shapes[-1]) > _COARSEST:
+        rows, cols = shapes[-1]
+        shapes.append((math.ceil(rows / 2), math.ceil(cols / 2)))
+    return shapes
+
+
+def _blended(block: NDArray[Any], share: NDArray[Any], mode: str) -> NDArray[Any]:
+    """Weigh a patch where it overlaps others."""
+    if mode == "mean":
+        averaged: NDArray[Any] = block * share
+        return averaged
+    # The patch has this part of its pixels for itself, so that all it says must go
+    # there; what the window took from the rim comes back in the window's shape.
+    own = share.sum(dtype=np.float64)
+    tapered = block * (share * (share.size / own))
+    missing = (block - tapered).sum(axis=(1, 2), dtype=np.float64, keepdims=True)
+    whole: NDArray[Any] = tapered + missing * (share / own)
+    return whole
 
 
 def _fitting(count: int, size: int) -> int:

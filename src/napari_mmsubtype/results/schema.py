@@ -30,11 +30,20 @@ EMBEDDING = "patches/embedding"
 CELL_EVIDENCE = "patches/cell_evidence"
 EVIDENCE = "patches/evidence"
 WEIGHT = "patches/weight"
+PATCH_CALL = "patches/call"
+"""Probabilities if the patch were the whole slide; NaN where it has no part in the
+call. Absent in older stores and where the model does not look at the image."""
 TISSUE_MASK = "tissue/mask"
 ATTRIBUTIONS = "attributions"
 """Group of what each feature of a table adds: an array (feature, class) by modality."""
 EVIDENCE_MAP = "maps/evidence"
 """Group of the stitched map: arrays ``0``, ``1``, ... (class, y, x), finest first."""
+
+UMAP = "umap"
+"""Group of the map of the patches, where one was made."""
+
+CAMS = "cams"
+"""Group of maps by other methods: of each, its cells and its stitched map."""
 
 
 class PatchStatus(IntEnum):

@@ -19,6 +19,8 @@ from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.attribution_arrays import read_attributions
 from napari_mmsubtype.results.overlay import cell_size
+from napari_mmsubtype.results.patch_calls import read_patch_calls
+from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.stored_slide import StoredSlide
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.attributions import Attributions
+    from napari_mmsubtype.results.cam_maps import CamMap
 
 
 def open_result(path: str | Path) -> Result:
@@ -146,6 +149,20 @@ class Result(StoredSlide):
         return str(kept) if kept else (EXACT if self.exact else DEFAULT)
 
     @property
+    def cams(self) -> tuple[CamMap, ...]:
+        """What other methods drew after the analysis."""
+        # That module knows results, too.
+        from napari_mmsubtype.results.cam_maps import read_cams
+
+        return read_cams(self)
+
+    @property
+    def map_levels(self) -> int:
+        """How many times `evidence_map` can be read, each coarser than before."""
+        found = self._root.get(schema.EVIDENCE_MAP)
+        return len(list(found.array_keys())) if isinstance(found, zarr.Group) else 0
+
+    @property
     def classes(self) -> tuple[Subtype, ...]:
         """The model's classes."""
         return tuple(Subtype(**entry) for entry in self._body["classes"])
@@ -236,6 +253,20 @@ class Result(StoredSlide):
     def patch_evidence(self) -> NDArray[np.float32]:
         """Signed evidence in logits, float32, shape (n, c)."""
         return self._read(schema.EVIDENCE)
+
+    @property
+    def patch_calls(self) -> NDArray[np.float32] | None:
+        """Probabilities if a patch were the whole slide, float32, shape (n, c).
+
+        NaN for patches without a part in the call; None in stores of earlier versions
+        and where the model does not look at the image.
+        """
+        return read_patch_calls(self.path)
+
+    @property
+    def patch_map(self) -> PatchMap | None:
+        """The map that ``umap`` made of the patches, or None."""
+        return read_patch_map(self.path)
 
     @property
     def embeddings(self) -> NDArray[np.float16]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import shutil
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +11,11 @@ import zarr
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.attribution_arrays import write_attributions
+from napari_mmsubtype.results.map_levels import write_levels
+from napari_mmsubtype.results.overlay import Mosaic
+from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
-from napari_mmsubtype.slides.quality_measures import MEASURES
-from napari_mmsubtype.slides.slide_name import file_stem
+from napari_mmsubtype.results.store_layout import lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,65 +26,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.attributions import Attributions
     from napari_mmsubtype.core.patch_grid import PatchGrid
     from napari_mmsubtype.core.records import Prediction
-
-_CHUNK = 256
-
-
-def existing_stores(folder: Path, slide_name: str) -> list[Path]:
-    """List the stores of a slide in a folder, the unnumbered one first.
-
-    Parameters
-    ----------
-    folder : Path
-        Where results are kept.
-    slide_name : str
-        Name of the slide without its suffix.
-
-    Returns
-    -------
-    list of Path
-        Store folders that exist.
-    """
-    found = []
-    number = 1
-    while (path := store_path(folder, slide_name, number)).exists():
-        found.append(path)
-        number += 1
-    return found
-
-
-def store_path(folder: Path, slide_name: str, number: int = 1) -> Path:
-    """Give the path of a slide's store.
-
-    Parameters
-    ----------
-    folder : Path
-        Where results are kept.
-    slide_name : str
-        Name of the slide without its suffix.
-    number : int, default: 1
-        Later requests for the same slide are numbered so that nothing is overwritten.
-
-    Returns
-    -------
-    Path
-        ``<folder>/<slide>.mmsubtype.zarr``, or ``<slide>-2...`` and so on; characters
-        that some file systems refuse become ``_``, and a very long name is cut.
-    """
-    tail = "" if number == 1 else f"-{number}"
-    return folder / f"{file_stem(slide_name)}{tail}{schema.SUFFIX}"
-
-
-def remove_drafts(path: Path) -> None:
-    """Remove what killed processes left of a store they were laying out.
-
-    Parameters
-    ----------
-    path : Path
-        The store; the caller holds its lock, so nobody is laying it out now.
-    """
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        shutil.rmtree(draft, ignore_errors=True)
+    from napari_mmsubtype.results.overlay import ReadCells
 
 
 class StoreWriter:
@@ -147,45 +88,15 @@ class StoreWriter:
         StoreError
             If the folder cannot be written.
         """
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            root = zarr.open_group(draft, mode="w-")
-            n = len(grid)
-            for name, data in (
-                (schema.ORIGIN, grid.origin),
-                (schema.CELL, grid.cell),
-                (schema.TISSUE, grid.tissue),
-            ):
-                root.create_array(name, data=data)
-            root.create_array(schema.TISSUE_MASK, data=tissue)
-            for name, shape, dtype in (
-                (schema.STATUS, (n,), "uint8"),
-                (schema.PROCESSOR, (n,), "uint8"),
-                (schema.MAPPED, (n,), "uint8"),
-                (schema.QUALITY, (n, len(MEASURES)), "float32"),
-                (schema.FLAGS, (n,), "uint8"),
-                (schema.EMBEDDING, (n, embedding_size), "float16"),
-                (schema.CELL_EVIDENCE, (n, classes, *cells), "float32"),
-                (schema.EVIDENCE, (n, classes), "float32"),
-                (schema.WEIGHT, (n,), "float32"),
-            ):
-                chunks = (_CHUNK, *shape[1:])
-                root.create_array(name, shape=shape, chunks=chunks, dtype=dtype)
-            body = dict(attributes)
-            body["schema_version"] = schema.SCHEMA_VERSION
-            body["status"] = "partial"
-            body["grid"] = grid.to_attributes()
-            root.attrs[schema.ATTRIBUTE] = body
-            draft.rename(path)
-        except OSError as err:
-            shutil.rmtree(draft, ignore_errors=True)
-            msg = (
-                f"cannot write the result to {str(path)!r}: {err.strerror or err}; "
-                "choose another folder with --out (the Results folder field of the "
-                "panel), or free some space"
-            )
-            raise StoreError(msg) from err
+        lay_out(
+            path,
+            attributes=attributes,
+            grid=grid,
+            tissue=tissue,
+            embedding_size=embedding_size,
+            classes=classes,
+            cells=cells,
+        )
         return cls(path)
 
     @property
@@ -212,6 +123,21 @@ class StoreWriter:
             As stored.
         """
         return np.asarray(self._root[name][...])  # type: ignore[index]
+
+    def rows(self, name: str) -> PatchRows:
+        """Give access to one array without reading it whole.
+
+        Parameters
+        ----------
+        name : str
+            One of the names of `results.schema` with one row per patch.
+
+        Returns
+        -------
+        PatchRows
+            Reads the rows of some patches.
+        """
+        return PatchRows(self._root[name])  # type: ignore[arg-type]
 
     def write_patches(
         self,
@@ -251,7 +177,9 @@ class StoreWriter:
             self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
 
-    def use_processor(self, device: str, precision: str) -> None:
+    def use_processor(
+        self, device: str, precision: str, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Say where the patches run that are written from now on.
 
         Parameters
@@ -260,12 +188,16 @@ class StoreWriter:
             For example ``"cuda:0"``.
         precision : str
             For example ``"float32"``.
+        facts : mapping, optional
+            Plain JSON types; replace facts of the same name in the provenance.
         """
         body = self.attributes
         entry = {"device": device, "precision": precision}
-        known = body.setdefault(schema.PROCESSORS, [])
-        if entry not in known:
-            known.append(entry)
+        known = list(body.get(schema.PROCESSORS, ()))
+        if entry not in known or facts:
+            known += [] if entry in known else [entry]
+            body[schema.PROCESSORS] = known
+            body["provenance"] = {**body.get("provenance", {}), **(facts or {})}
             self._declare(body)
         self._processor = 1 + known.index(entry)
 
@@ -316,22 +248,29 @@ class StoreWriter:
         self._put(schema.WEIGHT, slice(None), weight)
         self._put(schema.EVIDENCE, slice(None), evidence)
 
-    def write_map(self, levels: list[NDArray[np.float32]]) -> None:
-        """Write the stitched evidence map.
+    def write_map(
+        self,
+        grid: PatchGrid,
+        read: ReadCells,
+        used: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Stitch the evidence map and write it, part by part.
 
         Parameters
         ----------
-        levels : list of ndarray of float32, shape (c, y, x)
-            Finest first.
+        grid : PatchGrid
+            Where the patches lie.
+        read : callable
+            Gives the evidence per cell of patches, float32, shape (k, c, y, x), for
+            their indices, which are ascending.
+        used : ndarray of bool, shape (n,), optional
+            Patches that count; the others leave their place to their neighbors. All if
+            left out.
         """
+        _, classes, *cells = self._root[schema.CELL_EVIDENCE].shape  # type: ignore[union-attr]
+        mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            for number, level in enumerate(levels):
-                self._root.create_array(
-                    f"{schema.EVIDENCE_MAP}/{number}",
-                    data=level,
-                    chunks=(1, min(512, level.shape[1]), min(512, level.shape[2])),
-                    overwrite=True,
-                )
+            write_levels(self._root, mosaic, read, classes)
         except OSError as err:
             raise self._refused(err) from err
 
@@ -378,18 +317,11 @@ class StoreWriter:
 
     def _refused(self, err: OSError) -> StoreError:
         reason = os.strerror(err.errno) if err.errno else str(err)
-        msg = (
+        return StoreError(
             f"writing to {str(self.path)!r} failed: {reason}; what was written so far "
             "is kept, and the same request resumes there once there is room and "
             "permission"
         )
-        return StoreError(msg)
 
 
-__all__ = [
-    "PatchStatus",
-    "StoreWriter",
-    "existing_stores",
-    "remove_drafts",
-    "store_path",
-]
+__all__ = ["PatchStatus", "StoreWriter"]

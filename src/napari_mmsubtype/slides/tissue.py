@@ -52,6 +52,7 @@ LARGEST_MASK_PX = 3200
 """Longest side of a mask; a very large slide gets coarser pixels instead."""
 
 BLOCK_PX = 256
+STRIP_PX = 256
 SMALLEST_BLOCK_PX = 32
 
 
@@ -112,14 +113,11 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     """
     shape, pixel_size = mask_grid(slide, mpp=mpp)
     saturation, brightness, unread = _read_slide(slide, shape)
-    threshold = choose_threshold(saturation[~unread])
+    threshold = choose_threshold(saturation[~unread] if unread.any() else saturation)
+    strong = saturation > threshold
+    del saturation
     side = 2 * max(round(MEDIAN_UM / pixel_size.mean / 2), 1) + 1
-    # The median lies above the threshold where most of its window does: this is the
-    # median filter, at the cost of a box filter.
-    share = ndimage.uniform_filter(
-        (saturation > threshold).astype(np.float32), side, mode="nearest"
-    )
-    stained = share > 0.5
+    stained = _take_median(strong, side)
     if threshold < FAINT_THRESHOLD and not stained.all():
         stained |= find_texture(brightness)
     mask = _clean(stained | unread, pixel_size)
@@ -172,7 +170,8 @@ def choose_threshold(saturation: NDArray[np.floating]) -> float:
         glass or nothing to divide.
     """
     low, high = THRESHOLD_RANGE
-    values = saturation[np.isfinite(saturation)]
+    is_number = np.isfinite(saturation)
+    values = saturation if is_number.all() else saturation[is_number]
     counts, edges = np.histogram(values, bins=256, range=(0.0, 1.0))
     center = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
@@ -261,6 +260,23 @@ def _read_block(
     return resize_area(region, bottom - top, right - left)
 
 
+def _take_median(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Give each pixel the value of most of the square about it, strip by strip.
+
+    That is the median filter, at the cost of a box filter. A square of odd side cannot
+    be undecided, so that how a strip's sums are rounded changes nothing.
+    """
+    half = side // 2
+    median = np.empty_like(mask)
+    for top in range(0, len(mask), STRIP_PX):
+        first, last = max(top - half, 0), top + STRIP_PX + half
+        part = mask[first:last].astype(np.float32)
+        share = ndimage.uniform_filter(part, side, mode="nearest")
+        inside = share[top - first : top - first + STRIP_PX]
+        median[top : top + STRIP_PX] = inside > 0.5
+    return median
+
+
 def _clean(mask: NDArray[np.bool_], pixel_size: PixelSize) -> NDArray[np.bool_]:
     """Close gaps, then drop small pieces and fill small holes."""
     if not mask.any() or mask.all():
@@ -281,7 +297,12 @@ def _small_parts(
 ) -> NDArray[np.bool_]:
     """Mark connected parts below an area in pixels, but holes open to the border."""
     labels, count = ndimage.label(mask)
-    is_small = np.bincount(labels.ravel(), minlength=count + 1) < area
+    sizes = np.zeros(count + 1, np.int64)
+    for top in range(0, len(labels), STRIP_PX):
+        # In strips: to count, numpy makes a copy of twice the size.
+        strip = labels[top : top + STRIP_PX].ravel()
+        sizes += np.bincount(strip, minlength=count + 1)
+    is_small = sizes < area
     is_small[0] = False
     if keep_border:
         border = (labels[0], labels[-1], labels[:, 0], labels[:, -1])

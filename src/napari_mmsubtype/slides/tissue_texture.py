@@ -34,6 +34,7 @@ MIN_VARIANCE = 1.0
 """Of gray levels; with less, a cell cannot reach `MIN_BITS` and is not looked at."""
 
 BATCH = 4096
+STRIP_CELLS = 64
 
 
 def find_texture(brightness: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -80,12 +81,16 @@ def find_texture(brightness: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _variance(level: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Give the variance of each cell with its eight neighbours, the margin cut off."""
-    shape = (level.shape[0] // CELL_PX, CELL_PX, level.shape[1] // CELL_PX, CELL_PX)
-    values = level.reshape(shape).astype(np.int64)
+    rows, cols = (size // CELL_PX for size in level.shape)
+    cells = np.zeros((2, rows, cols), np.int64)
+    for row in range(0, rows, STRIP_CELLS):
+        part = level[row * CELL_PX : (row + STRIP_CELLS) * CELL_PX].astype(np.int64)
+        parts = part.reshape(-1, CELL_PX, cols, CELL_PX)
+        cells[0, row : row + STRIP_CELLS] = parts.sum(axis=(1, 3))
+        cells[1, row : row + STRIP_CELLS] = (parts**2).sum(axis=(1, 3))
     count = (3 * CELL_PX) ** 2
     total, squares = (
-        sliding_window_view(part.sum(axis=(1, 3)), (3, 3)).sum(axis=(2, 3)) / count
-        for part in (values, values**2)
+        sliding_window_view(part, (3, 3)).sum(axis=(2, 3)) / count for part in cells
     )
     variance: NDArray[np.float64] = squares - total**2
     return variance

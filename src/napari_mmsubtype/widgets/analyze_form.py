@@ -17,6 +17,7 @@ from napari_mmsubtype.widgets.bundle_field import BundleField
 from napari_mmsubtype.widgets.device_field import DeviceField
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
+from napari_mmsubtype.widgets.precision_field import PrecisionField
 from napari_mmsubtype.widgets.quality_field import QualityField
 from napari_mmsubtype.widgets.region_field import RegionField
 from napari_mmsubtype.widgets.set_coverage_field import SetCoverageField
@@ -96,6 +97,7 @@ class AnalyzeForm(QWidget):
         self.out = FileField("Choose a folder for the result", folder=True, parent=self)
         self.quality = QualityField(self)
         self.set_coverage = SetCoverageField(self)
+        self.precision = PrecisionField(self)
         self.tissue = TissueField(self)
         self.regions = RegionField(self)
         self.stride = self._spin("as the model")
@@ -139,6 +141,7 @@ class AnalyzeForm(QWidget):
             tissue=self.tissue.value(),
             set_coverage=self.set_coverage.value(),
             device=self.device.value(),
+            precision=self.precision.value(),
             batch_size=self.batch.value() or None,
             out=self.out.value() or str(results_folder(choice.path)),
             **self.quality.value(),
@@ -162,6 +165,7 @@ class AnalyzeForm(QWidget):
                 None if path is None else str(path), recipe.reading(modality)
             )
         self.device.setValue(recipe.device)
+        self.precision.setValue(recipe.precision)
         self.stride.setValue(recipe.stride_px or 0)
         self.regions.setValue(recipe.regions)
         self.quality.setValue(recipe)
@@ -239,6 +243,7 @@ class AnalyzeForm(QWidget):
         self._add(more_form, "exclude", "Leave out", self.quality)
         self._add(more_form, "set_coverage", "Set coverage", self.set_coverage)
         self._add(more_form, "stride_px", "Stride", self.stride)
+        self._add(more_form, "precision", "Precision", self.precision)
         self._add(more_form, "batch_size", "Batch size", self.batch)
         self._more = QCollapsible("More", self)
         self._more.setContentsMargins(0, 0, 0, 0)
@@ -264,6 +269,7 @@ class AnalyzeForm(QWidget):
             field.valueChanged.connect(lambda name=name: self._on_edit(name))
         self.patient.textChanged.connect(lambda: self._on_edit("patient"))
         self.device.valueChanged.connect(self.valueChanged)
+        self.precision.valueChanged.connect(self.valueChanged)
         self.quality.valueChanged.connect(self.valueChanged)
         self.set_coverage.valueChanged.connect(self.valueChanged)
         self.stride.valueChanged.connect(lambda _: self.valueChanged.emit())

@@ -58,5 +58,7 @@ def command_line(recipe: AnalyzeRecipe) -> str:
         words += ["--device", recipe.device]
     if recipe.fallback_cpu:
         words.append("--fallback-cpu")
+    if recipe.precision != "auto":
+        words += ["--precision", recipe.precision]
     # A Windows shell reads other quotes than a POSIX one.
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.plugin.hover import watch_layers
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -29,6 +30,7 @@ from napari_mmsubtype.widgets.result_summary import (
     summary_text,
 )
 from napari_mmsubtype.widgets.result_view import ResultView
+from napari_mmsubtype.widgets.umap_panel import open_umap
 
 if TYPE_CHECKING:
     import napari
@@ -80,13 +82,18 @@ class ResultPanel(QWidget):
         self._reporter.started.connect(partial(self._save.setEnabled, False))
         self._reporter.finished.connect(partial(self._save.setEnabled, True))
         self._reporter.succeeded.connect(_tell_saved)
+        self._map = QPushButton("Map of patches", self)
+        self._map.setToolTip("Patches laid out by what they look like (UMAP)")
+        self._map.clicked.connect(self._on_map)
         buttons = QHBoxLayout()
+        buttons.addWidget(self._map)
         buttons.addWidget(self._copy)
         buttons.addWidget(self._save)
         layout = QVBoxLayout(self)
         layout.addWidget(self._combo)
         layout.addWidget(self._scroll, 1)
         layout.addLayout(buttons)
+        watch_layers(napari_viewer)
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._load_next)
         layers.events.removed.connect(self._forget)
@@ -196,6 +203,7 @@ class ResultPanel(QWidget):
         self._combo.setVisible(self._combo.count() > 1)
         self._copy.setVisible(summary is not None)
         self._save.setVisible(summary is not None)
+        self._map.setVisible(summary is not None and summary.prediction is not None)
         if summary is None:
             hint = QLabel(_NOTHING)
             hint.setWordWrap(True)
@@ -203,6 +211,11 @@ class ResultPanel(QWidget):
             self._scroll.setWidget(hint)
         else:
             self._scroll.setWidget(ResultView(summary))
+
+    def _on_map(self) -> None:
+        summary = self.summary()
+        if summary is not None:
+            open_umap(self._viewer, summary.store, summary.slide_name)
 
     def _on_copy(self) -> None:
         summary = self.summary()

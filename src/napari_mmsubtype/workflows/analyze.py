@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.core.cam_methods import ROLLOUT
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import DeviceLostError
+from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
-from napari_mmsubtype.inference.encode import encode_job, map_cells_job, prepare
+from napari_mmsubtype.inference.draw_cells import map_cells_job
+from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
+from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
+from napari_mmsubtype.inference.precision import settled_job
+from napari_mmsubtype.inference.provisional import ProvisionalJudge
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.patch_calls import write_patch_calls
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
+from napari_mmsubtype.workflows.draw_cam import draw_cam_job
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.outcome import choose_patches, write_outcome
 from napari_mmsubtype.workflows.store_opening import claim_store
@@ -66,6 +74,7 @@ def analyze(
     cam_method: str | None = None,
     device: str = "auto",
     fallback_cpu: bool = False,
+    precision: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -110,13 +119,17 @@ def analyze(
     set_coverage : float, optional
         Share of patients whose true class the prediction set shall hold; 0.9 if left
         out. Bundles are calibrated for 0.8, 0.9, 0.95 and 0.99.
-    cam_method : {"grad-cam", "grad-cam++", "hires-cam", "layer-cam"}, optional
-        How the map of a model is drawn whose evidence does not add up; ``grad-cam`` if
-        left out.
+    cam_method : str, optional
+        How the map of a model is drawn whose evidence does not add up: ``grad-cam``
+        (if left out), ``grad-cam++``, ``hires-cam`` or ``layer-cam``.
+        ``attention-rollout`` is drawn beside the map, of vision transformers.
     device : str, default: "auto"
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     fallback_cpu : bool, default: False
         Go on with the CPU where the device stops answering.
+    precision : {"auto", "float32", "bfloat16"}, default: "auto"
+        Of the encoder; ``auto`` takes the lower one where the device is faster with it
+        and a trial shows that the model holds it.
     batch_size : int, optional
         Patches per forward pass.
     out : str or Path, optional
@@ -164,6 +177,7 @@ def analyze(
         cam_method=cam_method,
         device=device,
         fallback_cpu=fallback_cpu,
+        precision=precision,
         batch_size=batch_size,
         out=_text(out),
     )
@@ -194,7 +208,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         resumed, or handed back where it is complete.
     """
     yield Progress("open", message="opening slide and model")
-    processor = choose_processor(recipe.device)
+    processor = choose_processor(recipe.device, recipe.precision)
     if is_remote(recipe.bundle):
         yield Progress("open", message=f"fetching model {recipe.bundle}")
     bundle = load_bundle(recipe.bundle)
@@ -202,7 +216,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     icc = bool(bundle.info.get("icc", False))
     with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
         plan = yield from plan_job(recipe, slide, bundle)
-        encoder = prepare(bundle.encoder, processor)
+        encoder = prepare(bundle.encoder, processor.in_float32())
         case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         exact = case.queries() is not None
         with claim_store(plan, processor, exact=exact) as writer:
@@ -210,7 +224,10 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
                 done = len(plan.grid)
                 yield Progress("patches", done, done, "already analysed: nothing to do")
             else:
-                yield from _fill_on(plan, encoder, case, writer, processor)
+                with memory_kept():
+                    yield from _fill_on(plan, encoder, case, writer, processor)
+    if recipe.cam_method == ROLLOUT:
+        return (yield from draw_cam_job(writer.path, ROLLOUT, device=recipe.device))
     return open_result(writer.path)
 
 
@@ -232,10 +249,10 @@ def _fill_on(
     else:
         return
     # Nothing can be read back from a lost device: the model is loaded anew.
-    processor = choose_processor("cpu")
+    processor = choose_processor("cpu", plan.recipe.precision)
     bundle = load_bundle(plan.recipe.bundle)
     plan = replace(plan, bundle=bundle)
-    encoder = prepare(bundle.encoder, processor)
+    encoder = prepare(bundle.encoder, processor.in_float32())
     case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
     yield from _fill_store(plan, encoder, case, writer, processor)
 
@@ -251,17 +268,37 @@ def _fill_store(
     bundle, spec = plan.bundle, plan.grid.spec
     queries = case.queries()
     source = PatchSource(plan.slide, plan.grid)
+    transform = None if plan.stain is None else plan.stain.transform
+    choice = yield from settled_job(
+        encoder,
+        source,
+        writer,
+        processor,
+        plan.recipe.precision,
+        judge=lambda rows: fuse(case, rows, bundle.temperature).call.probabilities,
+        transform=transform,
+    )
+    processor, encoder = choice.processor, prepare(encoder, choice.processor)
+    if choice.warning:
+        plan = replace(plan, warnings=(*plan.warnings, choice.warning))
     shared: dict[str, Any] = {
         "size_px": spec.size_px,
         "batch_size": plan.recipe.batch_size
         or processor.default_batch_size(spec.size_px),
         "limit": choose_limit(processor, encoder, spec.size_px, plan.recipe.batch_size),
-        "transform": None if plan.stain is None else plan.stain.transform,
+        "transform": transform,
     }
-    writer.use_processor(str(processor.device), processor.precision)
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
+    judge = ProvisionalJudge(case, writer.path, len(plan.grid))
     yield from encode_job(
-        encoder, source, writer, processor, queries=queries, meter=meter, **shared
+        encoder,
+        source,
+        writer,
+        processor,
+        queries=queries,
+        meter=meter,
+        judge=judge if queries is None else None,
+        **shared,
     )
     yield Progress("fuse", message="judging patches, fusing modalities")
     patches = choose_patches(writer, plan)
@@ -273,6 +310,14 @@ def _fill_store(
         bundle.temperature,
         temperatures=bundle.calibration.temperatures,
     )
+    alone = patch_calls(
+        case,
+        embeddings,
+        bundle.temperature,
+        temperatures=bundle.calibration.temperatures,
+    )
+    if alone is not None:
+        write_patch_calls(writer.path, ok, alone)
     if queries is None:
         gradients = np.zeros((len(ok), len(bundle.classes), encoder.dim), np.float32)
         gradients[ok] = patch_gradients(case, embeddings)

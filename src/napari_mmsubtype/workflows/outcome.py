@@ -14,7 +14,6 @@ from napari_mmsubtype.core.records import PatchCounts, Prediction
 from napari_mmsubtype.core.trust import DEFAULT_COVERAGE
 from napari_mmsubtype.errors import SlideReadError
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.overlay import pyramid, stitch
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.slides.quality import choose_excluded, judge_quality
@@ -138,9 +137,13 @@ def write_outcome(
     weight[used], evidence[used] = fused.weights, fused.evidence
     writer.write_fusion(weight, evidence)
     # A patch that was left out has no weight, and a gradient of zero.
-    cells = writer.read(schema.CELL_EVIDENCE)
-    cells = cells * (weight if exact else used)[:, None, None, None]
-    writer.write_map(pyramid(stitch(grid, cells)))
+    rows, scale = writer.rows(schema.CELL_EVIDENCE), weight if exact else used
+
+    def _weighted_cells(index: NDArray[np.int64]) -> NDArray[np.float32]:
+        cells: NDArray[np.float32] = rows.read(index)
+        return cells * scale[index, None, None, None]
+
+    writer.write_map(grid, _weighted_cells, used)
     classes = tuple(subtype.name for subtype in plan.bundle.classes)
     bundle, call = plan.bundle, fused.call
     prediction = Prediction(

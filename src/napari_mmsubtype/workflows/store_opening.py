@@ -12,12 +12,12 @@ from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.errors import StoreInUseError
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock
-from napari_mmsubtype.results.store_writer import (
-    StoreWriter,
+from napari_mmsubtype.results.store_names import (
     existing_stores,
     remove_drafts,
     store_path,
 )
+from napari_mmsubtype.results.store_writer import StoreWriter
 from napari_mmsubtype.slides.color import describe_profile
 
 if TYPE_CHECKING:

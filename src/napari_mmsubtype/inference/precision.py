@@ -1,0 +1,247 @@
+"""Choose the precision of an encoder from what it does on the slide at hand."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.inference.agreement import Agreement, compare
+from napari_mmsubtype.inference.device import Processor, fast_in_bfloat16
+from napari_mmsubtype.inference.trial import sample_patches, try_patches
+from napari_mmsubtype.results import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.inference.stream import ReadsPatches, Transform
+    from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.results.store_writer import StoreWriter
+
+    Judge = Callable[[NDArray[np.float16]], Sequence[float]]
+
+logger = logging.getLogger(__name__)
+
+_FEWEST = 64
+"""Patches below which a slide is not worth a trial of what nobody asked for."""
+_WORTH_S = 5.0
+_WORTH_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionChoice:
+    """A precision, and why.
+
+    Attributes
+    ----------
+    processor : Processor
+        With the precision to use.
+    reason : str
+        For the provenance.
+    warning : str
+        What the user should know; empty where nothing is unusual.
+    """
+
+    processor: Processor
+    reason: str
+    warning: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Turn the choice into what the provenance of a store records.
+
+        Returns
+        -------
+        dict of str to str
+            Device, precision, reason and, where there is one, warning.
+        """
+        entry = {
+            "device": str(self.processor.device),
+            "precision": self.processor.precision,
+            "precision_reason": self.reason,
+            "precision_warning": self.warning,
+        }
+        return {name: text for name, text in entry.items() if text}
+
+    @classmethod
+    def resume(
+        cls, processor: Processor, asked: str, provenance: Mapping[str, Any]
+    ) -> PrecisionChoice:
+        """Keep to the precision that a store was begun in.
+
+        Parameters
+        ----------
+        processor : Processor
+            Of this run, perhaps on another machine, as chosen for ``asked``.
+        asked : str
+            The request: one of `recipe.PRECISIONS`.
+        provenance : mapping
+            Of the store, as begun.
+
+        Returns
+        -------
+        PrecisionChoice
+            On this run's device. What suited a GPU may be slow on a CPU: on another
+            kind of device its usual precision is taken, unless one was asked for, and
+            the result tells which patches ran in which.
+        """
+        reason = provenance.get("precision_reason", "")
+        warning = provenance.get("precision_warning", "")
+        begun = str(provenance["device"]).partition(":")[0]
+        if asked == "auto" and begun == processor.device.type:
+            kind = getattr(torch, provenance["precision"])
+            lowered = None if kind is torch.float32 else kind
+            processor = replace(processor, autocast=lowered)
+        return cls(processor, reason, warning)
+
+
+def settle(
+    encoder: Encoder,
+    source: ReadsPatches,
+    processor: Processor,
+    asked: str,
+    *,
+    judge: Judge,
+    transform: Transform | None = None,
+) -> PrecisionChoice:
+    """Choose the precision of a new run.
+
+    Unless it is asked for, less than float32 is taken only where embeddings and class
+    probabilities of patches from all over the slide stay what they are in float32; on a
+    CPU it must also be in hardware and save seconds. Where it is asked for, the same
+    patches tell what it costs.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for the device in float32.
+    source : ReadsPatches
+        The patches to do.
+    processor : Processor
+        As chosen for ``asked``.
+    asked : str
+        The request: one of `recipe.PRECISIONS`.
+    judge : callable
+        Gives the class probabilities of embeddings, float16, shape (n, d).
+    transform : callable, optional
+        Change of color of the patches before they are encoded.
+
+    Returns
+    -------
+    PrecisionChoice
+        Precision and reason.
+    """
+    whole = processor.in_float32()
+    is_cpu = processor.device.type == "cpu"
+    if asked == "float32":
+        return PrecisionChoice(whole, "as asked")
+    if asked == "auto" and is_cpu and not fast_in_bfloat16():
+        return PrecisionChoice(whole, "this CPU has no bfloat16 in hardware")
+    if asked == "auto" and is_cpu and len(source) < _FEWEST:
+        return PrecisionChoice(whole, "too few patches to gain from less")
+    low = processor
+    if processor.autocast is None and (asked == "bfloat16" or is_cpu):
+        low = replace(processor, autocast=torch.bfloat16)
+    if low.autocast is None:
+        return PrecisionChoice(whole, "usual on this device")
+    patches = sample_patches(source, transform)
+    if not len(patches):
+        kept = low if asked == "bfloat16" else whole
+        return PrecisionChoice(kept, "no patch of the trial could be read")
+    rows, whole_s = try_patches(encoder, patches, whole)
+    less, less_s = try_patches(encoder, patches, low)
+    before, after = judge(rows.astype(np.float16)), judge(less.astype(np.float16))
+    agreement = replace(
+        compare(rows, less),
+        probability_change=float(np.abs(np.subtract(before, after)).max()),
+    )
+    tried = f"in {len(patches)} patches tried, {agreement}"
+    if asked == "bfloat16":
+        return _obey(low, agreement, tried)
+    saved = (whole_s - less_s) * len(source)
+    if is_cpu and (saved < _WORTH_S or less_s > (1 - _WORTH_SHARE) * whole_s):
+        return PrecisionChoice(
+            whole, f"{low.precision} would save {max(saved, 0):.0f} s of this slide"
+        )
+    if agreement.holds:
+        reason = f"saves about {saved:.0f} s" if is_cpu else "usual on this device"
+        return PrecisionChoice(low, f"{reason}; {tried}")
+    warning = (
+        f"the encoder was run in float32, because {low.precision} changes what it says "
+        f"of this slide: {tried}; the result is as usual, it took longer"
+    )
+    logger.warning(warning)
+    return PrecisionChoice(whole, f"{low.precision} does not hold: {tried}", warning)
+
+
+def _obey(low: Processor, agreement: Agreement, tried: str) -> PrecisionChoice:
+    """Take the precision that was asked for, and say what it costs."""
+    if agreement.holds:
+        return PrecisionChoice(low, f"as asked; {tried}")
+    warning = (
+        f"the encoder was run in {low.precision} as asked, although it changes what "
+        f"the encoder says of this slide: {tried}; "
+        "ask for float32 to be sure"
+    )
+    logger.warning(warning)
+    return PrecisionChoice(low, f"as asked; {tried}", warning)
+
+
+def settled_job(
+    encoder: Encoder,
+    source: ReadsPatches,
+    writer: StoreWriter,
+    processor: Processor,
+    asked: str,
+    *,
+    judge: Judge,
+    transform: Transform | None = None,
+) -> Job[PrecisionChoice]:
+    """Choose the precision of a run, or keep to that of the run it resumes.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for the device in float32.
+    source : ReadsPatches
+        The patches to do.
+    writer : StoreWriter
+        Keeps the choice in its provenance, and is told what it receives from now on.
+    processor : Processor
+        As chosen for ``asked``.
+    asked : str
+        The request: one of `recipe.PRECISIONS`.
+    judge : callable
+        As `settle` takes it.
+    transform : callable, optional
+        As `settle` takes it.
+
+    Yields
+    ------
+    Progress
+        One event, of stage ``patches``, where there is something to try.
+
+    Returns
+    -------
+    PrecisionChoice
+        What the store is, or was begun, in.
+    """
+    done = int(np.count_nonzero(writer.read(schema.STATUS)))
+    if done:
+        begun = writer.attributes["provenance"]
+        choice = PrecisionChoice.resume(processor, asked, begun)
+        facts = None
+    else:
+        yield Progress("patches", 0, len(source), "choosing the precision")
+        choice = settle(
+            encoder, source, processor, asked, judge=judge, transform=transform
+        )
+        facts = choice.to_dict()
+    used = choice.processor
+    writer.use_processor(str(used.device), used.precision, facts)
+    return choice

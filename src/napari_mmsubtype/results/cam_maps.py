@@ -1,0 +1,242 @@
+"""Maps by other methods than the analysis used, kept beside its own in the store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_mmsubtype.core.units import PixelSize
+from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.map_levels import write_levels
+from napari_mmsubtype.results.overlay import Mosaic, cell_size
+from napari_mmsubtype.results.patch_rows import PatchRows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.patch_grid import PatchGrid
+    from napari_mmsubtype.results.store import Result
+
+_CHUNK = 256
+_CELLS, _MAPPED, _MAP = "cells", "mapped", "map"
+_FACTS = "cam"
+"""Attribute that is written once the arrays are there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CamMap:
+    """A finished map of the whole slide.
+
+    Attributes
+    ----------
+    method : str
+        One of `cam_methods.METHODS`.
+    levels : int
+        How many times it can be read, each coarser than the one before.
+    channels : int
+        One per class, or a single one where the method knows no class.
+    pixel_size : PixelSize
+        Microns per pixel of the finest level.
+    group : zarr.Group
+        Where it lies.
+    """
+
+    method: str
+    levels: int
+    channels: int
+    pixel_size: PixelSize
+    group: zarr.Group
+
+    def read(
+        self, index: int = 0, *, level: int = 0, against_others: bool = False
+    ) -> NDArray[np.float32]:
+        """Read one channel.
+
+        Parameters
+        ----------
+        index : int, default: 0
+            Of the class; 0 where there is none.
+        level : int, default: 0
+            0 is the finest.
+        against_others : bool, default: False
+            Subtract the mean of the other classes.
+
+        Returns
+        -------
+        ndarray of float32, shape (y, x)
+            Raw and signed; 0 where nothing was analysed.
+        """
+        maps = self.group[f"{_MAP}/{level}"]
+        own = np.asarray(maps[index])  # type: ignore[index]
+        if not against_others or self.channels == 1:
+            return own
+        total = np.asarray(maps[...]).sum(axis=0)  # type: ignore[index]
+        others: NDArray[np.float32] = (total - own) / (self.channels - 1)
+        return own - others
+
+
+def read_cams(result: Result) -> tuple[CamMap, ...]:
+    """Find the finished maps of other methods.
+
+    Parameters
+    ----------
+    result : Result
+        Of an analysis.
+
+    Returns
+    -------
+    tuple of CamMap
+        By name of the method; maps that were begun only are left out.
+    """
+    root = zarr.open_group(result.path, mode="r")
+    found = []
+    for name in sorted(_group_names(root)):
+        group = root[f"{schema.CAMS}/{name}"]
+        facts: Any = group.attrs.get(_FACTS)
+        if not isinstance(group, zarr.Group) or not facts or not facts["levels"]:
+            continue
+        shape: Any = group[_CELLS].shape  # type: ignore[union-attr]
+        spec = result.grid.spec
+        side_y, side_x = cell_size(spec, (shape[2], shape[3]))
+        found.append(
+            CamMap(
+                method=str(facts["method"]),
+                levels=int(facts["levels"]),
+                channels=int(shape[1]),
+                pixel_size=PixelSize(side_y * spec.mpp, side_x * spec.mpp),
+                group=group,
+            )
+        )
+    return tuple(found)
+
+
+def _group_names(root: zarr.Group) -> list[str]:
+    found = root.get(schema.CAMS)
+    return list(found.group_keys()) if isinstance(found, zarr.Group) else []
+
+
+class CamWriter:
+    """Writes a map patch by patch; what was drawn before is kept.
+
+    A kill at any moment leaves what was drawn, to be gone on with, and the analysis
+    itself as it was: nothing of that is written to.
+
+    Parameters
+    ----------
+    store : Path
+        Of the analysis; its lock is held by the caller.
+    method : str
+        One of `cam_methods.METHODS`.
+    shape : tuple of int
+        Patches, channels, and rows and columns of cells.
+
+    Raises
+    ------
+    StoreError
+        If the disk refuses.
+    """
+
+    def __init__(
+        self, store: Path, method: str, shape: tuple[int, int, int, int]
+    ) -> None:
+        self._store = store
+        try:
+            self._group = zarr.open_group(store, mode="r+").require_group(
+                f"{schema.CAMS}/{method}"
+            )
+            if self._facts is None:
+                # Not there, or cut short while it was laid out.
+                for name, size, kind in (
+                    (_CELLS, shape, "float32"),
+                    (_MAPPED, shape[:1], "uint8"),
+                ):
+                    chunks = (_CHUNK, *size[1:])
+                    self._group.create_array(
+                        name, shape=size, chunks=chunks, dtype=kind, overwrite=True
+                    )
+                self._group.attrs[_FACTS] = {"method": method, "levels": 0}
+        except OSError as err:
+            raise self._refused(err) from err
+
+    @property
+    def _facts(self) -> Any:
+        return self._group.attrs.get(_FACTS)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the map is there."""
+        return bool(self._facts["levels"])
+
+    @property
+    def mapped(self) -> NDArray[np.uint8]:
+        """1 for each patch that is drawn, uint8, shape (n,)."""
+        return np.asarray(self._group[_MAPPED][...])  # type: ignore[index]
+
+    @property
+    def cells(self) -> NDArray[np.float32]:
+        """What is drawn of all patches, float32, shape (n, channels, y, x)."""
+        return np.asarray(self._group[_CELLS][...])  # type: ignore[index]
+
+    def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:
+        """Write a run of patches, and then that they are drawn.
+
+        Parameters
+        ----------
+        start : int
+            Index of the first patch.
+        cells : ndarray of float32, shape (k, channels, y, x)
+            Their maps.
+        """
+        part = slice(start, start + len(cells))
+        try:
+            self._group[_CELLS][part] = cells  # type: ignore[index]
+            self._group[_MAPPED][part] = 1  # type: ignore[index]
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def finish(
+        self,
+        grid: PatchGrid,
+        factor: NDArray[np.float32] | None = None,
+        used: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Stitch what is drawn into a map, part by part, and declare it.
+
+        Parameters
+        ----------
+        grid : PatchGrid
+            Where the patches lie.
+        factor : ndarray of float32, shape (n,), optional
+            What the cells of each patch are multiplied by; 1 if left out.
+        used : ndarray of bool, shape (n,), optional
+            Patches that count; all if left out.
+        """
+        rows = PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
+        _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
+
+        def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+            drawn: NDArray[np.float32] = rows.read(index)
+            return drawn if factor is None else drawn * factor[index, None, None, None]
+
+        mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
+        try:
+            levels = write_levels(self._group, mosaic, read, channels, name=_MAP)
+            self._group.attrs[_FACTS] = {**self._facts, "levels": levels}
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def _refused(self, err: OSError) -> StoreError:
+        reason = os.strerror(err.errno) if err.errno else str(err)
+        msg = (
+            f"writing to {str(self._store)!r} failed: {reason}; the analysis is as it "
+            "was, and what was drawn is kept: the same request goes on there once "
+            "there is room and permission"
+        )
+        return StoreError(msg)

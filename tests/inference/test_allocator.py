@@ -1,0 +1,86 @@
+import ctypes
+import sys
+
+import pytest
+
+from napari_mmsubtype.inference import allocator
+from napari_mmsubtype.inference.allocator import find_glibc, memory_kept
+
+MIB = 1 << 20
+
+
+class Library:
+    """Notes what the allocator is told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def mallopt(self, parameter, value):
+        self.calls.append((parameter, value))
+        return 1
+
+    def malloc_trim(self, pad):
+        self.calls.append(("trim", pad))
+        return 1
+
+
+@pytest.fixture
+def library(monkeypatch):
+    library = Library()
+    monkeypatch.setattr(allocator, "find_glibc", lambda: library)
+    return library
+
+
+def test_only_the_outermost_context_sets_and_resets(library):
+    with memory_kept() as outer:
+        set_up = list(library.calls)
+        with memory_kept() as inner:
+            assert library.calls == set_up
+        assert library.calls == set_up
+    assert outer
+    assert inner
+    assert dict(set_up) == {-4: 0, -1: -1}
+    reset = library.calls[len(set_up) :]
+    assert reset[-1] == ("trim", 0)
+    assert dict(reset)[-4] > 0
+    assert dict(reset)[-1] > 0
+
+
+def test_it_is_reset_after_an_error_too(library):
+    with pytest.raises(ValueError, match="x"), memory_kept():
+        raise ValueError("x")
+    assert library.calls[-1] == ("trim", 0)
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_other_systems_are_left_alone(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert find_glibc() is None
+    with memory_kept() as kept:
+        assert not kept
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert find_glibc() is None
+
+
+@pytest.mark.skipif(find_glibc() is None, reason="the C library is not glibc")
+def test_large_blocks_are_not_mapped_while_memory_is_kept():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+
+    def _mapped():
+        # The size field before a block has bit 1 set where the block is a mapping.
+        block = libc.malloc(64 * MIB)
+        size = ctypes.c_size_t.from_address(block - ctypes.sizeof(ctypes.c_size_t))
+        found = bool(size.value & 2)
+        libc.free(block)
+        return found
+
+    with memory_kept():
+        assert not _mapped()
+    assert _mapped()
