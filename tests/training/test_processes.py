@@ -21,9 +21,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from builders.training import make_answers, make_fusion, make_heads
-from napari_mmsubtype.training.config import FusionTrainingConfig
+from builders.training import (
+    make_answers, make_encoder, make_fusion, make_heads, two_colors
+)
+from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import fit_fusion
+from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.training.processes import Processes, joined_processes
 from napari_mmsubtype.workflows.jobs import run_job
 
@@ -61,7 +64,28 @@ def train(name, accumulation, checkpoint=None):
     save_file(fit.model.state_dict(), folder / f"{name}.safetensors")
 
 
+def tune(name, accumulation):
+    encoder = make_encoder()
+    encoder.body[1] = torch.nn.Identity()
+    patches, targets = two_colors(22)
+    config = PatchTrainingConfig(
+        epochs=2, batch_size=7, accumulation=accumulation, feature_noise=0.1
+    )
+    fit = run_job(fit_patch_encoder(encoder, patches, targets, config))
+    (folder / f"{name}.json").write_text(json.dumps([fit.losses]))
+    save_file(encoder.state_dict(), folder / f"{name}.safetensors")
+
+
+def statistics(rank):
+    norm = torch.nn.BatchNorm1d(2)
+    norm.running_mean += torch.tensor([1.0, 2.0]) + 2 * rank
+    Processes().average_buffers(norm)
+    assert norm.running_mean.tolist() == [2.0, 3.0]
+    assert Processes().agree(float(rank), torch.device("cpu")) == 0.0
+
+
 train("alone", accumulation=2)
+tune("encoder-alone", accumulation=2)
 children = []
 for rank in range(2):
     child = os.fork()
@@ -78,6 +102,8 @@ for rank in range(2):
             assert device.type == "cpu" or torch.cuda.device_count() >= 2
             assert (Processes().rank, Processes().size) == (rank, 2)
             train(f"rank-{rank}", 1, folder / "both.safetensors")
+            tune(f"encoder-rank-{rank}", 1)
+            statistics(rank)
         os._exit(0)
     children.append(child)
 assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
@@ -124,9 +150,14 @@ def test_two_processes_train_as_one_does(tmp_path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    names = ("alone", "rank-0", "rank-1")
-    alone, *both = (json.loads((tmp_path / f"{n}.json").read_text()) for n in names)
-    weights = [load_file(tmp_path / f"{n}.safetensors") for n in names]
+    for prefix in ("", "encoder-"):
+        compare([tmp_path / f"{prefix}{n}" for n in ("alone", "rank-0", "rank-1")])
+
+
+def compare(stems: list[Path]) -> None:
+    """One process and each of two ended alike."""
+    alone, *both = (json.loads(p.with_suffix(".json").read_text()) for p in stems)
+    weights = [load_file(p.with_suffix(".safetensors")) for p in stems]
     assert both[0] == both[1]
     assert all(torch.equal(weights[1][k], weights[2][k]) for k in weights[1])
     # Sums are added up in another order; all random numbers are the same.

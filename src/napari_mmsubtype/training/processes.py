@@ -86,6 +86,20 @@ class Processes:
         for parameter, part in zip(chosen, parts, strict=True):
             parameter.grad = part.view_as(parameter)
 
+    def average_buffers(self, module: nn.Module) -> None:
+        """Average what a module counts of its own batches, in place.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Such as one with batch normalization; whole numbers stay.
+        """
+        if self.size == 1:
+            return
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(self.total(buffer) / self.size)
+
     def agree(self, value: float, device: torch.device) -> float:
         """Take what the first process found, in all of them.
 
