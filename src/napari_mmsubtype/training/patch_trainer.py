@@ -135,13 +135,9 @@ def fit_patch_encoder(
     run = PatchRun(encoder, patches, wanted, config)
     keeper = RunKeeper(run, checkpoint, checkpoint_seconds, identity)
     learned = [parameter.requires_grad for parameter in encoder.parameters()]
-
-    def progress(message: str) -> Progress:
-        return Progress("patch training", run.epoch, config.epochs, message)
-
     try:
         if keeper.resume():
-            yield progress(f"going on after epoch {run.epoch}, step {run.step}")
+            yield _progress(run, f"going on after epoch {run.epoch}, step {run.step}")
         while run.epoch < config.epochs:
             while not run.epoch_is_complete:
                 run.advance()
@@ -149,7 +145,7 @@ def fit_patch_encoder(
             run.end_epoch()
             keeper.keep(now=run.epoch == config.epochs)
             try:
-                yield progress(f"loss {run.losses[-1]:.3f}")
+                yield _progress(run, f"loss {run.losses[-1]:.3f}")
             except GeneratorExit:
                 keeper.keep(now=True)
                 raise
@@ -178,3 +174,8 @@ def _check(
             "it is (patch_training: null), or choose another"
         )
         raise ConfigurationError(msg)
+
+
+def _progress(run: PatchRun, message: str) -> Progress:
+    """Say how many epochs are over."""
+    return Progress("patch training", run.epoch, run.config.epochs, message)
