@@ -17,15 +17,20 @@ from napari_mmsubtype import __version__
 from napari_mmsubtype.cli.analyze import analyze_command
 from napari_mmsubtype.cli.bundle import bundle_app
 from napari_mmsubtype.cli.cam import cam_command
+from napari_mmsubtype.cli.crossval import crossval_command
 from napari_mmsubtype.cli.demo import demo_command
+from napari_mmsubtype.cli.embed import embed_command
 from napari_mmsubtype.cli.export import export_command
 from napari_mmsubtype.cli.html import report_command
 from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
+from napari_mmsubtype.cli.sanity import sanity_command
 from napari_mmsubtype.cli.tissue import tissue_command
+from napari_mmsubtype.cli.train import train_command
 from napari_mmsubtype.cli.umap import umap_command
+from napari_mmsubtype.cli.unlock import unlock_command
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -61,9 +66,14 @@ app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
 app.command("report")(report_command)
+app.command("sanity")(sanity_command)
 app.command("umap")(umap_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.command("embed")(embed_command)
+app.command("crossval")(crossval_command)
+app.command("train")(train_command)
+app.command("unlock")(unlock_command)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(preset_app, name="preset")
 

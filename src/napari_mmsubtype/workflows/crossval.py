@@ -1,0 +1,168 @@
+"""Cross-validate presets and everything they have to beat, on the same folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.workflows.cohort_request import CohortRequest, make_request
+from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
+from napari_mmsubtype.workflows.crossval_folds import (
+    BUNDLES,
+    CrossvalRun,
+    preset_fold_job,
+    simple_fold_job,
+)
+from napari_mmsubtype.workflows.crossval_results import (
+    PREDICTIONS,
+    RESULTS,
+    write_results,
+)
+from napari_mmsubtype.workflows.fold_data import TableCache
+from napari_mmsubtype.workflows.fold_plan import plan_folds
+from napari_mmsubtype.workflows.fold_store import FoldStore
+from napari_mmsubtype.workflows.jobs import run_job
+from napari_mmsubtype.workflows.model_list import fusion_variants, simple_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class CrossvalOutcome:
+    """Where a cross-validation left its results.
+
+    Attributes
+    ----------
+    folder : Path
+        Of everything.
+    results, predictions : Path
+        The files that a report reads.
+    bundles : tuple of Path
+        One for each preset and fold.
+    """
+
+    folder: Path
+    results: Path
+    predictions: Path
+    bundles: tuple[Path, ...]
+
+
+def crossval(
+    manifest: str | Path,
+    preset: str | Path | Iterable[str | Path],
+    *,
+    out: str | Path,
+    overrides: Iterable[str] = (),
+    rna: str | Path | None = None,
+    methylation: str | Path | None = None,
+    clinical: str | Path | None = None,
+    rna_unit: str | None = None,
+    methylation_unit: str | None = None,
+    embeddings: str | Path | None = None,
+    mpp: float | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
+) -> CrossvalOutcome:
+    """Cross-validate presets on a cohort and wait for the results.
+
+    Parameters
+    ----------
+    manifest : str or Path
+        CSV with one row per slide, see `manifest.read_manifest`.
+    preset : str, Path or iterable of these
+        Presets; folds, seeds and resamples are those of the first.
+    out : str or Path
+        Folder that receives everything; the same request goes on there.
+    overrides : iterable of str, default: ()
+        Settings to change in every preset, such as ``fusion_training.epochs=10``.
+    rna, methylation, clinical : str or Path, optional
+        Tables of the whole cohort.
+    rna_unit, methylation_unit : str, optional
+        Units of the tables, where what is detected is wrong.
+    embeddings : str or Path, optional
+        Where `embed` left the slides; a folder in ``out`` if left out.
+    mpp : float, optional
+        Microns per pixel of the slides of which the manifest does not tell.
+    device : str, default: "auto"
+        As `analyze`.
+    batch_size : int, optional
+        Patches per forward pass of the encoder.
+    on_progress : callable, optional
+        Receives every `Progress` event.
+
+    Returns
+    -------
+    CrossvalOutcome
+        Where results, predictions and bundles are.
+
+    Raises
+    ------
+    MMSubtypeError
+        One clear message where manifest, tables or presets cannot serve.
+    """
+    request = make_request(
+        manifest,
+        preset,
+        out=out,
+        overrides=overrides,
+        tables={"rna": rna, "methylation": methylation, "clinical": clinical},
+        units={"rna": rna_unit, "methylation": methylation_unit},
+        embeddings=embeddings,
+        mpp=mpp,
+        device=device,
+        batch_size=batch_size,
+    )
+    return run_job(crossval_job(request), on_progress)
+
+
+def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
+    """Cross-validate presets, step by step.
+
+    Parameters
+    ----------
+    request : CohortRequest
+        What is asked.
+
+    Yields
+    ------
+    Progress
+        Stages ``open``, ``tables``, ``slides``, ``patches``, ``folds`` (fits of all
+        models on all folds), ``fusion training`` and ``results``.
+
+    Returns
+    -------
+    CrossvalOutcome
+        Closing the job loses the fold it is at; the same request goes on.
+    """
+    opened = yield from open_cohort_job(request)
+    cohort, inputs = opened.cohort, opened.inputs
+    plan = plan_folds(cohort, inputs[0].preset.validation)
+    given = [
+        m for column, m in enumerate(cohort.modalities) if cohort.has()[:, column].any()
+    ]
+    run = CrossvalRun(
+        request=request,
+        opened=opened,
+        plan=plan,
+        store=FoldStore(request.out),
+        variants={entry.preset.name: fusion_variants(entry.preset) for entry in inputs},
+        simple=simple_models(given, with_sites=len(set(cohort.sites)) > 1),
+    )
+    for split in plan.splits:
+        cache = TableCache(cohort)
+        for entry in inputs:
+            yield from preset_fold_job(run, entry, split, cache)
+        yield from simple_fold_job(run, split, cache)
+        last = split is plan.splits[-1]
+        yield Progress("results", message="scoring" if last else "scoring so far")
+        write_results(request, opened, plan, run.models, run.store, complete_run=last)
+    return CrossvalOutcome(
+        request.out,
+        request.out / RESULTS,
+        request.out / PREDICTIONS,
+        tuple(sorted((request.out / BUNDLES).glob("*/fold-*"))),
+    )

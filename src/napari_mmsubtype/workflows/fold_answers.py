@@ -1,0 +1,253 @@
+"""What a model says about patients, in rows of ``predictions.parquet``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from napari_mmsubtype.core.cases import Modality, subset_key
+from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
+from napari_mmsubtype.models.survival_heads import CoxHead
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
+    from napari_mmsubtype.models.heads import Head, Heads
+    from napari_mmsubtype.training.bags import BagSet
+
+CLASS = "class"
+COVERAGE = 0.9
+"""Of the prediction sets that are told."""
+
+COLUMNS = (
+    "model",
+    "head",
+    "subset",
+    "main",
+    "present",
+    "repeat",
+    "fold",
+    "patient_id",
+    "site",
+    "y",
+    "predicted",
+    "set_size",
+    "in_set",
+    "risk",
+    "high_risk",
+    "time",
+    "event",
+)
+"""Columns of ``predictions.parquet`` besides the probabilities."""
+
+
+def answer_frame(
+    cases: BagSet,
+    logits: NDArray[np.float64],
+    heads: Heads,
+    calibration: Calibration,
+    *,
+    subset: Sequence[Modality],
+    limits: Mapping[str, float],
+    main: bool,
+) -> pd.DataFrame:
+    """Put the answers of all heads into rows.
+
+    Parameters
+    ----------
+    cases : BagSet
+        The patients, with what the model saw of them.
+    logits : ndarray of float64, shape (n, size)
+        Of all heads.
+    heads : Heads
+        With temperatures and centers.
+    calibration : Calibration
+        Of the classes.
+    subset : sequence of Modality
+        What the model was allowed.
+    limits : mapping of str to float
+        Median risk of the training patients, by survival head.
+    main : bool
+        Whether that is all that the model takes.
+
+    Returns
+    -------
+    DataFrame
+        One row per head and patient; without model, fold and site.
+    """
+    key = subset_key(subset)
+    frames = []
+    for name, head in heads.heads.items():
+        own = logits[:, heads.columns(name)]
+        if head is heads.classes:
+            columns = class_columns(cases.labels, own, calibration, key)
+            name = CLASS
+        elif isinstance(head, ClassHead | OrdinalHead):
+            columns = _levels(head, own, cases.targets[name])
+        else:
+            columns = _survival(head, own, cases.targets[name], limits[name])
+        frame = pd.DataFrame(columns)
+        frame.insert(0, "patient_id", list(cases.patients))
+        present = [
+            subset_key(m for m, h in zip(cases.modalities, row, strict=True) if h)
+            for row in cases.present
+        ]
+        frames.append(frame.assign(head=name, subset=key, main=main, present=present))
+    return pd.concat(frames, ignore_index=True)
+
+
+def class_columns(
+    labels: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    calibration: Calibration,
+    subset: str,
+) -> dict[str, Any]:
+    """Give probabilities and prediction sets of the classes.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+        True classes; -1 where not known.
+    logits : ndarray of float64, shape (n, c)
+        Before temperature.
+    calibration : Calibration
+        Of the model.
+    subset : str
+        As `cases.subset_key`.
+
+    Returns
+    -------
+    dict of str to array
+        Columns.
+    """
+    probabilities = calibration.probabilities(subset, logits)
+    size = np.full(len(logits), np.nan)
+    inside = np.full(len(logits), np.nan)
+    rule = calibration.conformal.get(subset)
+    if rule is not None and None not in rule.quantiles[COVERAGE]:
+        sets = rule.sets(probabilities, COVERAGE)
+        size = sets.sum(axis=1).astype(float)
+        known = labels >= 0
+        inside[known] = sets[np.flatnonzero(known), labels[known]]
+    return {
+        "y": labels,
+        **_columns(probabilities),
+        "predicted": probabilities.argmax(axis=1),
+        "set_size": size,
+        "in_set": inside,
+    }
+
+
+def median_risks(heads: Heads, logits: NDArray[np.float64]) -> dict[str, float]:
+    """Find the limit between low and high risk.
+
+    Parameters
+    ----------
+    heads : Heads
+        Of the model.
+    logits : ndarray of float64, shape (n, size)
+        Of the training patients.
+
+    Returns
+    -------
+    dict of str to float
+        Median risk by survival head.
+    """
+    return {
+        name: float(np.median(risks(head, logits[:, heads.columns(name)])))
+        for name, head in heads.others.items()
+        if not isinstance(head, ClassHead | OrdinalHead)
+    }
+
+
+def risks(head: Head, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring a survival head's answer down to one number.
+
+    Parameters
+    ----------
+    head : Head
+        `CoxHead` or `HazardHead`.
+    logits : ndarray of float64, shape (n, size)
+        Its own.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Greater is worse: the log-risk, or less the sum of the survival curve.
+    """
+    answer = head.answer(torch.from_numpy(np.asarray(logits, np.float64))).numpy()
+    if isinstance(head, CoxHead):
+        return np.asarray(answer[:, 0], np.float64)
+    return np.asarray(-answer.sum(axis=1), np.float64)
+
+
+def _levels(
+    head: ClassHead | OrdinalHead,
+    logits: NDArray[np.float64],
+    targets: NDArray[np.floating],
+) -> dict[str, Any]:
+    probabilities = head.answer(torch.from_numpy(logits)).numpy()
+    truth = np.where(np.isnan(targets), -1, np.nan_to_num(targets)).astype(np.int64)
+    return {
+        "y": truth,
+        **_columns(probabilities),
+        "predicted": probabilities.argmax(axis=1),
+    }
+
+
+def _survival(
+    head: Head,
+    logits: NDArray[np.float64],
+    targets: NDArray[np.floating],
+    limit: float,
+) -> dict[str, Any]:
+    risk = risks(head, logits)
+    nothing = np.full(len(risk), -1, np.int64)
+    return {
+        "y": nothing,
+        "predicted": nothing,
+        "risk": risk,
+        "high_risk": (risk > limit).astype(float),
+        "time": targets[:, 0].astype(float),
+        "event": targets[:, 1].astype(float),
+    }
+
+
+def _columns(probabilities: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+    return {
+        f"p{c}": probabilities[:, c].astype(np.float64)
+        for c in range(probabilities.shape[1])
+    }
+
+
+def complete(frame: pd.DataFrame, width: int) -> pd.DataFrame:
+    """Give a frame every column of ``predictions.parquet``, in order and type.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Some of the columns.
+    width : int
+        Number of probability columns.
+
+    Returns
+    -------
+    DataFrame
+        Ready to be written.
+    """
+    chances = [f"p{c}" for c in range(width)]
+    order = [*COLUMNS[:10], *chances, *COLUMNS[10:]]
+    whole = frame.reindex(columns=order)
+    whole = whole.fillna({"y": -1, "predicted": -1, "site": ""})
+    text = dict.fromkeys(
+        ("model", "head", "subset", "present", "patient_id", "site"), str
+    )
+    whole_numbers = dict.fromkeys(("repeat", "fold", "y", "predicted"), np.int64)
+    numbers = dict.fromkeys((*chances, *COLUMNS[11:]), np.float64)
+    return whole.astype({**text, **whole_numbers, **numbers, "main": bool})

@@ -1,0 +1,41 @@
+"""The command embeds a cohort, and says which slides failed."""
+
+import json
+
+from napari_mmsubtype.cli.embed import SOME_FAILED
+from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
+
+ENCODER = ["--encoder", "demo-cnn", "--patch-size", "64", "--device", "cpu"]
+
+
+def manifest(folder, *slides):
+    rows = [f'P{i},"{slide}",x' for i, slide in enumerate(slides)]
+    path = folder / "cohort.csv"
+    path.write_text("\n".join(["patient_id,slide,label", *rows]))
+    return str(path)
+
+
+def test_bags_are_told_as_text_and_as_json(tmp_path, capsys):
+    path = manifest(tmp_path, "synthetic:seed=1,size=128")
+    words = ["embed", path, "--out", str(tmp_path / "out"), *ENCODER]
+    assert main(words) == DONE
+    assert capsys.readouterr().out.startswith("embedded  1 slides in ")
+    assert main([*words, "--json"]) == DONE
+    record = json.loads(capsys.readouterr().out)
+    assert list(record["embedded"]) == ["synthetic:seed=1,size=128"]
+    assert record["failed"] == {}
+
+
+def test_slides_that_fail_give_an_exit_code_of_their_own(tmp_path, capsys):
+    (tmp_path / "bad.svs").write_bytes(b"nothing")
+    path = manifest(tmp_path, "bad.svs")
+    words = ["embed", path, "--out", str(tmp_path / "out"), *ENCODER]
+    assert main(words) == SOME_FAILED
+    assert "failed    " in capsys.readouterr().out
+
+
+def test_two_sources_of_an_encoder_are_bad_input(tmp_path, capsys):
+    path = manifest(tmp_path, "synthetic:seed=1,size=128")
+    words = ["embed", path, "--out", str(tmp_path), *ENCODER, "--bundle", "demo"]
+    assert main(words) == BAD_INPUT
+    assert "give one of encoder, bundle and preset" in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""Slides of a cohort are embedded once, and go on where they were stopped."""
+
+import numpy as np
+import pytest
+
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.workflows import embed as embed_module
+from napari_mmsubtype.workflows.embed import embed, embed_job
+from napari_mmsubtype.workflows.embedding_model import named_model
+from napari_mmsubtype.workflows.manifest import SlideEntry
+
+SLIDES = ("synthetic:seed=1,size=256", "synthetic:seed=2,size=256")
+
+
+def write_manifest(folder, *slides):
+    rows = [f'P{i},"{slide}",x' for i, slide in enumerate(slides)]
+    path = folder / "cohort.csv"
+    path.write_text("\n".join(["patient_id,slide,label", *rows]))
+    return path
+
+
+def run(manifest, out, **options):
+    options = {"encoder": "demo-cnn", "patch_px": 64, "device": "cpu", **options}
+    return embed(manifest, out=out, **options)
+
+
+def test_each_slide_has_a_store_and_a_bag_of_its_usable_patches(tmp_path):
+    found = run(write_manifest(tmp_path, *SLIDES), tmp_path / "out")
+    assert found.failures == {}
+    assert set(found.bags) == set(SLIDES)
+    for slide in SLIDES:
+        bag = found.load([slide])
+        (store,) = (tmp_path / "out").glob(f"synthetic-{slide[15]}.mmsubtype.zarr")
+        result = open_result(store)
+        np.testing.assert_array_equal(bag, result.embeddings[result.patch_status == 1])
+        assert bag.dtype == np.float16
+        assert bag.shape[1] == 96
+    both = found.load(SLIDES)
+    assert len(both) == sum(len(found.load([s])) for s in SLIDES)
+    assert found.load(["another"]) is None
+
+
+def test_a_second_run_opens_no_slide(tmp_path, monkeypatch):
+    manifest = write_manifest(tmp_path, *SLIDES)
+    first = run(manifest, tmp_path / "out")
+
+    def refuse(*_, **__):
+        msg = "a slide was opened again"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(embed_module, "open_quietly", refuse)
+    assert run(manifest, tmp_path / "out") == first
+    with pytest.raises(AssertionError, match="opened again"):
+        run(manifest, tmp_path / "out", patch_mpp=1.0)
+
+
+def test_a_slide_is_resumed_inside(tmp_path):
+    entry = SlideEntry("synthetic:seed=3,size=512", None, 2)
+    model = named_model("demo-cnn", patch_px=64)
+    job = embed_job([entry], model, tmp_path / "a", device="cpu", batch_size=4)
+    counts = []
+    while len(counts) < 2:
+        event = next(job)
+        if event.stage == "patches":
+            counts.append(event.done)
+    job.close()
+    resumed = list(embed_job([entry], model, tmp_path / "a", device="cpu",
+                             batch_size=4))  # fmt: skip
+    again = [event.done for event in resumed if event.stage == "patches"]
+    assert again[0] == counts[-1] + 4
+    whole = run(write_manifest(tmp_path, entry.path), tmp_path / "b", batch_size=4)
+    (bag,) = (tmp_path / "a" / "bags").glob("*.npy")
+    np.testing.assert_array_equal(np.load(bag), whole.load([entry.path]))
+
+
+def test_a_slide_that_fails_is_told_and_the_others_go_on(tmp_path):
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(b"no slide at all")
+    found = run(write_manifest(tmp_path, str(broken), SLIDES[0]), tmp_path / "out")
+    assert set(found.bags) == {SLIDES[0]}
+    assert set(found.failures) == {str(broken)}
+    assert "broken.svs" in found.failures[str(broken)]
+
+
+def test_a_slide_that_changed_is_embedded_anew(tmp_path):
+    entry = SlideEntry(str(tmp_path / "broken.svs"), None, 2)
+    (tmp_path / "broken.svs").write_bytes(b"no slide")
+    state = embed_module._state(entry)
+    bag = tmp_path / "x.npy"
+    bag.touch()
+    embed_module.write_json(bag.with_suffix(".json"), state)
+    assert embed_module._is_current(bag, entry)
+    (tmp_path / "broken.svs").write_bytes(b"another slide")
+    assert not embed_module._is_current(bag, entry)
+
+
+def test_one_model_must_be_asked_for(tmp_path):
+    manifest = write_manifest(tmp_path, SLIDES[0])
+    with pytest.raises(ConfigurationError, match="one of encoder, bundle and preset"):
+        embed(manifest, out=tmp_path)
+    with pytest.raises(ConfigurationError, match="belong to encoder"):
+        embed(manifest, out=tmp_path, bundle="demo", patch_px=64)

@@ -1,0 +1,89 @@
+"""Answers become rows with the columns that are documented."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from builders.training import make_answers, make_heads
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.evaluation.calibration_record import Calibration
+from napari_mmsubtype.evaluation.conformal import fit_conformal
+from napari_mmsubtype.models.survival_heads import CoxHead, HazardHead
+from napari_mmsubtype.workflows.fold_answers import (
+    COLUMNS,
+    answer_frame,
+    class_columns,
+    complete,
+    median_risks,
+    risks,
+)
+
+BOTH = (Modality.IMAGE, Modality.RNA)
+
+
+def test_every_head_has_its_rows():
+    cases, heads = make_answers(10), make_heads()
+    logits = np.random.default_rng(0).normal(size=(10, heads.size))
+    frame = answer_frame(
+        cases,
+        logits,
+        heads,
+        Calibration(2.0),
+        subset=BOTH,
+        limits={"risk": 0.0, "survival": -1.5},
+        main=True,
+    )
+    assert frame.groupby("head", sort=False).size().to_dict() == {
+        "class": 10,
+        "stage": 10,
+        "risk": 10,
+        "survival": 10,
+    }
+    own = frame[frame["head"] == "class"]
+    expected = torch.tensor(logits[:, :2] / 2.0).softmax(dim=1).numpy()
+    np.testing.assert_allclose(own[["p0", "p1"]].to_numpy(), expected)
+    risk = frame[frame["head"] == "risk"]
+    np.testing.assert_array_equal(risk["high_risk"], (risk["risk"] > 0).astype(float))
+    np.testing.assert_allclose(risk["time"], cases.targets["risk"][:, 0])
+    assert set(frame["present"]) == {"image+rna"}
+
+
+def test_sets_hold_the_truth_or_do_not():
+    labels = np.array([0, 1, 1, -1])
+    logits = np.array([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, 9.0]])
+    sure = np.tile([[0.999, 0.001], [0.001, 0.999]], (30, 1))
+    rule = fit_conformal(np.tile([0, 1], 30), sure)
+    found = class_columns(labels, logits, Calibration(conformal={"rna": rule}), "rna")
+    assert found["set_size"].tolist() == [1, 1, 1, 1]
+    np.testing.assert_array_equal(found["in_set"], [1, 0, 1, np.nan])
+    none = class_columns(labels, logits, Calibration(), "rna")
+    assert np.isnan(none["set_size"]).all()
+
+
+def test_risks_grow_with_danger_and_their_median_divides():
+    logits = np.array([[-2.0], [0.5], [3.0]])
+    np.testing.assert_array_equal(risks(CoxHead(), logits), [-2.0, 0.5, 3.0])
+    hazard = HazardHead((10.0,))
+    rising = risks(hazard, np.array([[-3.0, -3.0], [0.0, 0.0], [3.0, 3.0]]))
+    assert (np.diff(rising) > 0).all()
+    survive = torch.sigmoid(torch.tensor(-0.0)).item()
+    assert np.isclose(rising[1], -(survive + survive**2))
+    heads = make_heads()
+    values = np.zeros((3, heads.size))
+    values[:, heads.columns("risk")] = logits
+    assert median_risks(heads, values)["risk"] == 0.5
+
+
+def test_a_frame_is_completed_in_order_and_type():
+    frame = pd.DataFrame({"model": ["a"], "head": ["class"], "subset": ["rna"],
+                          "main": [True], "present": ["rna"], "repeat": [0],
+                          "fold": [1], "patient_id": ["p"], "site": [np.nan],
+                          "y": [1], "p0": [0.3], "p1": [0.7],
+                          "predicted": [1]})  # fmt: skip
+    whole = complete(frame, 3)
+    expected = [*COLUMNS[:10], "p0", "p1", "p2", *COLUMNS[10:]]
+    assert list(whole.columns) == expected
+    assert whole["site"].tolist() == [""]
+    assert whole["y"].dtype == whole["fold"].dtype == np.int64
+    assert whole["risk"].isna().all()
+    assert whole["main"].dtype == bool
