@@ -1,4 +1,4 @@
-"""Every chore as one command: demo, test, lint, demo_bundle, bench, fuzz.
+"""Every chore as one command: demo, test, lint, demo_bundle, bench, bench_peers, fuzz.
 
 Each does all its own set-up on a machine that has Python and nothing else. All share
 one environment, .nox/env, because torch alone is gigabytes.
@@ -39,6 +39,7 @@ SHORT = {
     "memory": ("--sides", "4096", "--json"),
     "heads": ("--dim", "1024", "--repeats", "3", "--json"),
     "training": ("--patients", "60", "--patches", "300", "--epochs", "3"),
+    "calibration": ("--train", "240", "--fresh", "500", "--epochs", "8", "--json"),
 }
 
 # A virtual screen, software OpenGL, and what Qt's xcb platform loads at run time.
@@ -110,7 +111,7 @@ def bench(session: nox.Session) -> None:
         session.error(f"no benchmark {name!r}; there are {', '.join(scripts)}")
     kept = TOP / ".nox" / "bench"
     kept.mkdir(parents=True, exist_ok=True)
-    for script in [name] if name else scripts:
+    for script in [name] if name else [x for x in scripts if x != "against_peers"]:
         arguments = own or SHORT.get(script, ())
         path = kept / f"{script}.json"
         with path.open("w", encoding="utf-8") as out:
@@ -118,6 +119,20 @@ def bench(session: nox.Session) -> None:
             run(session, *command, stdout=out)
         session.log(path.read_text(encoding="utf-8").strip())
     session.log(f"kept in {kept}")
+
+
+@nox.session
+def bench_peers(session: nox.Session) -> None:
+    """Run other programs over the patches of a slide: SLIDE [--rounds 3] [--json]."""
+    if not session.posargs:
+        session.error("give the path of a slide: nox -s bench_peers -- SLIDE")
+    install(session)
+    folder = TOP / ".nox" / "peers"
+    for listed in sorted((TOP / "benchmarks" / "peers").glob("*.txt")):
+        if "-alone" not in listed.stem:
+            install_peer(session, folder, listed)
+    words = ["benchmarks/against_peers.py", *session.posargs]
+    run(session, "python", *words, "--environments", str(folder))
 
 
 @nox.session
@@ -158,6 +173,35 @@ def install(session: nox.Session, *extras: str) -> None:
         setup(session, uv, "pip", "install", "--python", str(PYTHON), "-e", target)
     else:
         setup(session, str(PYTHON), "-m", "pip", "install", "-e", target)
+
+
+def install_peer(session: nox.Session, folder: Path, listed: Path) -> None:
+    """Make the environment of another program; keep the reason where that fails."""
+    name = listed.stem
+    python = folder / name / SCRIPTS.name / PYTHON.name
+    note = folder / f"{name}.error"
+    if python.exists() and not note.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    alone = listed.with_stem(f"{name}-alone")
+    steps = [
+        [sys.executable, "-m", "venv", "--clear", str(folder / name)],
+        [str(python), "-m", "pip", "install", "-r", str(listed)],
+    ]
+    if alone.exists():
+        steps.append(
+            [str(python), "-m", "pip", "install", "--no-deps", "-r", str(alone)]
+        )
+    for step in steps:
+        session.log(" ".join(step))
+        done = subprocess.run(step, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-3:]
+            note.write_text(" | ".join(last), encoding="utf-8")
+            shutil.rmtree(folder / name, ignore_errors=True)
+            session.warn(f"{name} cannot be installed: {last[-1:]}")
+            return
+    note.unlink(missing_ok=True)
 
 
 def setup(session: nox.Session, *words: str) -> None:

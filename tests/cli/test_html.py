@@ -1,5 +1,6 @@
 import json
 
+from builders.crossvals import write_crossval
 from builders.pages import Page
 from builders.results import make_result
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
@@ -21,6 +22,16 @@ def test_the_report_goes_where_it_is_asked_to(tmp_path, capsys):
     assert main(["report", str(result.path), "--out", str(out), "--json"]) == DONE
     assert json.loads(capsys.readouterr().out) == {"report": str(out)}
     assert "Luminal" in Page(out).text
+
+
+def test_folder_of_a_cross_validation_has_a_report_too(tmp_path, capsys):
+    folder = write_crossval(tmp_path / "cv", patients=30)
+    assert main(["report", str(folder)]) == DONE
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+    assert "Cross-validation: evidence" in Page(folder / "report.html").text
+    (folder / "results.json").write_text("{}")
+    assert main(["report", str(folder)]) == BAD_INPUT
+    assert "expected 'mmsubtype-crossval'" in capsys.readouterr().err
 
 
 def test_requests_that_cannot_be_met_are_one_line(tmp_path, capsys):

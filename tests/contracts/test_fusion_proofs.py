@@ -23,6 +23,7 @@ from builders.fusion import (
 )
 from builders.published_fusion import PublishedCrossAttention
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse
 from napari_mmsubtype.models.fusion import FusionModel, list_fusions
 
@@ -134,7 +135,7 @@ def test_shapley_shares_are_the_average_over_all_orders(name):
     tables = {m: draw.normal(size=OMICS[m]) for m in MODALITIES[1:]}
     case = CaseTensors(model, tables)
     embeddings = draw.uniform(0, 2, (9, DIM)).astype(np.float16)
-    found = fuse(case, embeddings, temperature=1.0)
+    found = fuse(case, embeddings, Calibration())
     bag = torch.from_numpy(embeddings.astype(np.float32))[None]
 
     def logits(members):

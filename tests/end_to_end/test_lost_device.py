@@ -75,3 +75,24 @@ def test_without_fallback_a_lost_device_is_one_clear_error_and_the_rest_is_resum
     (store,) = tmp_path.iterdir()
     assert (open_result(store).patch_status == 1).sum() == 16
     assert analyze(SLIDE, bundle, **request).status == "complete"
+
+
+def test_a_device_lost_while_the_map_is_drawn_is_told_as_well(tmp_path, monkeypatch):
+    bundle = tiny_bundle(tmp_path / "gradient", fusion="cross_attention")
+    request = {"device": "cpu", "batch_size": 8}
+    straight = analyze(SLIDE, bundle, out=tmp_path / "a", **request)
+    count = len(straight.grid)
+    assert straight.map_processors == straight.processors == {"cpu (float32)": count}
+    full = count // 8  # batches of eight; a last one that is smaller is not counted
+    lose_device(monkeypatch, after=full + 2)
+    choose_two(monkeypatch)
+    found = analyze(SLIDE, bundle, out=tmp_path / "b", fallback_cpu=True, **request)
+    np.testing.assert_array_equal(found.cell_evidence, straight.cell_evidence)
+    assert found.processors == {"cpu:0 (float32)": count, "cpu (float32)": 0}
+    assert found.map_processors == {
+        "cpu:0 (float32)": 16,
+        "cpu (float32)": count - 16,
+    }
+    (note,) = set(found.prediction.warnings) - set(straight.prediction.warnings)
+    assert f"16 on cpu:0 (float32), {count - 16} on cpu (float32)" in note
+    assert note.startswith("the map was drawn on other processors")

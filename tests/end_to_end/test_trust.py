@@ -70,17 +70,13 @@ def test_every_subset_of_tables_is_honest_on_new_patients(demo, new_tables) -> N
     for subset in subsets(OMICS):
         key = subset_key(subset)
         logits = predict_logits(demo.fusion, new_tables.restricted(subset))
-        for found, temperature in (
-            (own, demo.calibration.temperature_of(key)),
-            (shared, demo.temperature),
+        for found, p in (
+            (own, demo.calibration.probabilities(key, logits)),
+            (shared, calibrate(logits, demo.temperature)),
         ):
-            found.append(
-                expected_calibration_error(
-                    new_tables.labels, calibrate(logits, temperature)
-                )
-            )
+            found.append(expected_calibration_error(new_tables.labels, p))
         rule = demo.calibration.conformal[key]
-        probabilities = calibrate(logits, demo.calibration.temperature_of(key))
+        probabilities = demo.calibration.probabilities(key, logits)
         inside = rule.sets(probabilities, 0.9)
         held = inside[np.arange(600), new_tables.labels]
         for label, n in enumerate(rule.counts):

@@ -5,12 +5,10 @@ import pytest
 from sklearn.metrics import log_loss as reference_log_loss
 
 from napari_mmsubtype.evaluation.calibration import (
-    TEMPERATURE_RANGE,
     calibrate,
     expected_calibration_error,
-    fit_temperature,
-    fit_temperatures,
     log_loss,
+    patient_weights,
 )
 
 
@@ -27,25 +25,6 @@ def test_log_loss_agrees_with_scikit_learn() -> None:
     labels, logits = honest_rows(50)
     expected = reference_log_loss(labels, calibrate(logits, 2.0), labels=[0, 1, 2])
     assert log_loss(labels, logits, 2.0) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-def test_planted_temperature_is_found(factor: float) -> None:
-    labels, logits = honest_rows(20_000)
-    assert fit_temperature(labels, logits * factor) == pytest.approx(factor, rel=0.05)
-
-
-def test_temperature_beats_its_neighbours() -> None:
-    labels, logits = honest_rows(300, seed=2)
-    found = fit_temperature(labels, logits)
-    best = log_loss(labels, logits, found)
-    assert best < log_loss(labels, logits, found * 1.05)
-    assert best < log_loss(labels, logits, found / 1.05)
-
-
-def test_separable_rows_stop_at_the_lower_bound() -> None:
-    found = fit_temperature([0, 1], [[1.0, 0.0], [0.0, 1.0]])
-    assert found == pytest.approx(TEMPERATURE_RANGE[0], rel=1e-3)
 
 
 def test_temperature_does_not_change_the_order_of_classes() -> None:
@@ -91,12 +70,6 @@ def test_impossible_temperatures_are_refused(temperature: float) -> None:
         calibrate([[0.0, 1.0]], temperature)
 
 
-@pytest.mark.parametrize("logits", [np.empty((0, 2)), [[np.inf, 0.0]], [0.0, 1.0]])
-def test_unusable_logits_are_refused(logits) -> None:
-    with pytest.raises(ValueError, match="finite logits"):
-        fit_temperature([0], logits)
-
-
 def test_every_patient_weighs_the_same() -> None:
     labels, logits = honest_rows(40)
     names = [f"P{i}" for i in range(40)]
@@ -104,42 +77,13 @@ def test_every_patient_weighs_the_same() -> None:
     many = log_loss(labels[copies], logits[copies], patients=[names[i] for i in copies])
     assert many == pytest.approx(log_loss(labels, logits))
     assert many != pytest.approx(log_loss(labels[copies], logits[copies]))
-    found = fit_temperature(
-        labels[copies], logits[copies], patients=[names[i] for i in copies]
-    )
-    assert found == pytest.approx(fit_temperature(labels, logits), rel=1e-4)
 
 
-def test_patients_that_do_not_fit_the_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 rows need as many patients, found 1"):
-        fit_temperature([0, 1], [[1.0, 0.0], [0.0, 1.0]], patients=["P"])
+def test_offsets_are_added_after_the_temperature() -> None:
+    found = calibrate([[2.0, 0.0]], 2.0, (0.0, 1.0))
+    assert found == pytest.approx(np.array([[0.5, 0.5]]))
 
 
-def test_each_subset_that_needs_it_finds_its_own_temperature() -> None:
-    labels, logits = honest_rows(20_000)
-    given = {"image+rna": logits * 0.5, "image": logits, "rna": logits * 3}
-    found = fit_temperatures(labels, given, 1.0)
-    assert found == {
-        "image+rna": pytest.approx(0.5, rel=0.05),
-        "rna": pytest.approx(3.0, rel=0.05),
-    }
-
-
-def test_chance_gives_no_temperature_more_often_than_one_time_in_twenty() -> None:
-    taken = 0
-    for seed in range(200):
-        labels, logits = honest_rows(150, seed=seed)
-        taken += len(fit_temperatures(labels, {"rna": logits}, 1.0))
-    assert 0 < taken <= 200 * 0.05 + 4 * np.sqrt(200 * 0.05 * 0.95)
-
-
-def test_copies_of_patients_give_no_more_certainty() -> None:
-    labels, logits = honest_rows(60, seed=1)
-    names = [f"P{i}" for i in range(60)]
-    shared = 1.3 * fit_temperature(labels, logits)
-    assert fit_temperatures(labels, {"rna": logits}, shared, patients=names) == {}
-    many = np.tile(np.arange(60), 20)
-    given = {"rna": logits[many]}
-    copies = [names[i] for i in many]
-    assert fit_temperatures(labels[many], given, shared, patients=copies) == {}
-    assert list(fit_temperatures(labels[many], given, shared)) == ["rna"]
+def test_weights_of_rows_sum_to_the_patients() -> None:
+    assert patient_weights(list("aab"), 3).tolist() == [0.5, 0.5, 1.0]
+    assert patient_weights(None, 2).tolist() == [1.0, 1.0]

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from napari_mmsubtype.core.trust import ConformalSet
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import fit_conformal
+from napari_mmsubtype.evaluation.scaling import Scaling
 
 CLASSES = ("Luminal", "Basal/HER2")
 
@@ -17,12 +19,28 @@ def record() -> Calibration:
     # 19 patients, true class at 0.05, 0.10, ... 0.95.
     sure = np.arange(1, 20) / 20
     rule = fit_conformal(np.zeros(19, int), np.column_stack([sure, 1 - sure]))
-    return Calibration(1.5, {"image": 2.0}, {"image": rule})
+    return Calibration(
+        1.5, {"image": 2.0}, {"image": rule}, (0.25, -0.25), {"image": (0.5, -0.5)}
+    )
 
 
-def test_subsets_without_their_own_temperature_share_one(record) -> None:
-    assert record.temperature_of("image") == 2.0
-    assert record.temperature_of("image+rna") == 1.5
+def test_subsets_without_their_own_scaling_share_one(record) -> None:
+    assert record.scaling_of("image") == Scaling(2.0, (0.5, -0.5))
+    assert record.scaling_of("image+rna") == Scaling(1.5, (0.25, -0.25))
+    given = record.probabilities("image", [[2.0, 0.0]])
+    np.testing.assert_allclose(given, softmax([[1.5, -0.5]], axis=1))
+
+
+def test_a_record_is_made_of_the_scalings_of_all_subsets() -> None:
+    scalings = {
+        "image+rna": Scaling(0.9, (0.1, -0.1)),
+        "rna": Scaling(2.0, (0.3, -0.3)),
+    }
+    found = Calibration.of(scalings, "image+rna")
+    assert found == Calibration(
+        0.9, {"rna": 2.0}, {}, (0.1, -0.1), {"rna": (0.3, -0.3)}
+    )
+    assert {key: found.scaling_of(key) for key in scalings} == scalings
 
 
 @pytest.mark.parametrize(
@@ -60,6 +78,9 @@ def test_older_files_hold_one_temperature_only() -> None:
         {"temperature": None},
         {"temperature": 1.0, "temperatures": [1.0]},
         {"temperature": 1.0, "temperatures": {"image": None}},
+        {"temperature": 1.0, "offset": 3.0},
+        {"temperature": 1.0, "offsets": [[1.0]]},
+        {"temperature": 1.0, "offsets": {"image": None}},
         {"temperature": 1.0, "conformal": {"image": {}}},
         {"temperature": 1.0, "conformal": {"image": 3}},
     ],
@@ -72,7 +93,10 @@ def test_damaged_files_are_refused(entry) -> None:
 def test_problems_name_what_cannot_be(record) -> None:
     assert record.problems(2) == []
     assert record.problems(3) == [
-        "the prediction sets of image are for 2 classes, not 3"
+        "the offsets are [0.25, -0.25] but must be 3 finite numbers, one per class",
+        "the offsets of image are [0.5, -0.5] but must be 3 finite numbers, one per "
+        "class",
+        "the prediction sets of image are for 2 classes, not 3",
     ]
     broken = Calibration(0.0, {"rna": float("nan")})
     assert broken.problems(2) == [
@@ -84,7 +108,8 @@ def test_problems_name_what_cannot_be(record) -> None:
 def test_words_for_people(record) -> None:
     assert Calibration(0.81064).words() == ["temperature 0.8106"]
     assert record.words() == [
-        "temperature 1.5; 1 subsets of the data have their own",
+        "temperature 1.5, classes shifted by +0.25, -0.25; 1 subsets of the data have "
+        "their own",
         "prediction sets by lac, coverage 80 %, 90 %, 95 %, 99 %, from 19 calibration "
         "patients; subsets of the data: 1",
     ]

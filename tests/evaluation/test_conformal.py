@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
+from mapie.classification import SplitConformalClassifier
+from mapie.conformity_scores import RAPSConformityScore
 from scipy.stats import betabinom
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from napari_mmsubtype.evaluation.conformal import (
     METHODS,
@@ -212,3 +217,101 @@ def test_damaged_rules_are_refused(key, value) -> None:
 def test_unusable_input_is_refused(labels, probabilities, more, message) -> None:
     with pytest.raises(ValueError, match=message):
         fit_conformal(labels, probabilities, **more)
+
+
+SEED = 11
+PROMISED = (0.8, 0.9, 0.95)
+
+
+class Told(ClassifierMixin, BaseEstimator):
+    """A classifier for MAPIE whose probabilities are given as its features."""
+
+    def fit(self, features, labels):
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict_proba(self, features):
+        return np.asarray(features)
+
+    def predict(self, features):
+        return np.asarray(features).argmax(axis=1)
+
+
+def told_patients(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Six classes; labels are drawn from probabilities that nearly are true."""
+    rng = np.random.default_rng(seed)
+    chances = rng.dirichlet(np.full(6, 0.4), n).clip(1e-6)
+    chances /= chances.sum(axis=1, keepdims=True)
+    labels = (rng.random(n)[:, None] > chances.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    labels[:6] = range(6)
+    return labels, chances
+
+
+def mapie_sets(score, last_label, coverages):
+    """Calibrate MAPIE on 300 patients and ask it for the sets of 400 others."""
+    labels, chances = told_patients(300, 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn")
+        told = Told().fit(chances, labels)
+        peer = SplitConformalClassifier(
+            told,
+            confidence_level=list(coverages),
+            conformity_score=score,
+            prefit=True,
+            random_state=SEED,
+        ).conformalize(chances, labels)
+        options = {} if last_label is None else {"include_last_label": last_label}
+        _, inside = peer.predict_set(
+            told_patients(400, 2)[1], conformity_score_params=options
+        )
+    return inside
+
+
+@pytest.mark.parametrize("method", ["lac", "aps"])
+def test_sets_are_those_of_mapie(method) -> None:
+    last_label = "randomized" if method == "aps" else None
+    expected = mapie_sets(method, last_label, PROMISED)
+    labels, chances = told_patients(300, 1)
+    _, fresh = told_patients(400, 2)
+    # MAPIE takes off what ours leaves, and draws both streams from one seed.
+    noise = [
+        1 - np.random.RandomState(SEED).uniform(size=n) if method == "aps" else None
+        for n in (300, 400)
+    ]
+    rule = fit_conformal(
+        labels, chances, method=method, coverages=PROMISED, noise=noise[0]
+    )
+    for place, coverage in enumerate(PROMISED):
+        found = rule.sets(fresh, coverage, noise=noise[1], allow_empty=True)
+        assert np.array_equal(found, expected[:, :, place])
+        assert 1.0 < found.sum(axis=1).mean() < 5.0
+
+
+def test_ours_without_noise_are_larger_than_those_of_mapie() -> None:
+    labels, chances = told_patients(300, 1)
+    _, fresh = told_patients(400, 2)
+    rule = fit_conformal(labels, chances, method="aps", coverages=PROMISED)
+    expected = mapie_sets("aps", "randomized", PROMISED)
+    for place, coverage in enumerate(PROMISED):
+        ours = rule.sets(fresh, coverage).sum(axis=1).mean()
+        assert ours > expected[:, :, place].sum(axis=1).mean()
+
+
+def test_raps_is_that_of_mapie_where_its_penalty_is_ours() -> None:
+    score = RAPSConformityScore()
+    (expected,) = np.moveaxis(mapie_sets(score, False, (0.9,)), 2, 0)
+    # MAPIE spends some patients on the choice of penalty and free classes.
+    penalty = float(np.ravel(score.lambda_star)[0])
+    free = int(np.ravel(score.k_star)[0])
+    assert penalty > 0
+    labels, chances = told_patients(300, 1)
+    split = StratifiedShuffleSplit(1, test_size=len(score.y_raps), random_state=SEED)
+    ((rows, _),) = split.split(chances, labels)
+    noise = 1 - np.random.RandomState(SEED).uniform(size=len(rows))
+    shape = {"method": "raps", "penalty": penalty, "free_classes": free}
+    rule = fit_conformal(
+        labels[rows], chances[rows], coverages=(0.9,), noise=noise, **shape
+    )
+    # Without its last label MAPIE draws for calibration patients and not for new ones.
+    found = rule.sets(told_patients(400, 2)[1], 0.9)
+    assert np.array_equal(found, expected)

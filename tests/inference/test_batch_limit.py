@@ -1,6 +1,3 @@
-import json
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -12,10 +9,8 @@ from napari_mmsubtype.errors import OutOfMemoryError
 from napari_mmsubtype.inference import batch_limit
 from napari_mmsubtype.inference.batch_limit import (
     BatchLimit,
-    KnownSizes,
     choose_limit,
     is_out_of_memory,
-    size_key,
 )
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.draw_cells import map_cells_job
@@ -216,46 +211,14 @@ def test_what_held_is_where_the_next_run_begins(cache, encoder):
     assert [path.name for path in cache.parent.iterdir()] == [cache.name]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[1, 2]",
-        '{"k": 4}',
-        '{"k": {"size": 0, "time": 9e9}}',
-        '{"k": {"size": true, "time": 9e9}}',
-        '{"k": {"size": "8", "time": 9e9}}',
-        '{"k": {"size": 8}}',
-    ],
-)
-def test_a_damaged_memory_counts_as_empty_and_is_made_anew(tmp_path, text):
-    path = tmp_path / "sizes.json"
-    path.write_text(text)
-    known = KnownSizes(path)
-    assert known.find("k") is None
-    known.keep("k", 6)
-    assert known.find("k") == 6
-
-
-def test_sizes_are_forgotten_after_a_while(tmp_path):
-    path = tmp_path / "sizes.json"
-    KnownSizes(path).keep("k", 6)
-    body = json.loads(path.read_text())
-    body["k"]["time"] = time.time() - (batch_limit.KEPT_DAYS + 1) * 86_400
-    path.write_text(json.dumps(body))
-    assert KnownSizes(path).find("k") is None
-
-
-def test_a_memory_that_cannot_be_written_does_not_stop_the_run(tmp_path, caplog):
-    (tmp_path / "file").write_text("")
-    KnownSizes(tmp_path / "file" / "sizes.json").keep("k", 6)
-    assert "not remembered" in caplog.text
-    KnownSizes(None).keep("k", 6)
-    assert KnownSizes(None).find("k") is None
-
-
 def test_nothing_is_kept_where_the_cache_is_switched_off(cache, encoder, monkeypatch):
     monkeypatch.setenv("MMSUBTYPE_CACHE_MIB", "0")
-    KnownSizes.of_user().keep(size_key(DEVICE, "net", "float32"), 3)
+    limit = choose_limit(CPU, encoder, SIZE, 2)
+
+    def work(part):
+        if part.stop - part.start > 1:
+            raise MemoryError
+
+    limit.run(work, 2)
+    assert limit.size == 1
     assert not cache.exists()

@@ -6,6 +6,7 @@ import torch
 
 from napari_mmsubtype.core.cases import Modality, subset_key, subsets
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.inference.fuse import (
     CaseTensors,
     fuse,
@@ -38,7 +39,7 @@ def embeddings():
 
 
 def test_a_call_is_made_from_every_subset_of_what_is_there(case, embeddings):
-    fused = fuse(case, embeddings, temperature=1.0)
+    fused = fuse(case, embeddings, Calibration())
     assert list(fused.subsets) == [
         "image+rna+clinical",
         "image+rna",
@@ -54,14 +55,14 @@ def test_a_call_is_made_from_every_subset_of_what_is_there(case, embeddings):
 
 
 def test_removing_a_modality_changes_the_call(case, embeddings):
-    subsets_of = fuse(case, embeddings, temperature=1.0).subsets
+    subsets_of = fuse(case, embeddings, Calibration()).subsets
     whole = np.array(subsets_of["image+rna+clinical"].logits)
     for without in ("rna+clinical", "image+clinical", "image+rna"):
         assert np.abs(whole - subsets_of[without].logits).max() > 1e-4
 
 
 def test_temperature_softens_probabilities_and_leaves_logits(case, embeddings):
-    sharp, soft = (fuse(case, embeddings, temperature=t).call for t in (0.5, 5.0))
+    sharp, soft = (fuse(case, embeddings, Calibration(t)).call for t in (0.5, 5.0))
     assert sharp.logits == soft.logits
     assert max(sharp.probabilities) > max(soft.probabilities)
     expected = np.exp(np.array(soft.logits) / 5)
@@ -69,7 +70,7 @@ def test_temperature_softens_probabilities_and_leaves_logits(case, embeddings):
 
 
 def test_shares_of_each_class_sum_to_logit_less_bias(case, embeddings):
-    fused = fuse(case, embeddings, temperature=1.0)
+    fused = fuse(case, embeddings, Calibration())
     total = np.sum(list(fused.shapley.values()), axis=0)
     np.testing.assert_allclose(
         total, np.array(fused.call.logits) - fused.bias, atol=1e-6
@@ -98,7 +99,7 @@ def test_exact_evidence_is_weight_times_query_times_embedding(embeddings):
     torch.manual_seed(0)
     model = create_fusion("evidence", dim=6, classes=3, omics=OMICS).eval()
     case = CaseTensors(model, {Modality.RNA: np.ones(9)})
-    fused = fuse(case, embeddings, temperature=1.0)
+    fused = fuse(case, embeddings, Calibration())
     queries = case.queries().numpy()
     expected = fused.weights[:, None] * (embeddings.astype(np.float32) @ queries.T)
     np.testing.assert_allclose(fused.evidence, expected, atol=1e-5)
@@ -137,7 +138,7 @@ def test_calls_and_maps_are_those_of_the_first_head(model, embeddings):
     heads = Heads({"class": ClassHead(("a", "b")), "stage": OrdinalHead(levels)})
     tables = {Modality.RNA: np.ones(9), Modality.CLINICAL: np.ones(4)}
     plain, case = CaseTensors(model, tables), CaseTensors(model, tables, heads)
-    every, fused = (fuse(c, embeddings, temperature=1.0) for c in (plain, case))
+    every, fused = (fuse(c, embeddings, Calibration()) for c in (plain, case))
     assert fused.call.logits == every.call.logits[:2]
     odds = np.exp(fused.call.logits)
     assert fused.call.probabilities == pytest.approx(tuple(odds / odds.sum()))
@@ -157,10 +158,17 @@ def test_calls_and_maps_are_those_of_the_first_head(model, embeddings):
         assert values == pytest.approx((1 - above, above))
 
 
-def test_a_subset_may_have_a_temperature_of_its_own(case, embeddings):
-    fused = fuse(case, embeddings, 1.0, temperatures={"image": 5.0, "rna": 0.5})
-    plain = fuse(case, embeddings, 1.0)
+def test_a_subset_may_have_a_scaling_of_its_own(case, embeddings):
+    offset, of_rna = (0.0, 1.0, -1.0), (2.0, 0.0, -2.0)
+    record = Calibration(
+        1.0, {"image": 5.0, "rna": 0.5}, offset=offset, offsets={"rna": of_rna}
+    )
+    fused = fuse(case, embeddings, record)
+    plain = fuse(case, embeddings, Calibration())
     for key, call in fused.subsets.items():
         assert call.logits == plain.subsets[key].logits
-        odds = np.exp(np.array(call.logits) / {"image": 5.0, "rna": 0.5}.get(key, 1.0))
+        scaled = np.array(call.logits) / {"image": 5.0, "rna": 0.5}.get(key, 1.0)
+        odds = np.exp(scaled + (of_rna if key == "rna" else offset))
         assert call.probabilities == pytest.approx(tuple(odds / odds.sum()))
+    assert fused.shapley == plain.shapley
+    assert fused.bias == plain.bias

@@ -4,7 +4,11 @@ import time
 import numpy as np
 import pytest
 
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import (
+    OutOfMemoryError,
+    SlideChangedError,
+    SlideReadError,
+)
 from napari_mmsubtype.inference.stream import read_batches
 
 
@@ -120,3 +124,58 @@ def test_a_slide_that_changed_ends_the_pass_instead_of_counting_as_damage():
 
     with pytest.raises(SlideChangedError, match="changed on disk"):
         list(read_batches(Changing(20), batches_of(20, 2), 4))
+
+
+class ScarceMemory(NumberedPatches):
+    """Patches for which memory runs out so many times, at one of them."""
+
+    def __init__(self, count, at, times):
+        super().__init__(count)
+        self.at, self.times = at, times
+
+    def read(self, index):
+        if index == self.at and self.times > 0:
+            self.times -= 1
+            raise MemoryError("Unable to allocate 12.0 MiB")
+        return super().read(index)
+
+
+@pytest.mark.parametrize(("times", "depth"), [(1, 4), (2, 2), (3, 1)])
+def test_where_memory_runs_out_fewer_batches_are_read_ahead(caplog, times, depth):
+    source = ScarceMemory(40, at=9, times=times)
+    stream = read_batches(source, batches_of(40, 4), 4, depth=8)
+    numbers = []
+    for batch in stream:
+        numbers.extend(batch.pixels[:, 0, 0, 0].tolist())
+        assert batch.readable.all()
+    assert numbers == list(range(40))
+    assert source.times == 0
+    assert len(caplog.messages) == times
+    assert "Unable to allocate 12.0 MiB" in caplog.messages[-1]
+    assert f"reading {depth} batches ahead" in caplog.messages[-1]
+
+
+def test_memory_that_is_too_short_for_one_batch_is_one_clear_error():
+    source = ScarceMemory(40, at=9, times=99)
+    before = threading.active_count()
+    with pytest.raises(OutOfMemoryError, match=r"4 patches were read \(Unable to") as e:
+        list(read_batches(source, batches_of(40, 4), 4, depth=3))
+    assert "close other programs, or" in str(e.value)
+    assert "resumes there" in str(e.value)
+    assert threading.active_count() == before
+
+
+def test_no_memory_for_the_batch_itself_counts_as_well(monkeypatch):
+    calls, full = [], np.full
+
+    def scarce(shape, *args):
+        if len(shape) == 4:
+            calls.append(shape)
+            if len(calls) in (2, 3):
+                raise MemoryError
+        return full(shape, *args)
+
+    monkeypatch.setattr("napari_mmsubtype.inference.stream.np.full", scarce)
+    read = list(read_batches(NumberedPatches(12), batches_of(12, 4), 4, depth=4))
+    assert [batch.start for batch in read] == [0, 4, 8]
+    assert np.concatenate([b.pixels for b in read])[:, 0, 0, 0].tolist() == [*range(12)]

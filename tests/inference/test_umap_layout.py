@@ -95,19 +95,3 @@ def test_few_patches_have_fewer_neighbors(
     assert asked[0]["n_neighbors"] == neighbors
     assert asked[0]["init"] == "random"
     assert asked[0]["random_state"] == asked[0]["transform_seed"] == 4
-
-
-@pytest.mark.slow
-def test_umap_itself_keeps_groups_together_and_repeats_itself(monkeypatch):
-    monkeypatch.setattr(umap_layout, "BLOCK", 64)
-    draw = np.random.default_rng(0)
-    group = np.repeat([0, 1, 2], 60)
-    rows = draw.normal(size=(180, 24)) + 12 * draw.normal(size=(3, 24))[group]
-    used, spec = np.ones(180, bool), MapSpec(fit_limit=120)
-    points, _ = lay_out(rows.astype(np.float16), used, spec, lambda *_: None)
-    again, _ = lay_out(rows.astype(np.float16), used, spec, lambda *_: None)
-    np.testing.assert_array_equal(points, again)
-    away = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
-    np.fill_diagonal(away, np.inf)
-    nearest = away.argmin(axis=1)
-    assert (group[nearest] == group).all(), "also those placed after the fit"

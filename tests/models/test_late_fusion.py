@@ -46,3 +46,15 @@ def test_no_modality_changes_what_another_says(model):
     assert torch.equal(whole.modality_logits[image], alone.modality_logits[image])
     assert torch.equal(whole.evidence, alone.evidence)
     assert not alone.modality_logits["rna"].any()
+
+
+def test_what_is_absent_has_a_learned_answer(model):
+    image_alone = run(model, [True, False, False]).logits
+    whole = run(model, [True] * 3).logits
+    with torch.no_grad():
+        model.missing.logits[1] = torch.tensor([2.0, 0.0])
+        model.missing.logits[2] = torch.tensor([0.0, 1.0])
+    changed = run(model, [True, False, False])
+    torch.testing.assert_close(changed.logits - image_alone, torch.tensor([[2.0, 1.0]]))
+    assert not changed.modality_logits["rna"].any()
+    torch.testing.assert_close(run(model, [True] * 3).logits, whole)

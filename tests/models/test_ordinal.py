@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from coral_pytorch.dataset import corn_label_from_logits
+from coral_pytorch.losses import corn_loss as published_corn_loss
 
 from napari_mmsubtype.models.ordinal import corn_loss, corn_probabilities
 
@@ -40,6 +42,24 @@ def test_the_loss_is_that_of_the_published_loop():
         asked += rows.sum()
     found = corn_loss(torch.from_numpy(logits), torch.from_numpy(labels))
     assert found.item() == pytest.approx(total / asked, rel=1e-12)
+
+
+@pytest.mark.parametrize("levels", [2, 4, 7])
+def test_loss_gradient_and_label_are_those_of_the_authors_library(levels):
+    draw = torch.Generator().manual_seed(levels)
+    logits = 2 * torch.randn(60, levels - 1, generator=draw, dtype=torch.float64)
+    labels = torch.randint(0, levels, (60,), generator=draw)
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss = corn_loss(ours, labels)
+    expected = published_corn_loss(theirs, labels, levels)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12)
+    # They call the highest level that is reached with more than one half.
+    above = 1 - corn_probabilities(logits).cumsum(dim=1)[:, :-1]
+    called = (above > 0.5).sum(dim=1)
+    assert torch.equal(called, corn_label_from_logits(logits))
 
 
 def test_shared_logits_fit_the_conditional_shares():

@@ -66,3 +66,17 @@ def test_an_encoder_of_torchvision_loads_beside_an_open_window():
 def test_a_system_without_maps_has_no_llvm(tmp_path):
     assert not is_llvm_loaded(tmp_path / "absent")
     assert not shield_from_triton(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "module", ["workflows.analyze", "workflows.draw_cam", "workflows.patch_umap"]
+)
+def test_what_panels_run_loads_what_loads_triton_only_for_encoders_of_it(module):
+    # Beside an open window this would end the process before any encoder is chosen.
+    code = (
+        f"import sys, napari_mmsubtype.{module}\n"
+        "print({'torchvision', 'timm', 'numba', 'umap'} & set(sys.modules))\n"
+    )
+    done = _run(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "set()"

@@ -64,3 +64,21 @@ def test_a_table_that_the_model_is_not_given_is_refused(modality):
 def test_impossible_sizes_are_refused():
     with pytest.raises(ValueError, match="positive sizes and omics among"):
         create_fusion("image_only", dim=5, classes=2, omics={"rna": 0})
+
+
+@pytest.mark.parametrize("name", ["image_only", *(f"{m}_only" for m in OMICS)])
+def test_without_its_modality_a_baseline_says_what_it_learned(name):
+    torch.manual_seed(0)
+    model = create_fusion(name, dim=5, classes=2, omics=OMICS).eval()
+    bag, mask, omics, present = inputs([True] * 4)
+    whole = model(bag, mask, omics, present).logits
+    answers = model.missing_image if name == "image_only" else model.missing
+    with torch.no_grad():
+        model.bias.copy_(torch.tensor([0.5, -0.5]))
+        answers.logits.copy_(torch.tensor([[1.0, 3.0]]))
+    bias = torch.tensor([[0.5, -0.5]])
+    torch.testing.assert_close(model(bag, mask, omics, present).logits, whole + bias)
+    present[0, model.modalities.index(*model.uses)] = False
+    output = model(bag, mask, omics, present)
+    torch.testing.assert_close(output.logits, torch.tensor([[1.5, 2.5]]))
+    torch.testing.assert_close(output.modality_logits["bias"], output.logits)

@@ -49,6 +49,64 @@ def test_ways_to_prepare_a_patch(tmp_path, steps, resized, mean):
     assert (found.resized_px, found.mean) == (resized, mean)
 
 
+PUBLISHED = {
+    "pancancer-lymphocytes-inceptionv4.tcga": (
+        ("inception_v4nobn", ["Other", "Lymphocytes"], 100, 0.5, 299),
+        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+    ),
+    "breast-tumor-resnet34.tcga-brca": (
+        ("resnet34", ["Other", "Tumor"], 350, 0.25, 224),
+        ([0.7238, 0.5716, 0.6779], [0.112, 0.1459, 0.1089]),
+    ),
+    "lung-tumor-resnet34.tcga-luad": (
+        (
+            "resnet34",
+            ["Lepidic", "Benign", "Acinar", "Micropapillary", "Mucinous", "Solid"],
+            350,
+            0.5,
+            224,
+        ),
+        ([0.8301, 0.66, 0.8054], [0.0864, 0.1602, 0.0647]),
+    ),
+    "prostate-tumor-resnet34.tcga-prad": (
+        ("resnet34", ["Grade3", "Grade4or5", "Benign"], 175, 0.5, 224),
+        ([0.6462, 0.507, 0.8055], [0.1381, 0.1674, 0.1358]),
+    ),
+    # Scaled to 0 to 1 and not normalized.
+    "lymphnodes-tiatoolbox-resnet50.patchcamelyon": (
+        ("resnet50", ["Other", "Metastasis"], 96, 1.0, 96),
+        None,
+    ),
+}
+"""Facts of models that the zoo holds, as their config.json states them."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_models_are_understood(tmp_path, name):
+    (architecture, classes, size, mpp, resized), colors = PUBLISHED[name]
+    steps = [
+        {"name": "Resize", "arguments": {"size": resized}},
+        {"name": "ToTensor"},
+    ]
+    if colors:
+        mean, std = colors
+        steps.append({"name": "Normalize", "arguments": {"mean": mean, "std": std}})
+    content = {
+        "spec_version": "1.0",
+        "architecture": architecture,
+        "num_classes": len(classes),
+        "class_names": classes,
+        "patch_size_pixels": size,
+        "spacing_um_px": mpp,
+        "transform": steps,
+    }
+    found = read(tmp_path, content)
+    assert (found.architecture, list(found.class_names)) == (architecture, classes)
+    assert (found.patch_size_px, found.mpp, found.resized_px) == (size, mpp, resized)
+    mean, std = colors or ([0.0] * 3, [1.0] * 3)
+    assert (list(found.mean), list(found.std)) == (mean, std)
+
+
 def test_the_licence_is_that_of_the_card(tmp_path):
     card = "---\nlicense: cc-by-4.0\ntags: [a]\n---\n# Model\nlicense: none\n"
     (tmp_path / "README.md").write_text(card)

@@ -14,8 +14,10 @@ from napari_mmsubtype.results import store_lock
 from napari_mmsubtype.results.store_lock import (
     LockOwner,
     StoreLock,
+    break_lock,
     lock_path,
     process_birth,
+    read_owner,
 )
 
 HOLD = (
@@ -99,8 +101,22 @@ def test_a_lock_of_another_machine_is_named_and_left(store):
     write_lock(store, host="lab-7", pid=2**22 + 1)
     with pytest.raises(StoreInUseError, match="'lab-7'") as caught:
         StoreLock.acquire(store)
-    assert str(lock_path(store)) in str(caught.value)
+    assert f"napari-mmsubtype unlock {str(store)!r}" in str(caught.value)
     assert lock_path(store).exists()
+
+
+def test_a_lock_is_broken_only_if_it_is_still_the_one_that_was_seen(store):
+    write_lock(store, host="lab-7", pid=1)
+    seen = read_owner(store)
+    assert (seen.host, seen.pid) == ("lab-7", 1)
+    write_lock(store, host="lab-8", pid=2)
+    with pytest.raises(StoreInUseError, match="'lab-8'"):
+        break_lock(store, seen)
+    assert read_owner(store).host == "lab-8"
+    break_lock(store, read_owner(store))
+    assert read_owner(store) is None
+    # It may be gone already: then there is nothing to do.
+    break_lock(store, seen)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QMessageBox
 
 from builders.results import make_result
 from fakes.jobs import FakeJob
@@ -348,13 +347,13 @@ def test_panel_in_a_real_window_shows_layers_and_result(
 def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
     qtbot, viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    asked: list[str] = []
+    asked: list[Any] = []
 
-    def question(_parent: Any, _title: str, text: str) -> Any:
-        asked.append(text)
-        return QMessageBox.StandardButton[answer]
+    def question(parent: Any) -> bool:
+        asked.append(parent)
+        return answer == "Yes"
 
-    monkeypatch.setattr(QMessageBox, "question", question)
+    monkeypatch.setattr(analyze_panel, "ask_for_cpu", question)
     monkeypatch.setattr("napari_mmsubtype.widgets.job_runner.show_error", str)
     lost = FakeJob(error=DeviceLostError("the device stopped answering"))
     jobs = [lost, FakeJob(make_result(tmp_path, slide=ADDRESS))]

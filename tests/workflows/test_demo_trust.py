@@ -6,12 +6,8 @@ import pytest
 from builders.training import make_bags, make_fusion
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.trust import UNLIKE
-from napari_mmsubtype.evaluation.calibration import (
-    calibrate,
-    fit_temperature,
-    fit_temperatures,
-)
 from napari_mmsubtype.evaluation.guard import fit_guard
+from napari_mmsubtype.evaluation.scaling import fit_scaling
 from napari_mmsubtype.omics.synthetic import synthetic_cohort
 from napari_mmsubtype.training.bags import BagSet
 from napari_mmsubtype.training.fusion_trainer import predict_logits
@@ -35,24 +31,39 @@ def model():
     return make_fusion().eval()
 
 
-def test_temperatures_come_from_validation_and_sets_from_fresh_patients(model) -> None:
+def test_scalings_come_from_validation_and_sets_from_fresh_patients(model) -> None:
     validation, fresh = make_bags(60, seed=1), make_bags(50, seed=2)
     found = fit_calibration(model, validation, fresh)
     assert list(found.conformal) == KEYS
-    assert found.temperature == pytest.approx(
-        fit_temperature(validation.labels, predict_logits(model, validation))
-    )
     logits = subset_logits(model, validation)
-    assert found.temperatures == fit_temperatures(
-        validation.labels, logits, found.temperature
-    )
-    assert "image+rna" not in found.temperatures
+    whole = fit_scaling(validation.labels, logits["image+rna"])
+    assert found.scaling_of("image+rna") == whole
+    for key in ("image", "rna"):
+        own = fit_scaling(validation.labels, logits[key], around=whole)
+        assert found.scaling_of(key) == own
     counts = tuple(np.bincount(fresh.labels).tolist())
     assert found.conformal["rna"].counts == counts
-    # Another calibration cohort leaves the temperatures alone.
+    # Another calibration cohort leaves the scalings alone.
     other = fit_calibration(model, validation, make_bags(50, seed=3))
-    assert other.temperatures == found.temperatures
+    assert (other.temperatures, other.offsets) == (found.temperatures, found.offsets)
     assert other.conformal != found.conformal
+
+
+def test_a_subset_is_fitted_to_those_who_have_all_of_it(model) -> None:
+    validation, fresh = make_bags(60, seed=1), make_bags(50, seed=2)
+    complete = fit_calibration(model, validation.take(range(40)), fresh)
+    validation.present[40:50, 0] = False
+    validation.labels[50:] = -1
+    fresh.present[:, 1] = False
+    found = fit_calibration(model, validation, fresh)
+    assert found.scaling_of("image+rna") == complete.scaling_of("image+rna")
+    assert found.scaling_of("image") == complete.scaling_of("image")
+    rna = predict_logits(model, validation.restricted([Modality.RNA]).take(range(50)))
+    assert found.scaling_of("rna") == fit_scaling(
+        validation.labels[:50], rna, around=found.scaling_of("image+rna")
+    )
+    # No fresh patient has RNA: no promise is made with it.
+    assert list(found.conformal) == ["image"]
 
 
 def with_rna(cases: BagSet, rna: np.ndarray) -> BagSet:
@@ -71,8 +82,8 @@ def test_columns_of_other_heads_are_left_out(model) -> None:
     wide = make_fusion(classes=5).eval()
     found = fit_calibration(wide, validation, fresh, 2)
     logits = predict_logits(wide, validation)
-    assert found.temperature == pytest.approx(
-        fit_temperature(validation.labels, logits[:, :2])
+    assert found.scaling_of("image+rna") == fit_scaling(
+        validation.labels, logits[:, :2]
     )
     assert len(found.conformal["rna"].counts) == 2
 
@@ -104,7 +115,7 @@ def test_scores_tell_kept_promises_and_caught_changes(model) -> None:
     assert (scores.patients, scores.ece_patients) == (60, 120)
     assert list(scores.ece) == KEYS
     inside = calibration.conformal["image+rna"].sets(
-        calibrate(predict_logits(model, test), calibration.temperature), 0.9
+        calibration.probabilities("image+rna", predict_logits(model, test)), 0.9
     )
     hit = inside[np.arange(60), test.labels].mean()
     assert scores.covered[0.9] == pytest.approx((hit, inside.sum(axis=1).mean()))

@@ -1,4 +1,4 @@
-"""Temperatures and prediction sets come from validation patients who have the data."""
+"""Scalings and prediction sets come from validation patients who have the data."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from builders.training import make_bags
 from napari_mmsubtype.core.cases import Modality, subsets
-from napari_mmsubtype.evaluation.calibration import fit_temperature
+from napari_mmsubtype.evaluation.scaling import fit_scaling
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.training.fusion_trainer import predict_logits
 from napari_mmsubtype.workflows.fold_calibration import LEAST_PATIENTS, calibrate_model
@@ -21,11 +21,12 @@ def model():
     return create_fusion("evidence", dim=6, classes=2, omics={"rna": 4}).eval()
 
 
-def test_the_whole_set_shares_its_temperature_and_has_sets():
+def test_the_whole_set_shares_its_scaling_and_has_sets():
     cases, net = make_bags(40), model()
     found = calibrate_model(net, cases, EVERY, 2)
-    expected = fit_temperature(cases.labels, predict_logits(net, cases))
-    assert np.isclose(found.temperature, expected, rtol=1e-3)
+    expected = fit_scaling(cases.labels, predict_logits(net, cases))
+    assert np.isclose(found.temperature, expected.temperature, rtol=1e-3)
+    np.testing.assert_allclose(found.offset, expected.offset, atol=1e-3)
     assert set(found.conformal) == {"image+rna", "image", "rna"}
     assert sum(found.conformal["image+rna"].counts) == 40
 
@@ -37,6 +38,7 @@ def test_subsets_that_few_have_get_no_sets_of_their_own():
     found = calibrate_model(model(), replace(cases, present=present), EVERY, 2)
     assert set(found.conformal) == {"image+rna", "image"}
     assert "rna" not in found.temperatures
+    assert found.scaling_of("rna") == found.scaling_of("image+rna")
 
 
 def test_patients_without_a_label_do_not_count():

@@ -29,6 +29,7 @@ from napari_mmsubtype.cli.run import run_command
 from napari_mmsubtype.cli.tissue import tissue_command
 from napari_mmsubtype.cli.train import train_command
 from napari_mmsubtype.cli.umap import umap_command
+from napari_mmsubtype.cli.unlock import unlock_command
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
@@ -70,6 +71,7 @@ app.command("demo")(demo_command)
 app.command("embed")(embed_command)
 app.command("crossval")(crossval_command)
 app.command("train")(train_command)
+app.command("unlock")(unlock_command)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(preset_app, name="preset")
 

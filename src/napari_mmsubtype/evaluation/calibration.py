@@ -1,4 +1,4 @@
-"""Temperature scaling, and how far probabilities are from being honest."""
+"""Probabilities from logits, and how far they are from being honest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -18,10 +17,9 @@ TEMPERATURE_RANGE = (0.25, 10.0)
 """Temperatures considered: a separable validation set would ask for zero."""
 
 
-_LIKELIHOOD_RATIO = 3.841  # chi-square with one degree of freedom, 5 %
-
-
-def calibrate(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
+def calibrate(
+    logits: ArrayLike, temperature: float, offset: Sequence[float] = ()
+) -> NDArray[np.float64]:
     """Turn logits into calibrated probabilities.
 
     Parameters
@@ -30,6 +28,8 @@ def calibrate(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
         One value per class along the last axis.
     temperature : float
         Divides the logits; above 1 makes the probabilities more modest.
+    offset : sequence of float, optional
+        Added to them then, one per class; none if left out.
 
     Returns
     -------
@@ -40,6 +40,8 @@ def calibrate(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
         msg = f"a temperature is positive and finite, found {temperature!r}"
         raise ValueError(msg)
     scaled = np.asarray(logits, dtype=np.float64) / temperature
+    if len(offset):
+        scaled = scaled + np.asarray(offset, dtype=np.float64)
     return np.asarray(softmax(scaled, axis=-1), dtype=np.float64)
 
 
@@ -72,112 +74,31 @@ def log_loss(
     truth = np.asarray(labels, dtype=np.int64)
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     values = log_softmax(scaled, axis=1)[np.arange(len(truth)), truth]
-    return float(-np.average(values, weights=_weights(patients)))
+    return float(-np.average(values, weights=patient_weights(patients, len(truth))))
 
 
-def _weights(patients: Sequence[str] | None) -> NDArray[np.float64] | None:
-    """Weigh rows so that every patient counts once."""
+def patient_weights(patients: Sequence[str] | None, rows: int) -> NDArray[np.float64]:
+    """Weigh rows so that every patient counts once.
+
+    Parameters
+    ----------
+    patients : sequence of str or None
+        Patient of each row; every row counts once if None.
+    rows : int
+        How many there are.
+
+    Returns
+    -------
+    ndarray of float64, shape (rows,)
+        Summing to the number of patients.
+    """
     if patients is None:
-        return None
-    _, place, rows = np.unique(
+        return np.ones(rows)
+    _, place, each = np.unique(
         np.asarray(patients), return_inverse=True, return_counts=True
     )
-    weights: NDArray[np.float64] = 1.0 / rows[place]
+    weights: NDArray[np.float64] = 1.0 / each[place]
     return weights
-
-
-def fit_temperature(
-    labels: ArrayLike,
-    logits: ArrayLike,
-    *,
-    patients: Sequence[str] | None = None,
-    bounds: tuple[float, float] = TEMPERATURE_RANGE,
-) -> float:
-    """Find the temperature that makes held-out labels most probable.
-
-    Parameters
-    ----------
-    labels : array_like of int, shape (n,)
-        True classes of the validation rows.
-    logits : array_like of float, shape (n, c)
-        Logits of the same rows; none of them may have been trained on.
-    patients : sequence of str, optional
-        Patient of each row, as in `log_loss`.
-    bounds : tuple of float, default: (0.25, 10.0)
-        Lowest and highest temperature considered.
-
-    Returns
-    -------
-    float
-        Temperature within the bounds.
-
-    Raises
-    ------
-    ValueError
-        If there is no row, a logit is not finite, or another number of patients than
-        of rows is given.
-
-    References
-    ----------
-    .. [1] Guo et al., "On calibration of modern neural networks", ICML 2017.
-    """
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2 or len(values) == 0 or not np.isfinite(values).all():
-        msg = f"expected finite logits of shape (n, c), n > 0, found {values.shape}"
-        raise ValueError(msg)
-    if patients is not None and len(patients) != len(values):
-        msg = f"{len(values)} rows need as many patients, found {len(patients)}"
-        raise ValueError(msg)
-    # The loss is convex in 1/T, hence has one valley in log T.
-    found = minimize_scalar(
-        lambda log_t: log_loss(labels, values, math.exp(log_t), patients=patients),
-        bounds=(math.log(bounds[0]), math.log(bounds[1])),
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
-    return float(math.exp(found.x))
-
-
-def fit_temperatures(
-    labels: ArrayLike,
-    logits: Mapping[str, ArrayLike],
-    shared: float,
-    *,
-    patients: Sequence[str] | None = None,
-    bounds: tuple[float, float] = TEMPERATURE_RANGE,
-) -> dict[str, float]:
-    """Find a temperature of its own for the subsets of the modalities that need one.
-
-    Parameters
-    ----------
-    labels : array_like of int, shape (n,)
-        True classes of the validation rows.
-    logits : mapping of str to array_like of float, shape (n, c)
-        Logits of the same rows from each subset, by `cases.subset_key`.
-    shared : float
-        Temperature of all modalities together.
-    patients : sequence of str, optional
-        Patient of each row, as in `log_loss`.
-    bounds : tuple of float, default: (0.25, 10.0)
-        Lowest and highest temperature considered.
-
-    Returns
-    -------
-    dict of str to float
-        Only of subsets that the shared temperature fits worse than chance would let
-        it, by a likelihood-ratio test at 5 %: few patients cannot tell more. A model is
-        often surer of itself than it should be when it sees only a part of its data.
-    """
-    found = {}
-    for subset, values in logits.items():
-        own = fit_temperature(labels, values, bounds=bounds, patients=patients)
-        count = len(set(patients)) if patients is not None else len(np.asarray(values))
-        gained = log_loss(labels, values, shared, patients=patients) - log_loss(
-            labels, values, own, patients=patients
-        )
-        if 2 * count * gained > _LIKELIHOOD_RATIO:
-            found[subset] = own
-    return found
 
 
 def expected_calibration_error(

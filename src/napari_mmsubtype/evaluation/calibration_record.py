@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.trust import ConformalSet
 from napari_mmsubtype.evaluation.conformal import ConformalRule
+from napari_mmsubtype.evaluation.scaling import Scaling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Temperatures and prediction sets of a model.
+    """Scalings and prediction sets of a model.
 
     Attributes
     ----------
@@ -26,14 +30,45 @@ class Calibration:
         Of single subsets of the modalities, by `cases.subset_key`; may be empty.
     conformal : mapping of str to ConformalRule
         Prediction sets by subset; may be empty.
+    offset : tuple of float
+        Of the classes, for the call from every modality and subsets without their own;
+        empty for none.
+    offsets : mapping of str to tuple of float
+        Of the classes, for single subsets; may be empty.
     """
 
     temperature: float = 1.0
     temperatures: Mapping[str, float] = field(default_factory=dict)
     conformal: Mapping[str, ConformalRule] = field(default_factory=dict)
+    offset: tuple[float, ...] = ()
+    offsets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def temperature_of(self, subset: str) -> float:
-        """Give the temperature for a subset of the modalities.
+    @classmethod
+    def of(cls, scalings: Mapping[str, Scaling], whole: str) -> Calibration:
+        """Make the record of fitted scalings, without prediction sets.
+
+        Parameters
+        ----------
+        scalings : mapping of str to Scaling
+            By subset, as `scaling.fit_scalings`.
+        whole : str
+            Key of all modalities together.
+
+        Returns
+        -------
+        Calibration
+            Which gives every subset its own scaling.
+        """
+        parts = {key: value for key, value in scalings.items() if key != whole}
+        return cls(
+            temperature=scalings[whole].temperature,
+            temperatures={key: value.temperature for key, value in parts.items()},
+            offset=scalings[whole].offset,
+            offsets={key: value.offset for key, value in parts.items()},
+        )
+
+    def scaling_of(self, subset: str) -> Scaling:
+        """Say how the logits from a subset of the modalities become probabilities.
 
         Parameters
         ----------
@@ -42,10 +77,30 @@ class Calibration:
 
         Returns
         -------
-        float
+        Scaling
             Its own, or that of the call from every modality.
         """
-        return self.temperatures.get(subset, self.temperature)
+        return Scaling(
+            self.temperatures.get(subset, self.temperature),
+            self.offsets.get(subset, self.offset),
+        )
+
+    def probabilities(self, subset: str, logits: ArrayLike) -> NDArray[np.float64]:
+        """Turn the logits from a subset of the modalities into probabilities.
+
+        Parameters
+        ----------
+        subset : str
+            As `cases.subset_key`.
+        logits : array_like of float, shape (..., c)
+            Of the classes.
+
+        Returns
+        -------
+        ndarray of float64, shape (..., c)
+            Summing to 1 along the last axis.
+        """
+        return self.scaling_of(subset).probabilities(logits)
 
     def conformal_set(
         self,
@@ -99,12 +154,14 @@ class Calibration:
         Returns
         -------
         list of str
-            One line about temperatures, and one about prediction sets where there are
-            any.
+            One line about scalings, and one about prediction sets where there are any.
         """
         lines = [f"temperature {self.temperature:.4g}"]
-        if self.temperatures:
-            lines[0] += f"; {len(self.temperatures)} subsets of the data have their own"
+        if self.offset:
+            shifts = ", ".join(f"{value:+.2g}" for value in self.offset)
+            lines[0] += f", classes shifted by {shifts}"
+        if own := {*self.temperatures, *self.offsets}:
+            lines[0] += f"; {len(own)} subsets of the data have their own"
         if self.conformal:
             rule = next(iter(self.conformal.values()))
             coverages = ", ".join(f"{100 * value:g} %" for value in rule.quantiles)
@@ -135,6 +192,14 @@ class Calibration:
             if not (math.isfinite(value) and value > 0):
                 of = f" of {subset}" if subset else ""
                 found.append(f"the temperature{of} is {value} but must be positive")
+        for subset, offset in {"": self.offset, **self.offsets}.items():
+            finite = all(map(math.isfinite, offset))
+            if offset and not (finite and len(offset) == classes):
+                of = f" of {subset}" if subset else ""
+                found.append(
+                    f"the offsets{of} are {list(offset)} but must be {classes} finite "
+                    "numbers, one per class"
+                )
         for subset, rule in self.conformal.items():
             if len(rule.counts) != classes:
                 found.append(
@@ -149,12 +214,18 @@ class Calibration:
         Returns
         -------
         dict
-            ``temperature``, and ``temperatures`` and ``conformal`` where there are any;
-            `from_dict` reverses it.
+            ``temperature``, and ``temperatures``, ``offset``, ``offsets`` and
+            ``conformal`` where there are any; `from_dict` reverses it.
         """
         entry: dict[str, Any] = {"temperature": float(self.temperature)}
         if self.temperatures:
             entry["temperatures"] = {k: float(v) for k, v in self.temperatures.items()}
+        if self.offset:
+            entry["offset"] = [float(value) for value in self.offset]
+        if self.offsets:
+            entry["offsets"] = {
+                k: [float(x) for x in v] for k, v in self.offsets.items()
+            }
         if self.conformal:
             entry["conformal"] = {
                 subset: rule.to_dict() for subset, rule in self.conformal.items()
@@ -181,9 +252,13 @@ class Calibration:
             If a value is missing or cannot be.
         """
         temperatures = data.get("temperatures", {})
+        offsets = data.get("offsets", {})
         conformal = data.get("conformal", {})
-        if not isinstance(temperatures, Mapping) or not isinstance(conformal, Mapping):
-            msg = "temperatures and conformal are tables by subset of the modalities"
+        if not all(isinstance(x, Mapping) for x in (temperatures, offsets, conformal)):
+            msg = (
+                "temperatures, offsets and conformal are tables by subset of the "
+                "modalities"
+            )
             raise ValueError(msg)
         try:
             return cls(
@@ -192,6 +267,8 @@ class Calibration:
                 conformal={
                     str(k): ConformalRule.from_dict(v) for k, v in conformal.items()
                 },
+                offset=tuple(float(x) for x in data.get("offset", ())),
+                offsets={str(k): tuple(map(float, v)) for k, v in offsets.items()},
             )
         except (KeyError, TypeError) as err:
             msg = f"the calibration is not understood ({err!r})"

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import OutOfMemoryError
-from napari_mmsubtype.slides.cache_folder import cache_folder, cache_limit
+from napari_mmsubtype.inference.known_numbers import KnownNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.models.encoders import Encoder
@@ -28,10 +24,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FILE_NAME = "batch-sizes.json"
-
-KEPT_DAYS = 30
-"""How long a size is remembered: the memory may have been short because of another
-program, and without an end every later run would be slower for it."""
 
 _SIGNS = (
     "out of memory",
@@ -207,101 +199,6 @@ def _release(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-class KnownSizes:
-    """The sizes that held on this machine, in a file of the user's cache folder.
-
-    Parameters
-    ----------
-    path : Path or None
-        The file, which need not exist; None remembers nothing. A file that cannot be
-        read counts as empty: at worst a size is found out again.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    @classmethod
-    def of_user(cls) -> KnownSizes:
-        """Find the file of this user.
-
-        Returns
-        -------
-        KnownSizes
-            One that remembers nothing where the cache is switched off.
-        """
-        folder = cache_folder() if cache_limit() else None
-        return cls(None if folder is None else folder / FILE_NAME)
-
-    def find(self, key: str) -> int | None:
-        """Look a size up.
-
-        Parameters
-        ----------
-        key : str
-            Device and model, as `size_key` names them.
-
-        Returns
-        -------
-        int or None
-            What held; None where memory never ran out, or long ago.
-        """
-        entry = self._read().get(key)
-        return None if entry is None else entry[0]
-
-    def keep(self, key: str, size: int) -> None:
-        """Remember a size.
-
-        Parameters
-        ----------
-        key : str
-            Device and model.
-        size : int
-            What held.
-        """
-        if self._path is None:
-            return
-        entries = self._read()
-        entries[key] = (size, time.time())
-        body = {name: {"size": s, "time": t} for name, (s, t) in entries.items()}
-        draft = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            draft.write_text(json.dumps(body, indent=1), encoding="utf-8")
-            draft.replace(self._path)
-        except OSError as err:
-            with suppress(OSError):
-                draft.unlink()
-            logger.warning("batch size not remembered in %s: %s", self._path, err)
-
-    def _read(self) -> dict[str, tuple[int, float]]:
-        """Read what can be read and is not too old."""
-        if self._path is None:
-            return {}
-        try:
-            body: Any = json.loads(self._path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as err:
-            logger.warning("%s cannot be read and is made anew: %s", self._path, err)
-            return {}
-        oldest = time.time() - KEPT_DAYS * 86_400
-        entries = body.items() if isinstance(body, dict) else ()
-        return {
-            key: (entry["size"], entry["time"])
-            for key, entry in entries
-            if _is_sound(entry) and entry["time"] >= oldest
-        }
-
-
-def _is_sound(entry: Any) -> bool:
-    """Check an entry of a file that anyone may have changed."""
-    return (
-        isinstance(entry, dict)
-        and type(entry.get("size")) is int
-        and entry["size"] >= 1
-        and isinstance(entry.get("time"), int | float)
-    )
-
-
 def size_key(device: torch.device, model: str, precision: str) -> str:
     """Name what a batch size holds for.
 
@@ -349,13 +246,13 @@ def choose_limit(
         It remembers what holds on this device for this network.
     """
     what = f"{encoder.name} at {size_px} px"
-    known = KnownSizes.of_user()
+    known = KnownNumbers.of_user(FILE_NAME)
     key = size_key(processor.device, what, processor.precision)
     size = batch_size
     if size is None:
         size = processor.default_batch_size(size_px)
-        size = min(size, known.find(key) or size)
+        size = min(size, int(known.find(key) or size))
     return BatchLimit(size, processor.device, what, partial(known.keep, key))
 
 
-__all__ = ["BatchLimit", "KnownSizes", "choose_limit", "is_out_of_memory"]
+__all__ = ["BatchLimit", "choose_limit", "is_out_of_memory", "size_key"]

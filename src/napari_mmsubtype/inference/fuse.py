@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.answers import Answer
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
     from napari_mmsubtype.models.fusion import FusionModel, FusionOutput
     from napari_mmsubtype.models.heads import Heads
 
@@ -148,9 +149,7 @@ class CaseTensors:
 def fuse(
     case: CaseTensors,
     embeddings: NDArray[np.float16],
-    temperature: float,
-    *,
-    temperatures: Mapping[str, float] | None = None,
+    calibration: Calibration,
 ) -> FusedCase:
     """Classify one patient from every subset of the modalities at hand.
 
@@ -160,10 +159,8 @@ def fuse(
         Model and tables.
     embeddings : ndarray of float16, shape (n, d)
         The analysed patches, at least one.
-    temperature : float
-        Divides the logits before the softmax.
-    temperatures : mapping of str to float, optional
-        Of subsets with a temperature of their own, by `cases.subset_key`.
+    calibration : Calibration
+        Turns the logits from each subset into probabilities.
 
     Returns
     -------
@@ -171,7 +168,6 @@ def fuse(
         Calls, shares, patch weights and evidence.
     """
     bag = torch.from_numpy(embeddings.astype(np.float32))[None]
-    own = temperatures or {}
     calls: dict[str, Call] = {}
     logits: dict[str, NDArray[np.float64]] = {}
     others: dict[str, torch.Tensor] = {}
@@ -181,13 +177,14 @@ def fuse(
             output = case.forward(bag, subset)
             row = output.logits[0, : case.classes].double()
             key = subset_key(subset)
-            divisor = own.get(key, temperature)
             others[key] = output.logits.double()
             logits[key] = row.numpy()
             calls[key] = Call(
                 modalities=tuple(str(m) for m in subset),
                 logits=tuple(row.tolist()),
-                probabilities=tuple(torch.softmax(row / divisor, 0).tolist()),
+                probabilities=tuple(
+                    calibration.probabilities(key, logits[key]).tolist()
+                ),
             )
         bias = case.forward(bag, ()).logits[0, : case.classes].double()
     shares = shapley_shares(case.available, logits, bias.numpy())

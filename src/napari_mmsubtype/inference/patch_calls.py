@@ -10,10 +10,9 @@ import torch
 from napari_mmsubtype.core.cases import Modality, subset_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
     from napari_mmsubtype.inference.fuse import CaseTensors
     from napari_mmsubtype.models.fusion import FusionOutput
 
@@ -24,9 +23,7 @@ _BATCH = 256
 def patch_calls(
     case: CaseTensors,
     embeddings: NDArray[np.float16],
-    temperature: float,
-    *,
-    temperatures: Mapping[str, float] | None = None,
+    calibration: Calibration,
 ) -> NDArray[np.float32] | None:
     """Classify the patient from each patch alone, with all tables at hand.
 
@@ -36,10 +33,8 @@ def patch_calls(
         Model and tables.
     embeddings : ndarray of float16, shape (n, d)
         The analysed patches.
-    temperature : float
-        Divides the logits before the softmax.
-    temperatures : mapping of str to float, optional
-        Of subsets with a temperature of their own, by `cases.subset_key`.
+    calibration : Calibration
+        Turns the logits into probabilities.
 
     Returns
     -------
@@ -49,7 +44,7 @@ def patch_calls(
     """
     if Modality.IMAGE not in case.model.uses:
         return None
-    divisor = (temperatures or {}).get(subset_key(case.available), temperature)
+    scaling = calibration.scaling_of(subset_key(case.available))
     queries = case.queries()
     parts = []
     for start in range(0, len(embeddings), _BATCH):
@@ -59,7 +54,7 @@ def patch_calls(
             if queries is None
             else _tables_alone(case, part[:1]) + part @ queries.T
         )
-        parts.append(torch.softmax(logits.double() / divisor, dim=1).float().numpy())
+        parts.append(scaling.probabilities(logits.numpy()).astype(np.float32))
     return np.concatenate(parts)
 
 

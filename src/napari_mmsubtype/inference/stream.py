@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.core.option_words import pass_option
+from napari_mmsubtype.errors import (
+    OutOfMemoryError,
+    SlideChangedError,
+    SlideReadError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +99,8 @@ def read_batches(
     workers : int, default: 2
         Reader threads.
     depth : int, default: 3
-        Batches held in memory besides the one being processed.
+        Batches held in memory besides the one being processed; half as many, down to
+        one, where memory runs out.
     measure : callable, optional
         Takes patches, uint8, shape (k, y, x, 3), and gives ``measures`` numbers of
         each, float32, shape (k, m). It runs in the reader threads.
@@ -109,15 +115,17 @@ def read_batches(
     PatchBatch
         One per entry of ``batches``. A patch that cannot be decoded is logged, marked
         and left white; it does not stop the slide.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If memory runs out for a single batch.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mmsubtype-read")
     waiting: deque[tuple[PatchBatch, list[Future[None]]]] = deque()
-    ahead = iter(batches)
+    ahead = deque(batches)
 
-    def _submit() -> None:
-        indices = next(ahead, None)
-        if indices is None:
-            return
+    def _begin(indices: range) -> tuple[PatchBatch, list[Future[None]]]:
         count = len(indices)
         batch = PatchBatch(
             indices.start,
@@ -126,27 +134,67 @@ def read_batches(
             np.full((count, measures), np.nan, np.float32),
         )
         runs = [range(i, min(i + _RUN, count)) for i in range(0, count, _RUN)]
-        waiting.append(
-            (
-                batch,
-                [
-                    pool.submit(_fill, source, batch, part, measure, transform)
-                    for part in runs
-                ],
-            )
-        )
+        return batch, [
+            pool.submit(_fill, source, batch, part, measure, transform) for part in runs
+        ]
+
+    def _reach(many: int) -> None:
+        while ahead and len(waiting) < many:
+            waiting.append(_begin(ahead[0]))
+            ahead.popleft()
 
     try:
-        for _ in range(depth):
-            _submit()
-        while waiting:
-            batch, tasks = waiting.popleft()
-            for task in tasks:
-                task.result()
-            _submit()
-            yield batch
+        while ahead or waiting:
+            done: PatchBatch | None = None
+            shortage = ""
+            try:
+                _reach(depth)
+                _, tasks = waiting[0]
+                for task in tasks:
+                    task.result()
+                done, _ = waiting.popleft()
+                _reach(depth)
+            except MemoryError as err:
+                shortage = str(err) or type(err).__name__
+            if shortage:
+                count = len(waiting[0][0].readable) if waiting else len(ahead[0])
+                _give_back(waiting, ahead)
+                if done is None and depth == 1:
+                    raise OutOfMemoryError(_no_room(count, shortage))
+                depth = max(depth // 2, 1)
+                logger.warning(
+                    "memory ran out while patches were read (%s): reading %d batches "
+                    "ahead from now on",
+                    shortage,
+                    depth,
+                )
+            if done is not None:
+                yield done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_back(
+    waiting: deque[tuple[PatchBatch, list[Future[None]]]], ahead: deque[range]
+) -> None:
+    """Drop the batches that are being read, to be read anew: their memory is free."""
+    while waiting:
+        batch, tasks = waiting.pop()
+        for task in tasks:
+            task.cancel()
+        wait(tasks)
+        ahead.appendleft(range(batch.start, batch.start + len(batch.readable)))
+
+
+def _no_room(count: int, reason: str) -> str:
+    """Say that not even one batch can be read, and what to do."""
+    advice = "close other programs"
+    if count > 1:
+        advice += f", or {pass_option('batch_size', str(count // 2))}"
+    return (
+        f"memory ran out while {count} patches were read ({reason}); {advice}; what "
+        "was done is kept, and the same request resumes there"
+    )
 
 
 def _fill(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
 
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.models.vit import TOKEN_PX, token_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +119,8 @@ class AttentionTap:
         shapes = {tuple(seen.shape[1:]) for seen in self._seen}
         if shapes != {(whole, whole)}:
             raise ConfigurationError(_REFUSAL)
+        from napari_mmsubtype.models.vit import token_grid
+
         rolled = attention_rollout(self._seen, self._prefix)
         return token_grid(rolled[:, :, None], self.cells, self.cells)
 
@@ -158,7 +159,9 @@ def _ask(_block: Any, inputs: Any, named: dict[str, Any]) -> Any:
 def _attending(encoder: Encoder) -> tuple[list[Any], int, int]:
     """Find the attention of each block, the tokens before, and the side of a token."""
     for module in encoder.modules():
-        if isinstance(module, VisionTransformer):
+        if _is_of_torchvision(module):
+            from napari_mmsubtype.models.vit import TOKEN_PX
+
             trunk: Any = module.encoder
             return [block.self_attention for block in trunk.layers], 1, TOKEN_PX
     network: Any = encoder.body
@@ -168,6 +171,16 @@ def _attending(encoder: Encoder) -> tuple[list[Any], int, int]:
     if not found or side is None or not hasattr(network, "num_prefix_tokens"):
         raise ConfigurationError(_REFUSAL)
     return found, int(network.num_prefix_tokens), int(side[0])
+
+
+def _is_of_torchvision(module: nn.Module) -> bool:
+    """Tell torchvision's transformers, without loading torchvision.
+
+    It loads Triton, which may crash beside an open window; whoever makes an encoder of
+    torchvision sees to that (`models.triton_shield`).
+    """
+    known = sys.modules.get("torchvision.models")
+    return known is not None and isinstance(module, known.VisionTransformer)
 
 
 def _drops(module: Any) -> bool:

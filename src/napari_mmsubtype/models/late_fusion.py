@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from napari_mmsubtype.models.absent_answers import AbsentAnswers
 from napari_mmsubtype.models.fusion import FusionOutput, register_fusion
 from napari_mmsubtype.models.fusion_branches import BranchFusion
 from napari_mmsubtype.models.mil import masked_softmax
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 class LateFusion(BranchFusion):
     """Averages the logits of the modalities that are there.
 
-    The logits are a common bias plus the average of ``modality_logits``, by learned
-    weights that are positive and sum to 1 over the modalities present. No modality
-    changes what another one says.
+    The logits are a common bias, a learned answer for each modality that is absent, and
+    the average of ``modality_logits``, by learned weights that are positive and sum to
+    1 over the modalities present. No modality changes what another one says.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ class LateFusion(BranchFusion):
         super().__init__(dim, classes, omics, **options)
         self.trust = nn.Parameter(torch.zeros(len(self.modalities)))
         self.bias = nn.Parameter(torch.zeros(classes))
+        self.missing = AbsentAnswers(self.modalities, classes)
 
     def _fuse(
         self,
@@ -57,7 +59,8 @@ class LateFusion(BranchFusion):
             self.trust.expand(len(bag), -1), branches.present
         ).unsqueeze(2)
         own = torch.stack(list(branches.logits.values()), dim=1)
-        logits = self.bias + (shares * own).sum(dim=1)
+        known = self.bias + self.missing(branches.present)
+        logits = known + (shares * own).sum(dim=1)
         return FusionOutput(
             logits, branches.evidence, branches.weights, branches.logits
         )

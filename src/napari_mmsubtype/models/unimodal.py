@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.absent_answers import AbsentAnswers
 from napari_mmsubtype.models.evidence import EvidenceFusion
 from napari_mmsubtype.models.fusion import (
     FusionModel,
@@ -27,7 +28,7 @@ class ImageOnly(EvidenceFusion):
     """The `evidence` model without tables: its map is exact.
 
     Tables may be given, so that it stands in wherever a multimodal model does; they are
-    not looked at.
+    not looked at. A patient without a slide gets a learned answer.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ class ImageOnly(EvidenceFusion):
         super().__init__(dim, classes, {}, **options)
         self._name_modalities(omics)
         self.uses = (Modality.IMAGE,)
+        self.missing_image = AbsentAnswers(self.uses, classes)
 
     def _fuse(
         self,
@@ -56,6 +58,9 @@ class ImageOnly(EvidenceFusion):
         present: Tensor,
     ) -> FusionOutput:
         output = super()._fuse(bag, mask, {}, present)
+        stand_in = self.missing_image(mask.any(dim=1, keepdim=True))
+        output.logits = output.logits + stand_in
+        output.modality_logits["bias"] = output.modality_logits["bias"] + stand_in
         for modality in values:
             output.modality_logits[modality.value] = torch.zeros_like(output.logits)
         return output
@@ -70,7 +75,8 @@ class TableOnly(FusionModel):
     """A bias and a linear head on the encoded table; patches are evidence of nothing.
 
     The image and other tables may be given, so that it stands in wherever a multimodal
-    model does; they are not looked at. A patient without the table gets the bias.
+    model does; they are not looked at. A patient without the table gets a learned
+    answer.
 
     Parameters
     ----------
@@ -120,6 +126,7 @@ class TableOnly(FusionModel):
         )
         self.head = nn.Linear(token_dim, classes, bias=False)
         self.bias = nn.Parameter(torch.zeros(classes))
+        self.missing = AbsentAnswers(self.uses, classes)
 
     def _fuse(
         self,
@@ -133,9 +140,9 @@ class TableOnly(FusionModel):
         own = self.head(self.encoder(values[modality])).masked_fill(~here, 0.0)
         parts = {m.value: torch.zeros_like(own) for m in self.modalities}
         parts[modality.value] = own
-        parts["bias"] = self.bias.expand(len(bag), -1)
+        parts["bias"] = self.bias + self.missing(here)
         return FusionOutput(
-            own + self.bias,
+            own + parts["bias"],
             own.new_zeros(*mask.shape, self.classes),
             own.new_zeros(mask.shape),
             parts,

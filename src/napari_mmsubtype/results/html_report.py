@@ -101,7 +101,7 @@ def write_report(
     opened = result if isinstance(result, Result) else open_result(os.fspath(result))
     beside = opened.path.with_suffix(".html")
     target = beside if path is None else report_target(path, beside.name)
-    return _write(report_html(opened), target)
+    return write_page(report_html(opened), target)
 
 
 def report_html(result: Result) -> str:
@@ -121,7 +121,7 @@ def report_html(result: Result) -> str:
     prediction = facts.prediction
     colors = {subtype.name: subtype.color for subtype in facts.classes}
     picture, note = _picture(result) if prediction else ("", "")
-    return _render(
+    return render_page(
         "report.html.j2",
         facts=facts,
         tables=facts.tables,
@@ -172,7 +172,7 @@ def write_coverage(
         ("Python", made.python),
         ("Packages", ", ".join(f"{k} {v}" for k, v in made.packages.items())),
     ]
-    page = _render(
+    page = render_page(
         "coverage.html.j2",
         tables=tables,
         patient=patient,
@@ -180,7 +180,7 @@ def write_coverage(
         is_demo=model.is_demo,
         origin=origin,
     )
-    return _write(page, target)
+    return write_page(page, target)
 
 
 def report_target(path: str | os.PathLike[str], name: str) -> Path:
@@ -273,7 +273,21 @@ def _css_width(share: float) -> str:
     return f"{min(max(share, 0.0), 1.0):.2%}"
 
 
-def _render(name: str, **values: Any) -> str:
+def render_page(name: str, **values: Any) -> str:
+    """Fill a template of a page.
+
+    Parameters
+    ----------
+    name : str
+        File among the templates.
+    **values : object
+        What it shows; everything is escaped.
+
+    Returns
+    -------
+    str
+        A whole page.
+    """
     version = Provenance.collect().packages.get("napari-mmsubtype", "")
     return (
         _templates()
@@ -286,8 +300,26 @@ def _render(name: str, **values: Any) -> str:
     )
 
 
-def _write(page: str, target: Path) -> Path:
-    """Write a file that is whole or not there."""
+def write_page(page: str, target: Path) -> Path:
+    """Write a page as a file that is whole or not there.
+
+    Parameters
+    ----------
+    page : str
+        The page.
+    target : Path
+        The file; its folder exists.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             fresh = Path(folder) / target.name

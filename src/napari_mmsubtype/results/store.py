@@ -214,10 +214,25 @@ class Result(StoredSlide):
 
         Empty in stores of versions that did not record it.
         """
-        known = self._body.get(schema.PROCESSORS, [])
-        if schema.PROCESSOR not in self._root or not known:
+        if schema.PROCESSOR not in self._root:
             return {}
-        counts = np.bincount(self._read(schema.PROCESSOR), minlength=len(known) + 1)
+        return self._count_processors(self._read(schema.PROCESSOR))
+
+    @property
+    def map_processors(self) -> dict[str, int]:
+        """For how many patches the map was drawn where, by device and precision.
+
+        Empty in stores of versions that did not record it.
+        """
+        if schema.MAPPED not in self._root:
+            return {}
+        # 1 is a patch that was mapped nobody knows where.
+        mapped = self._read(schema.MAPPED)
+        return self._count_processors(np.maximum(mapped, 1) - 1)
+
+    def _count_processors(self, number: NDArray[np.uint8]) -> dict[str, int]:
+        known = self._body.get(schema.PROCESSORS, [])
+        counts = np.bincount(number, minlength=len(known) + 1)
         return {
             f"{entry['device']} ({entry['precision']})": int(count)
             for entry, count in zip(known, counts[1:], strict=True)

@@ -181,6 +181,51 @@ def lock_path(store: Path) -> Path:
     return store.with_name(f".{store.name}.lock")
 
 
+def read_owner(store: Path) -> LockOwner | None:
+    """Read who holds the lock of a store.
+
+    Parameters
+    ----------
+    store : Path
+        ``<slide>.mmsubtype.zarr``.
+
+    Returns
+    -------
+    LockOwner or None
+        None where nobody holds it, or the lock says nothing.
+    """
+    return _read(lock_path(store))
+
+
+def break_lock(store: Path, owner: LockOwner) -> None:
+    """Take away the lock of a process on another machine that is known to have ended.
+
+    Parameters
+    ----------
+    store : Path
+        ``<slide>.mmsubtype.zarr``.
+    owner : LockOwner
+        Who held it when the user was asked: no other lock is taken away.
+
+    Raises
+    ------
+    StoreInUseError
+        If its process lives on this machine, or another process took the lock since.
+    StoreError
+        If the folder cannot be written to.
+    """
+    path = lock_path(store)
+    if owner.host == platform.node() and not owner.is_gone:
+        raise StoreInUseError(_in_use(store, path, owner))
+    try:
+        if not _take_away(path, owner):
+            raise StoreInUseError(_in_use(store, path, _read(path)))
+    except StoreInUseError:
+        raise
+    except OSError as err:
+        raise _refused(store, err) from err
+
+
 def process_birth(pid: int) -> str | None:
     """Tell a process from others that had, or will have, the same number.
 
@@ -242,12 +287,7 @@ def _read(path: Path) -> LockOwner | None:
 
 
 def _clear_if_stale(path: Path, found: LockOwner | None) -> bool:
-    """Take away a lock whose process has ended; False where it may live.
-
-    The file is renamed and looked at again before it is deleted: of two processes that
-    find the same lock left behind, the slower one must not delete the lock that the
-    faster one has made since.
-    """
+    """Take away a lock whose process has ended; False where it may live."""
     if found is None:
         try:
             age = time.time() - path.stat().st_mtime
@@ -257,6 +297,20 @@ def _clear_if_stale(path: Path, found: LockOwner | None) -> bool:
             return False
     elif not found.is_gone:
         return False
+    if not _take_away(path, found):
+        return False
+    who = "an unknown process" if found is None else f"process {found.pid}"
+    logger.info("took over the lock that %s left at %s", who, path)
+    return True
+
+
+def _take_away(path: Path, found: LockOwner | None) -> bool:
+    """Remove a lock if it is still the one that was found.
+
+    The file is renamed and looked at again before it is deleted: of two processes that
+    find the same lock left behind, the slower one must not delete the lock that the
+    faster one has made since.
+    """
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.rename(aside)
@@ -266,8 +320,6 @@ def _clear_if_stale(path: Path, found: LockOwner | None) -> bool:
         aside.rename(path)
         return False
     aside.unlink()
-    who = "an unknown process" if found is None else f"process {found.pid}"
-    logger.info("took over the lock that %s left at %s", who, path)
     return True
 
 
@@ -282,7 +334,7 @@ def _in_use(store: Path, path: Path, found: LockOwner | None) -> str:
         return (
             f"{str(store)!r} is being written to by process {found.pid} on the machine "
             f"{found.host!r}, since {found.started}; wait for it, or, if it has ended "
-            f"there, delete {str(path)!r} and run again"
+            f"there, free the store with: napari-mmsubtype unlock {str(store)!r}"
         )
     who = f"process {found.pid}"
     if found.pid == os.getpid():

@@ -231,7 +231,8 @@ class StoreWriter:
         """
         part = slice(start, start + len(cell_evidence))
         self._put(schema.CELL_EVIDENCE, part, cell_evidence)
-        self._put(schema.MAPPED, part, np.ones(len(cell_evidence), np.uint8))
+        mapped = np.full(len(cell_evidence), 1 + self._processor, np.uint8)
+        self._put(schema.MAPPED, part, mapped)
 
     def write_fusion(
         self, weight: NDArray[np.float32], evidence: NDArray[np.float32]

@@ -11,7 +11,7 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -35,6 +35,7 @@ from napari_mmsubtype.widgets.analyze_form import AnalyzeForm
 from napari_mmsubtype.widgets.associated_images import AssociatedImages
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
+from napari_mmsubtype.widgets.device_question import ask_for_cpu
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
@@ -52,10 +53,6 @@ if TYPE_CHECKING:
 
 AnalyzeJob = Callable[[AnalyzeRecipe], "Job[Result]"]
 RESULT_TITLE = "Result"
-_LOST = (
-    "The GPU stopped answering. What was done is kept.\n\n"
-    "Go on with the CPU? It is slower; the result says which patches ran where."
-)
 _SLIDES = (
     "Slides (*.svs *.tif *.tiff *.btf *.ndpi *.mrxs *.scn *.bif *.svslide *.vms *.vmu "
     "*.czi *.dcm *.dzi *.qptiff *.ozx *.png *.jpg *.jpeg *.webp *.bmp);;All files (*)"
@@ -230,8 +227,7 @@ class AnalyzePanel(QWidget):
 
     def _offer_cpu(self) -> None:
         """Ask whether to go on without the device that was lost."""
-        answer = QMessageBox.question(self, "Device lost", _LOST)
-        if answer == QMessageBox.StandardButton.Yes and not self.runner.is_running:
+        if ask_for_cpu(self) and not self.runner.is_running:
             self.setValue(replace(self.value(), device="cpu"))
             self.run()
 

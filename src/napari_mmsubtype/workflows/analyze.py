@@ -21,6 +21,7 @@ from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.draw_cells import map_cells_job
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
+from napari_mmsubtype.inference.fused_choice import choose_encoder
 from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.precision import settled_job
@@ -275,10 +276,11 @@ def _fill_store(
         writer,
         processor,
         plan.recipe.precision,
-        judge=lambda rows: fuse(case, rows, bundle.temperature).call.probabilities,
+        judge=lambda rows: fuse(case, rows, bundle.calibration).call.probabilities,
         transform=transform,
     )
     processor, encoder = choice.processor, prepare(encoder, choice.processor)
+    encoder = choose_encoder(encoder, source, writer, processor, transform=transform)
     if choice.warning:
         plan = replace(plan, warnings=(*plan.warnings, choice.warning))
     shared: dict[str, Any] = {
@@ -304,18 +306,8 @@ def _fill_store(
     patches = choose_patches(writer, plan)
     ok = patches.used
     embeddings = writer.read(schema.EMBEDDING)[ok]
-    fused = fuse(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
-    alone = patch_calls(
-        case,
-        embeddings,
-        bundle.temperature,
-        temperatures=bundle.calibration.temperatures,
-    )
+    fused = fuse(case, embeddings, bundle.calibration)
+    alone = patch_calls(case, embeddings, bundle.calibration)
     if alone is not None:
         write_patch_calls(writer.path, ok, alone)
     if queries is None:

@@ -240,7 +240,7 @@ def describe_training(config: DemoBundleConfig, best_epoch: int) -> dict[str, An
 
 
 FITTED = {
-    "chosen on validation patients": "epoch, temperatures",
+    "chosen on validation patients": "epoch, temperatures, offsets of the classes",
     "fitted on calibration patients": "prediction sets",
     "fitted on training patients, each judged without itself": "guard",
 }

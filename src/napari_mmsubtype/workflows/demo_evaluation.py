@@ -9,10 +9,7 @@ import numpy as np
 import torch
 
 from napari_mmsubtype.core.cases import Modality, subset_key
-from napari_mmsubtype.evaluation.calibration import (
-    calibrate,
-    expected_calibration_error,
-)
+from napari_mmsubtype.evaluation.calibration import expected_calibration_error
 from napari_mmsubtype.evaluation.metrics import (
     Estimate,
     balanced_accuracy,
@@ -119,7 +116,7 @@ def score_subsets(
     test : BagSet
         Patients of neither training nor validation.
     calibration : Calibration
-        With the temperature of each subset.
+        With the scaling of each subset.
     repeats : int, default: 2000
         Resamples of the bootstrap.
     seed : int, default: 0
@@ -133,8 +130,7 @@ def score_subsets(
     scores = {}
     for subset in reported_subsets(test.modalities):
         logits = predict_logits(model, test.restricted(subset))
-        temperature = calibration.temperature_of(subset_key(subset))
-        probabilities = calibrate(logits, temperature)
+        probabilities = calibration.probabilities(subset_key(subset), logits)
         given = (test.labels, probabilities, test.patients)
         auc, balanced = (
             bootstrap(metric, *given, repeats=repeats, seed=seed)

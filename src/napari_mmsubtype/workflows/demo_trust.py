@@ -13,12 +13,11 @@ from napari_mmsubtype.core.trust import TYPICAL, UNLIKE
 from napari_mmsubtype.evaluation.calibration import (
     calibrate,
     expected_calibration_error,
-    fit_temperature,
-    fit_temperatures,
 )
 from napari_mmsubtype.evaluation.calibration_record import Calibration
-from napari_mmsubtype.evaluation.conformal import fit_conformal
+from napari_mmsubtype.evaluation.conformal import ConformalRule, fit_conformal
 from napari_mmsubtype.evaluation.metrics import binary_auc
+from napari_mmsubtype.evaluation.scaling import Scaling, fit_scaling
 from napari_mmsubtype.training.fusion_trainer import predict_logits
 from napari_mmsubtype.workflows.demo_patients import make_bag_set
 
@@ -45,7 +44,7 @@ class TrustScores:
     Attributes
     ----------
     ece : dict of str to tuple of float
-        By subset: calibration error with one temperature for all, and with its own.
+        By subset: calibration error of the logits as they are, and after calibration.
     ece_patients : int
         Patients behind these.
     covered : dict of float to tuple of float
@@ -97,14 +96,15 @@ def subset_logits(
 def fit_calibration(
     model: FusionModel, validation: BagSet, fresh: BagSet, classes: int | None = None
 ) -> Calibration:
-    """Fit temperatures and prediction sets for every subset of the modalities.
+    """Fit scalings and prediction sets for every subset of the modalities.
 
     Parameters
     ----------
     model : FusionModel
         Trained.
     validation : BagSet
-        Patients that chose the epoch; they choose the temperatures.
+        Patients that chose the epoch; they choose temperatures and offsets. A subset is
+        fitted to those who have all of it.
     fresh : BagSet
         Patients that nothing was fitted to; prediction sets, which promise a coverage,
         come from them alone.
@@ -114,29 +114,37 @@ def fit_calibration(
     Returns
     -------
     Calibration
-        Its `temperature` is that of all modalities.
+        Its `temperature` and `offset` are those of all modalities, which the subsets
+        are expected around.
     """
-    logits = subset_logits(model, validation, classes)
-    shared = fit_temperature(
-        validation.labels,
-        logits[subset_key(validation.modalities)],
-        patients=validation.patients,
-    )
-    found = Calibration(
-        shared,
-        fit_temperatures(
-            validation.labels, logits, shared, patients=validation.patients
-        ),
-    )
-    rules = {
-        subset: fit_conformal(
-            fresh.labels,
-            calibrate(values, found.temperature_of(subset)),
-            by_class=True,
-        )
-        for subset, values in subset_logits(model, fresh, classes).items()
-    }
-    return replace(found, conformal=rules)
+    scalings: dict[str, Scaling] = {}
+    rules: dict[str, ConformalRule] = {}
+    whole = subset_key(validation.modalities)
+    for subset in subsets(validation.modalities):
+        key = subset_key(subset)
+        seen, fitted = _having(validation, subset), scalings.get(whole)
+        if len(seen):
+            scalings[key] = fit_scaling(
+                seen.labels,
+                predict_logits(model, seen.restricted(subset))[:, :classes],
+                around=fitted,
+                patients=seen.patients,
+            )
+        scaling = scalings.setdefault(key, fitted or Scaling())
+        unseen = _having(fresh, subset)
+        if len(unseen):
+            logits = predict_logits(model, unseen.restricted(subset))[:, :classes]
+            rules[key] = fit_conformal(
+                unseen.labels, scaling.probabilities(logits), by_class=True
+            )
+    return replace(Calibration.of(scalings, whole), conformal=rules)
+
+
+def _having(cases: BagSet, subset: Sequence[Modality]) -> BagSet:
+    """Pick the cases of known class that have all modalities of a subset."""
+    columns = [cases.modalities.index(modality) for modality in subset]
+    rows = cases.present[:, columns].all(axis=1) & (cases.labels >= 0)
+    return cases.take(np.flatnonzero(rows))
 
 
 def score_trust(
@@ -162,7 +170,7 @@ def score_trust(
     test : BagSet
         Held-out patients.
     fresh : BagSet
-        Patients of the calibration; they were not used for temperatures.
+        Patients of the prediction sets; they chose no temperature.
     changed : mapping of str to BagSet
         Held-out patients with one kind of data changed, by the kind of change.
     names : mapping of Modality to sequence of str
@@ -179,13 +187,13 @@ def score_trust(
     for subset, logits in ours.items():
         both = np.concatenate([logits, others[subset]])
         before, after = (
-            expected_calibration_error(labels, calibrate(both, t), bins=ECE_BINS)
-            for t in (calibration.temperature, calibration.temperature_of(subset))
+            expected_calibration_error(labels, p, bins=ECE_BINS)
+            for p in (calibrate(both, 1.0), calibration.probabilities(subset, both))
         )
         ece[subset] = (before, after)
     whole = subset_key(test.modalities)
     rule = calibration.conformal[whole]
-    probabilities = calibrate(ours[whole], calibration.temperature)
+    probabilities = calibration.probabilities(whole, ours[whole])
     covered = {}
     for coverage, limits in rule.quantiles.items():
         if None in limits:
@@ -323,9 +331,9 @@ def describe_trust(scores: TrustScores) -> dict[str, str]:
     n = scores.patients
     facts = {
         "calibration error, mean over subsets of the data": (
-            f"{before:.3f} with one temperature for all {len(scores.ece)}, {after:.3f} "
-            f"with one for each that needs its own ({scores.ece_patients} patients "
-            f"that chose no temperature, {ECE_BINS} bins)"
+            f"{before:.3f} before calibration, {after:.3f} with a temperature and "
+            f"offsets for each of {len(scores.ece)} ({scores.ece_patients} patients "
+            f"that chose neither, {ECE_BINS} bins)"
         ),
     }
     for coverage, (hit, size) in scores.covered.items():

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from napari_mmsubtype.core.cases import Modality, subset_key
-from napari_mmsubtype.evaluation.calibration import calibrate
 from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.models.survival_heads import CoxHead
 
@@ -127,7 +126,7 @@ def class_columns(
     dict of str to array
         Columns.
     """
-    probabilities = calibrate(logits, calibration.temperature_of(subset))
+    probabilities = calibration.probabilities(subset, logits)
     size = np.full(len(logits), np.nan)
     inside = np.full(len(logits), np.nan)
     rule = calibration.conformal.get(subset)

@@ -1,19 +1,16 @@
-"""Temperatures and prediction sets of a fold's model, from its validation part."""
+"""Scalings and prediction sets of a fold's model, from its validation part."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_mmsubtype.core.cases import subset_key
-from napari_mmsubtype.evaluation.calibration import (
-    calibrate,
-    fit_temperature,
-    fit_temperatures,
-)
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import ConformalRule, fit_conformal
+from napari_mmsubtype.evaluation.scaling import fit_scaling
 from napari_mmsubtype.training.fusion_trainer import predict_logits
 
 if TYPE_CHECKING:
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.training.bags import BagSet
 
 LEAST_PATIENTS = 10
-"""Validation patients with all of a subset below which it shares the temperature."""
+"""Validation patients with all of a subset below which it has no scaling of its own."""
 
 
 def calibrate_model(
@@ -35,7 +32,7 @@ def calibrate_model(
     matrix: Sequence[tuple[Modality, ...]],
     classes: int,
 ) -> Calibration:
-    """Fit temperatures and prediction sets of the classes.
+    """Fit scalings and prediction sets of the classes.
 
     Parameters
     ----------
@@ -52,13 +49,13 @@ def calibrate_model(
     -------
     Calibration
         Of a subset only where `LEAST_PATIENTS` have all of it. Prediction sets come
-        from the patients that chose epoch and temperature: they promise slightly too
+        from the patients that chose epoch and scaling: they promise slightly too
         much.
     """
     known = validation.take(np.flatnonzero(validation.labels >= 0))
     logits = predict_logits(model, known)[:, :classes]
-    shared = fit_temperature(known.labels, logits, patients=known.patients)
-    temperatures: dict[str, float] = {}
+    whole = subset_key(matrix[0])
+    scalings = {whole: fit_scaling(known.labels, logits, patients=known.patients)}
     rules: dict[str, ConformalRule] = {}
     for number, subset in enumerate(matrix):
         key = subset_key(subset)
@@ -68,12 +65,11 @@ def calibrate_model(
         if len(view) < LEAST_PATIENTS:
             continue
         if number:
-            temperatures |= fit_temperatures(
-                view.labels, {key: own}, shared, patients=view.patients
+            scalings[key] = fit_scaling(
+                view.labels, own, around=scalings[whole], patients=view.patients
             )
-        probabilities = calibrate(own, temperatures.get(key, shared))
-        rules[key] = fit_conformal(view.labels, probabilities)
-    return Calibration(shared, temperatures, rules)
+        rules[key] = fit_conformal(view.labels, scalings[key].probabilities(own))
+    return replace(Calibration.of(scalings, whole), conformal=rules)
 
 
 def _of_all(

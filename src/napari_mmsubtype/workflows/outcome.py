@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.attributions import Attributions
     from napari_mmsubtype.inference.fuse import FusedCase
     from napari_mmsubtype.inference.plan import AnalysisPlan
+    from napari_mmsubtype.results.store import Result
     from napari_mmsubtype.results.store_writer import StoreWriter
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,16 @@ def _where_it_ran(processors: dict[str, int]) -> str:
     return f"the patches ran on different processors: {', '.join(used)}"
 
 
+def _where_it_was_drawn(result: Result) -> str:
+    """Say where the map was drawn, if not where the patches ran."""
+    drawn = {name: count for name, count in result.map_processors.items() if count}
+    ran = {name for name, count in result.processors.items() if count}
+    if not drawn or (len(drawn) == 1 and set(drawn) == ran):
+        return ""
+    parts = ", ".join(f"{count} on {name}" for name, count in drawn.items())
+    return f"the map was drawn on other processors than the patches ran on: {parts}"
+
+
 def write_outcome(
     writer: StoreWriter,
     plan: AnalysisPlan,
@@ -144,6 +155,8 @@ def write_outcome(
         return cells * scale[index, None, None, None]
 
     writer.write_map(grid, _weighted_cells, used)
+    # The map of an exact model is drawn with its patches.
+    note = "" if exact else _where_it_was_drawn(open_result(writer.path))
     classes = tuple(subtype.name for subtype in plan.bundle.classes)
     bundle, call = plan.bundle, fused.call
     prediction = Prediction(
@@ -154,7 +167,7 @@ def write_outcome(
         bias=fused.bias,
         patches=patches.counts,
         modalities=plan.reports,
-        warnings=patches.warnings,
+        warnings=(*patches.warnings, *filter(None, [note])),
         conformal=bundle.calibration.conformal_set(
             subset_key(map(Modality, call.modalities)),
             call.probabilities,

@@ -1,0 +1,231 @@
+"""Run convolutions together with what follows them, as one step each."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx, nn
+
+from napari_mmsubtype.models.encoders import Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+_SUMS = (operator.add, operator.iadd, torch.add)
+_RELUS = (torch.relu, nn.functional.relu)
+
+
+class FusedEncoder(Encoder):
+    """An encoder whose convolutions clip, and add a shortcut, as they go.
+
+    It shares its weights with the encoder it was made from.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        In evaluation mode, on the CPU, as prepared for its precision.
+    graph : torch.nn.Module
+        What computes its feature map.
+
+    Attributes
+    ----------
+    steps : int
+        How many convolutions do more than that.
+    """
+
+    def __init__(self, encoder: Encoder, graph: nn.Module) -> None:
+        super().__init__(
+            graph,
+            dim=encoder.dim,
+            input_size=encoder.input_size,
+            cell_px=encoder.cell_px,
+            mean=encoder.mean,
+            std=encoder.std,
+        )
+        self.name, self.options = encoder.name, encoder.options
+        self.origin, self.hub_id = encoder.origin, encoder.hub_id
+        self.cells = encoder.cells
+        self.steps = sum(isinstance(m, FusedConv) for m in graph.modules())
+        self._plain = encoder
+        self.eval()
+
+    def normalize(self, patches: Tensor) -> Tensor:
+        """Turn pixels into what the network takes.
+
+        Parameters
+        ----------
+        patches : Tensor of uint8, shape (n, y, x, 3)
+            Red, green and blue, 0 to 255.
+
+        Returns
+        -------
+        Tensor of float32, shape (n, 3, y, x)
+            As the plain encoder does it.
+        """
+        return self._plain.normalize(patches)
+
+
+class FusedConv(nn.Module):
+    """A convolution that also adds another map, or sets what is negative to zero.
+
+    The maps in between are neither written to memory nor rounded to the lower
+    precision. It uses the operations that ``torch.compile`` calls for the same end.
+
+    Parameters
+    ----------
+    conv : torch.nn.Conv2d
+        Its weights are shared.
+    clips : bool
+        Whether what is negative becomes zero in the end.
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, clips: bool) -> None:
+        super().__init__()
+        self.conv = conv
+        self._after = "relu" if clips else None
+
+    def forward(self, images: Tensor, other: Tensor | None = None) -> Tensor:
+        """Convolve, add and clip.
+
+        Parameters
+        ----------
+        images : Tensor, shape (n, c, y, x)
+            What is convolved.
+        other : Tensor, shape (n, d, h, w), optional
+            What is added.
+
+        Returns
+        -------
+        Tensor, shape (n, d, h, w)
+            In the precision of the weights.
+        """
+        conv = self.conv
+        images = images.to(conv.weight.dtype)
+        shape = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        step: Any = torch.ops.mkldnn._convolution_pointwise
+        if other is None:
+            after = self._after or "none"
+            found = step(images, conv.weight, conv.bias, *shape, after, [], "")
+        else:
+            other = other.to(images.dtype).contiguous(memory_format=torch.channels_last)
+            rest: tuple[Any, ...] = (*shape, "add", 1.0, self._after, [], None)
+            found = step.binary(images, other, conv.weight, conv.bias, *rest)
+        result: Tensor = found
+        return result
+
+
+def can_fuse() -> bool:
+    """Tell whether this build of PyTorch has the operations.
+
+    Returns
+    -------
+    bool
+        False without oneDNN, or where a version calls them by other names.
+    """
+    return bool(torch._C._has_mkldnn) and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+
+
+def fuse_encoder(encoder: Encoder) -> FusedEncoder | None:
+    """Follow what an encoder does and make one step of what can be one.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        In evaluation mode, on the CPU, as prepared for its precision; left as it is.
+
+    Returns
+    -------
+    FusedEncoder or None
+        To be compared with the encoder before it is used; None where nothing can be
+        fused, or what the network does depends on what it is given.
+    """
+    if not can_fuse():
+        return None
+    try:
+        graph = fx.symbolic_trace(_FeatureMap(encoder))
+    except Exception as err:  # noqa: BLE001 - any code may fail on a stand-in for images
+        logger.debug("encoder %s cannot be followed: %s", encoder.name, err)
+        return None
+    for node in list(graph.graph.nodes):
+        if type(_module(graph, node)) is nn.Identity:
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    for node in list(graph.graph.nodes):
+        conv = _module(graph, node)
+        if type(conv) is nn.Conv2d and _is_plain(conv):
+            _fuse(graph, node, conv)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    fused = FusedEncoder(encoder, graph)
+    return fused if fused.steps else None
+
+
+class _FeatureMap(nn.Module):
+    """What is followed: from normalized images to the last map."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encoder.feature_map(images)
+
+
+def _fuse(graph: fx.GraphModule, node: fx.Node, conv: nn.Conv2d) -> None:
+    """Fuse a convolution with the sum and the clipping that alone use its map."""
+    chain = [node]
+    others: list[Any] = []
+    user = _only_user(node)
+    if user is not None and user.op == "call_function" and user.target in _SUMS:
+        others = [term for term in user.args if term is not node]
+        if len(others) == 1 and isinstance(others[0], fx.Node) and not user.kwargs:
+            chain.append(user)
+            user = _only_user(user)
+        else:
+            return
+    clips = user is not None and _clips(graph, user)
+    if clips and user is not None:
+        chain.append(user)
+    if len(chain) == 1:
+        return
+    name = f"fused_{node.name}"
+    graph.add_submodule(name, FusedConv(conv, clips=clips))
+    with graph.graph.inserting_before(chain[-1]):
+        step = graph.graph.call_module(name, (node.args[0], *others))
+    chain[-1].replace_all_uses_with(step)
+    for done in reversed(chain):
+        graph.graph.erase_node(done)
+
+
+def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """Give the module that a step calls, if it calls one."""
+    if node.op != "call_module":
+        return None
+    return graph.get_submodule(str(node.target))
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    """Give the step that alone uses what another one gives."""
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _clips(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Tell whether a step sets what is negative to zero, and nothing else."""
+    return type(_module(graph, node)) is nn.ReLU or (
+        node.op == "call_function" and node.target in _RELUS
+    )
+
+
+def _is_plain(conv: nn.Conv2d) -> bool:
+    """Tell a convolution whose border is zero and whose sides are numbers."""
+    return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+
+
+__all__ = ["FusedConv", "FusedEncoder", "can_fuse", "fuse_encoder"]

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import torch
+
+from builders.grids import small_grid
+from builders.patches import RandomPatches
+from builders.stores import attributes
+from napari_mmsubtype.inference import fused_choice
+from napari_mmsubtype.inference.device import Processor
+from napari_mmsubtype.inference.encode import prepare
+from napari_mmsubtype.inference.fused_choice import FACT, FILE_NAME, choose_encoder
+from napari_mmsubtype.inference.fused_graph import FusedEncoder, can_fuse
+from napari_mmsubtype.inference.known_numbers import KnownNumbers
+from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.results.store_writer import StoreWriter
+
+CPU = Processor(torch.device("cpu"), None)
+SIZE = 32
+
+pytestmark = pytest.mark.skipif(
+    not can_fuse(), reason="this build of PyTorch has no oneDNN operations"
+)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return prepare(create_encoder("resnet18", input_size=SIZE), CPU)
+
+
+@pytest.fixture
+def writer(tmp_path):
+    return StoreWriter.create(
+        tmp_path / "a.mmsubtype.zarr",
+        attributes={**attributes(), "provenance": {"device": "cpu"}},
+        grid=small_grid(),
+        tissue=np.ones((4, 4), bool),
+        embedding_size=5,
+        classes=2,
+        cells=(4, 4),
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch, tmp_path):
+    """What a patch takes, plain and fused; and a cache folder of its own."""
+    monkeypatch.setenv("MMSUBTYPE_CACHE_DIR", str(tmp_path / "cache"))
+    seconds = {"plain": 0.1, "fused": 0.08}
+    real = fused_choice.try_patches
+
+    def timed(encoder, patches, processor):
+        kind = "fused" if isinstance(encoder, FusedEncoder) else "plain"
+        seconds["tried"] = [*seconds.get("tried", []), kind]
+        return real(encoder, patches, processor)[0], seconds[kind]
+
+    monkeypatch.setattr(fused_choice, "try_patches", timed)
+    return seconds
+
+
+def choose(encoder, writer, count=400, processor=CPU):
+    return choose_encoder(encoder, RandomPatches(count, SIZE), writer, processor)
+
+
+def begin(writer):
+    writer.write_patches(0, np.ones(1, np.uint8), np.ones((1, 5)), None)
+
+
+def test_a_long_slide_is_run_in_fused_steps_and_says_so(encoder, writer, clock):
+    fused = choose(encoder, writer)
+    assert isinstance(fused, FusedEncoder)
+    assert StoreWriter(writer.path).attributes["provenance"][FACT] == fused.steps == 17
+
+
+def test_a_short_slide_does_not_repay_the_trial(encoder, writer, clock):
+    assert choose(encoder, writer, count=319) is encoder
+    assert "tried" not in clock
+    assert isinstance(choose(encoder, writer, count=320), FusedEncoder)
+
+
+@pytest.mark.parametrize(("fused_s", "taken"), [(0.098, False), (0.096, True)])
+def test_the_measurement_decides_and_is_remembered(
+    encoder, writer, clock, fused_s, taken
+):
+    clock["fused"] = fused_s
+    assert (choose(encoder, writer) is not encoder) == taken
+    assert clock["tried"] == ["plain", "fused"]
+    # What does not pay is not tried again; what does is compared again.
+    assert (choose(encoder, writer) is not encoder) == taken
+    assert len(clock["tried"]) == (4 if taken else 2)
+
+
+def test_numbers_of_another_precision_or_count_of_threads_are_others(
+    encoder, writer, clock
+):
+    clock["fused"] = 0.2
+    assert choose(encoder, writer) is encoder
+    text = (fused_choice.KnownNumbers.of_user(FILE_NAME)._path).read_text()
+    (key,) = (word for word in text.split('"') if "resnet18" in word)
+    for part in ("cpu", f"{SIZE} px", f"{torch.get_num_threads()} CPUs", "float32"):
+        assert part in key
+    assert KnownNumbers.of_user(FILE_NAME).find(key) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("lowered", [None, torch.bfloat16])
+def test_other_numbers_are_not_taken(
+    encoder, writer, clock, lowered, monkeypatch, caplog
+):
+    timed = fused_choice.try_patches
+
+    def changed(network, patches, processor):
+        rows, seconds = timed(network, patches, processor)
+        if isinstance(network, FusedEncoder):
+            rows = rows + 0.1 * rows.std() * np.sign(np.sin(np.arange(rows.size)))[
+                : rows.size
+            ].reshape(rows.shape)
+        return rows, seconds
+
+    monkeypatch.setattr(fused_choice, "try_patches", changed)
+    processor = Processor(CPU.device, lowered)
+    assert choose(encoder, writer, processor=processor) is encoder
+    assert "other numbers" in caplog.text
+    assert FACT not in writer.attributes["provenance"]
+
+
+def test_what_fails_when_fused_runs_as_it_is(encoder, writer, clock, monkeypatch):
+    def fail(self, images):
+        raise RuntimeError("sizes differ")
+
+    monkeypatch.setattr(FusedEncoder, "feature_map", fail)
+    assert choose(encoder, writer) is encoder
+
+
+@pytest.mark.parametrize("was_fused", [True, False])
+def test_a_run_that_is_resumed_goes_on_as_it_was_begun(
+    encoder, writer, clock, was_fused
+):
+    if was_fused:
+        assert choose(encoder, writer) is not encoder
+    begin(writer)
+    clock.update(plain=0.1, fused=0.2 if was_fused else 0.01)
+    assert isinstance(choose(encoder, writer), FusedEncoder) == was_fused
+
+
+def test_a_gpu_is_left_alone(encoder, writer, clock):
+    gpu = Processor(torch.device("cuda"), torch.bfloat16)
+    assert choose(encoder, writer, processor=gpu) is encoder
+    assert "tried" not in clock
