@@ -74,12 +74,12 @@ class CurvePlot(QWidget):
         span = (high - low) or 1.0
         steps = max(len(self._training) - 1, 1)
 
-        def corner(epoch: int, loss: float) -> QPointF:
+        def _corner(epoch: int, loss: float) -> QPointF:
             x = area.left() + area.width() * epoch / steps
             return QPointF(x, area.bottom() - area.height() * (loss - low) / span)
 
         return {
-            name: [corner(e, x) for e, x in enumerate(losses) if math.isfinite(x)]
+            name: [_corner(e, x) for e, x in enumerate(losses) if math.isfinite(x)]
             for name, losses in (
                 ("training", self._training),
                 ("validation", self._validation),
