@@ -63,6 +63,7 @@ def crossval_command(  # numpydoc ignore=PR01
     typer.echo(results_table(content))
     typer.echo(f"\nresults      {outcome.results}")
     typer.echo(f"predictions  {outcome.predictions}")
+    typer.echo(f"report       {outcome.report}")
 
 
 def outcome_record(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

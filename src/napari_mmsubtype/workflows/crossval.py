@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.results.crossval_report import write_crossval_report
 from napari_mmsubtype.workflows.cohort_request import CohortRequest, make_request
 from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
 from napari_mmsubtype.workflows.crossval_folds import (
@@ -40,6 +41,8 @@ class CrossvalOutcome:
         Of everything.
     results, predictions : Path
         The files that a report reads.
+    report : Path
+        The report, one HTML file.
     bundles : tuple of Path
         One for each preset and fold.
     """
@@ -47,6 +50,7 @@ class CrossvalOutcome:
     folder: Path
     results: Path
     predictions: Path
+    report: Path
     bundles: tuple[Path, ...]
 
 
@@ -97,7 +101,7 @@ def crossval(
     Returns
     -------
     CrossvalOutcome
-        Where results, predictions and bundles are.
+        Where results, predictions, report and bundles are.
 
     Raises
     ------
@@ -160,9 +164,11 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
         last = split is plan.splits[-1]
         yield Progress("results", message="scoring" if last else "scoring so far")
         write_results(request, opened, plan, run.models, run.store, complete_run=last)
+    yield Progress("results", message="drawing the report")
     return CrossvalOutcome(
         request.out,
         request.out / RESULTS,
         request.out / PREDICTIONS,
+        write_crossval_report(request.out),
         tuple(sorted((request.out / BUNDLES).glob("*/fold-*"))),
     )
