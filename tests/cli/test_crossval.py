@@ -37,7 +37,8 @@ def test_a_table_or_json_is_printed(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["model", "patients", "balanced", "accuracy", "ROC-AUC"]
     assert lines[1].startswith("evidence ")
-    assert lines[-2].endswith("results.json")
+    assert lines[-3].endswith("results.json")
+    assert lines[-1].endswith("report.html")
     assert main([*words(options, tmp_path / "out"), "--json"]) == DONE
     record = json.loads(capsys.readouterr().out)
     assert record["patients"] == 32

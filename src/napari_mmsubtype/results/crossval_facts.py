@@ -148,8 +148,8 @@ def metric_rows(record: CrossvalRecord, names: Sequence[str]) -> list[dict[str, 
     -------
     list of dict
         ``name``, ``title``, ``kind``, ``patients``, ``skipped``, and ``cells``, one
-        text per metric; ``best`` marks the model whose first metric is highest among those that
-        may be compared.
+        text per metric; ``best`` marks the model whose first metric is highest among
+        those that may be compared.
     """
     rows = []
     for name, model in record.models.items():
