@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.omics_file import write_omics
     from napari_mmsubtype.omics.table import read_omics
     from napari_mmsubtype.plugin.layers import to_layers
+    from napari_mmsubtype.results.export_omezarr import export_ome_zarr
     from napari_mmsubtype.results.html_report import write_report
     from napari_mmsubtype.results.store import open_result
     from napari_mmsubtype.slides.registry import open_slide
     from napari_mmsubtype.slides.stain import fit_stain
     from napari_mmsubtype.workflows.analyze import analyze
     from napari_mmsubtype.workflows.crossval import crossval
+    from napari_mmsubtype.workflows.draw_cam import draw_cam
     from napari_mmsubtype.workflows.embed import embed
     from napari_mmsubtype.workflows.patch_umap import umap
     from napari_mmsubtype.workflows.train import train
@@ -28,6 +30,8 @@ _PUBLIC = {
     "analyze": "napari_mmsubtype.workflows.analyze",
     "crossval": "napari_mmsubtype.workflows.crossval",
     "embed": "napari_mmsubtype.workflows.embed",
+    "draw_cam": "napari_mmsubtype.workflows.draw_cam",
+    "export_ome_zarr": "napari_mmsubtype.results.export_omezarr",
     "fit_stain": "napari_mmsubtype.slides.stain",
     "load_bundle": "napari_mmsubtype.models.bundle",
     "open_result": "napari_mmsubtype.results.store",
@@ -46,7 +50,9 @@ __all__ = [
     "AnalyzeRecipe",
     "analyze",
     "crossval",
+    "draw_cam",
     "embed",
+    "export_ome_zarr",
     "fit_stain",
     "load_bundle",
     "open_result",

@@ -71,3 +71,29 @@ def test_the_fused_call_is_right_where_it_is_clear(results, cohort):
         for name, result in results.items()
     ]
     assert sum(right) >= 3
+
+
+def test_blended_overlapping_patches_find_the_region_pixel_by_pixel_and_add_up(
+    cohort, tmp_path
+):
+    mixed = cohort.patients[cohort.patients["basal"].between(0.3, 0.7)].head(2)
+    found, planted = [], []
+    for patient in mixed.itertuples():
+        result = analyze(patient.slide, stride_px=64, out=tmp_path, device="cpu")
+        assert 2 * result.grid.spec.stride_px == result.grid.spec.size_px
+        call = result.prediction
+        image = np.subtract(call.call.logits, call.bias)
+        stitched = [result.evidence_map(c).sum(dtype=np.float64) for c in (0, 1)]
+        np.testing.assert_allclose(stitched, image, rtol=1e-4, atol=1e-4)
+        canvas = result.evidence_map(1, against_others=True)
+        side = round(result.map_pixel_size.y / result.pixel_size.y)
+        truth = np.isin(phenotype_mask(patient.slide, 0), BASAL)
+        rows, cols = (n // side for n in truth.shape)
+        blocks = truth[: rows * side, : cols * side].reshape(rows, side, cols, side)
+        share = blocks.mean(axis=(1, 3))
+        canvas = canvas[:rows, :cols]
+        clear = (canvas != 0) & ((share > 0.9) | (share < 0.1))
+        found.append(canvas[clear] * len(result.grid))
+        planted.append(share[clear] > 0.5)
+    area = roc_auc_score(np.concatenate(planted), np.concatenate(found))
+    assert area > 0.95

@@ -114,7 +114,9 @@ def test_the_file_says_what_it_is_made_of(tmp_path):
     about = root.attrs["mmsubtype"]
     assert about["methods"] == {"cam": "logits"}
     assert (about["call"], about["exact"], about["patches"]) == ("Luminal", True, 22)
-    window = root.attrs["ome"]["omero"]["channels"][0]["window"]
+    channels = root.attrs["ome"]["omero"]["channels"]
+    window = channels[0]["window"]
+    assert channels[1]["window"] == window
     assert window["start"] == -window["end"] < 0
     assert root["0"].metadata.dimension_names == ("c", "y", "x")
 

@@ -214,3 +214,17 @@ def test_patches_left_out_count_for_nothing_and_the_rest_adds_up(stride, seed):
     )
     level = stitch(grid, np.ones_like(cells), used=used, mode="mean")
     assert set(np.unique(level.round(5)).tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("stride", [64, 32, 24])
+def test_patches_placed_one_by_one_make_the_same_map(stride):
+    rng = np.random.default_rng(stride)
+    grid = small_grid(stride=stride)
+    cells = random_cells(grid, rng)
+    used = rng.random(len(grid)) < 0.8
+    mosaic = Mosaic(grid, (4, 4), used=used)
+    canvas = np.zeros((2, *mosaic.shape), np.float32)
+    order = rng.permutation(np.flatnonzero(used))
+    for part in np.array_split(order, 3):
+        mosaic.place(canvas, part, cells[part])
+    np.testing.assert_allclose(canvas, stitch(grid, cells, used=used), atol=1e-5)

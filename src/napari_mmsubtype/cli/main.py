@@ -26,6 +26,7 @@ from napari_mmsubtype.cli.info import info_command
 from napari_mmsubtype.cli.omics import omics_command
 from napari_mmsubtype.cli.preset import preset_app
 from napari_mmsubtype.cli.run import run_command
+from napari_mmsubtype.cli.sanity import sanity_command
 from napari_mmsubtype.cli.tissue import tissue_command
 from napari_mmsubtype.cli.train import train_command
 from napari_mmsubtype.cli.umap import umap_command
@@ -65,6 +66,7 @@ app.command("info")(info_command)
 app.command("tissue")(tissue_command)
 app.command("omics")(omics_command)
 app.command("report")(report_command)
+app.command("sanity")(sanity_command)
 app.command("umap")(umap_command)
 app.command("run")(run_command)
 app.command("demo")(demo_command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 
@@ -28,9 +28,23 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.inference.replay import ReplayedCase
-    from napari_mmsubtype.results.cam_maps import CamWriter
     from napari_mmsubtype.results.store import Result
     from napari_mmsubtype.slides.slide import Slide
+
+
+class TakesCells(Protocol):
+    """Anything that keeps maps of patches, such as `CamWriter`."""
+
+    def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:
+        """Keep a run of patches.
+
+        Parameters
+        ----------
+        start : int
+            Index of the first patch.
+        cells : ndarray of float32, shape (k, channels, y, x)
+            Their maps.
+        """
 
 
 class Drawing:
@@ -55,6 +69,8 @@ class Drawing:
         As given.
     batch_size : int
         Patches that belong together: drawn together they always give the same numbers.
+    used : ndarray of bool, shape (n,)
+        Patches that the call was made from.
     factor : ndarray of float32, shape (n,)
         What the cells of each patch are multiplied by in the map: 0 for patches that
         are not used; for a rollout, the weight of the patch.
@@ -101,7 +117,7 @@ class Drawing:
 
     def draw_job(
         self,
-        writer: CamWriter,
+        writer: TakesCells,
         mapped: NDArray[np.uint8],
         batches: list[range] | None = None,
     ) -> Job[None]:
@@ -109,7 +125,7 @@ class Drawing:
 
         Parameters
         ----------
-        writer : CamWriter
+        writer : CamWriter or alike
             Receives it.
         mapped : ndarray of uint8, shape (n,)
             Non-zero where a patch is drawn.

@@ -127,7 +127,7 @@ def attention_layers(result: Result) -> list[LayerTuple]:
     canvas[row, col] = weights / mean
     placement = map_placement(result, ATTENTION, *patch_sizes(result))
     facts = {"unit": "times the mean weight"}
-    return [_image(canvas, "attention", None, _measured([canvas]), placement, facts)]
+    return [map_image(canvas, "attention", None, _measured([canvas]), placement, facts)]
 
 
 def _per_class(
@@ -147,7 +147,7 @@ def _per_class(
     measured = _measured([levels[0] for levels in maps])
     title = EVIDENCE if kind == EVIDENCE else method
     return [
-        _image(
+        map_image(
             found if len(found) > 1 else found[0],
             f"{title}: {subtype.name}",
             subtype,
@@ -161,7 +161,7 @@ def _per_class(
 
 def _single(result: Result, cam: CamMap) -> LayerTuple:
     found = [cam.read(level=level) for level in range(cam.levels)]
-    return _image(
+    return map_image(
         found if len(found) > 1 else found[0],
         cam.method.replace("-", " "),
         None,
@@ -175,7 +175,7 @@ def _measured(maps: list[NDArray[np.float32]]) -> MapRange:
     return MapRange.measure(maps)
 
 
-def _image(
+def map_image(
     data: Any,
     name: str,
     subtype: Subtype | None,
@@ -183,7 +183,28 @@ def _image(
     placement: dict[str, Any],
     facts: dict[str, Any],
 ) -> LayerTuple:
-    """Make an image layer whose metadata tell how to scale it."""
+    """Make an image layer whose metadata tell how to scale it.
+
+    Parameters
+    ----------
+    data : ndarray or list of ndarray, float32, shape (y, x)
+        The map, or its levels.
+    name : str
+        Of the layer.
+    subtype : Subtype or None
+        The class it speaks for and against; None where it is never negative.
+    measured : MapRange
+        Of all maps that share the scale.
+    placement : dict
+        From `map_placement`.
+    facts : dict
+        ``unit`` and more for the metadata.
+
+    Returns
+    -------
+    tuple
+        A hidden image layer.
+    """
     known = placement["metadata"][METADATA_KEY]
     known |= {"class": "", "color": "", **facts}
     if subtype is not None:

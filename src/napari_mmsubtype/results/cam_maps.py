@@ -184,6 +184,21 @@ class CamWriter:
         """What is drawn of all patches, float32, shape (n, channels, y, x)."""
         return np.asarray(self._group[_CELLS][...])  # type: ignore[index]
 
+    def read_cells(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Read some patches.
+
+        Parameters
+        ----------
+        start, stop : int
+            Indices of the first patch, and of the one after the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, channels, y, x)
+            0 where a patch is not drawn.
+        """
+        return np.asarray(self._group[_CELLS][start:stop])  # type: ignore[index]
+
     def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:
         """Write a run of patches, and then that they are drawn.
 
@@ -221,13 +236,14 @@ class CamWriter:
         rows = PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
         _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
 
-        def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+        def _read(index: NDArray[np.int64]) -> NDArray[np.float32]:
+            """Give what the map is made of."""
             drawn: NDArray[np.float32] = rows.read(index)
             return drawn if factor is None else drawn * factor[index, None, None, None]
 
         mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
-            levels = write_levels(self._group, mosaic, read, channels, name=_MAP)
+            levels = write_levels(self._group, mosaic, _read, channels, name=_MAP)
             self._group.attrs[_FACTS] = {**self._facts, "levels": levels}
         except OSError as err:
             raise self._refused(err) from err

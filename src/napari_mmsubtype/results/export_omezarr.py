@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,11 @@ from napari_mmsubtype.results.map_scale import MapRange
 from napari_mmsubtype.results.schema import PatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.results.cam_maps import CamMap
     from napari_mmsubtype.results.store import Result
 
 VERSION = "0.5"
@@ -42,11 +44,11 @@ _AXES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Channel:
-    """One map at all its levels, finest first, and how to show it."""
+    """One map, read level by level as large ones do not fit, and how to show it."""
 
     name: str
     color: str
-    levels: list[NDArray[np.float32]]
+    read: Callable[[int], NDArray[np.float32]]
     signed: bool
     active: bool = False
 
@@ -58,6 +60,7 @@ class _Picture:
     name: str
     size: PixelSize
     first: PixelSize
+    levels: int = 1
     channels: list[_Channel] = field(default_factory=list)
 
 
@@ -128,33 +131,30 @@ def _write(result: Result, folder: Path) -> None:
 
 def _pictures(result: Result) -> list[_Picture]:
     """Gather maps by their size: the evidence and what fits it first."""
-    main = _Picture(result.slide_name, result.map_pixel_size, result.map_pixel_size)
+    size = result.map_pixel_size
+    main = _Picture(result.slide_name, size, size, result.map_levels)
     called = result.prediction.label if result.prediction else ""
     for index, subtype in enumerate(result.classes):
-        levels = [
-            result.evidence_map(index, level=level)
-            for level in range(result.map_levels)
-        ]
         main.channels.append(
             _Channel(
                 f"evidence: {subtype.name}",
                 _hex(subtype.color),
-                levels,
+                partial(_evidence, result, index),
                 signed=True,
                 active=subtype.name == called,
             )
         )
     pictures = [main]
     for cam in result.cams:
-        own = _Picture(cam.method, cam.pixel_size, cam.pixel_size)
+        own = _Picture(cam.method, cam.pixel_size, cam.pixel_size, cam.levels)
         fits = cam.pixel_size == main.size and cam.levels == result.map_levels
         for index in range(cam.channels):
-            levels = [cam.read(index, level=level) for level in range(cam.levels)]
+            read = partial(_drawn, cam, index)
             signed = cam.channels > 1
             subtype = result.classes[index]
             name = f"{cam.method}: {subtype.name}" if signed else cam.method
             color = _hex(subtype.color) if signed else _NEUTRAL
-            channel = _Channel(name, color, levels, signed=signed)
+            channel = _Channel(name, color, read, signed=signed)
             (main if fits else own).channels.append(channel)
         if own.channels:
             pictures.append(own)
@@ -162,8 +162,18 @@ def _pictures(result: Result) -> list[_Picture]:
     weights = np.zeros(result.grid.shape, np.float32)
     row, col = result.grid.cell.T
     weights[row, col] = result.patch_weights
-    channel = _Channel("patch weight", _NEUTRAL, [weights], signed=False, active=True)
-    return [*pictures, _Picture(WEIGHTS, step, side, [channel])]
+    channel = _Channel(
+        "patch weight", _NEUTRAL, lambda _level: weights, signed=False, active=True
+    )
+    return [*pictures, _Picture(WEIGHTS, step, side, channels=[channel])]
+
+
+def _evidence(result: Result, index: int, level: int) -> NDArray[np.float32]:
+    return result.evidence_map(index, level=level)
+
+
+def _drawn(cam: CamMap, index: int, level: int) -> NDArray[np.float32]:
+    return cam.read(index, level=level)
 
 
 def _patch_steps(result: Result) -> tuple[PixelSize, PixelSize]:
@@ -174,28 +184,33 @@ def _patch_steps(result: Result) -> tuple[PixelSize, PixelSize]:
 
 
 def _write_picture(group: zarr.Group, picture: _Picture, result: Result) -> None:
-    finest = [channel.levels[0] for channel in picture.channels]
-    count = len(picture.channels[0].levels)
     datasets = []
-    for level in range(count):
-        maps = [channel.levels[level] for channel in picture.channels]
-        height, width = maps[0].shape
-        array = group.create_array(
-            str(level),
-            shape=(len(maps), height, width),
-            chunks=(1, min(_TILE, height), min(_TILE, width)),
-            dtype="float32",
-            dimension_names=("c", "y", "x"),
-        )
-        for index, canvas in enumerate(maps):
+    for level in range(picture.levels):
+        array: zarr.Array[Any] | None = None
+        for index, channel in enumerate(picture.channels):
+            canvas = channel.read(level)
+            if array is None:
+                height, width = canvas.shape
+                array = group.create_array(
+                    str(level),
+                    shape=(len(picture.channels), height, width),
+                    chunks=(1, min(_TILE, height), min(_TILE, width)),
+                    dtype="float32",
+                    dimension_names=("c", "y", "x"),
+                )
             array[index] = canvas
         datasets.append(_dataset(str(level), picture, 2**level, result, channels=True))
-    measured = MapRange.measure(finest)
+    # The coarsest level: it fits into memory, and this is for showing only.
+    shown = [channel.read(picture.levels - 1) for channel in picture.channels]
+    ranges = _ranges(picture.channels, shown)
     group.attrs["ome"] = {
         "version": VERSION,
         "multiscales": [_multiscale(picture.name, "cyx", datasets)],
         "omero": {
-            "channels": [_shown(channel, measured) for channel in picture.channels]
+            "channels": [
+                _shown(channel, measured)
+                for channel, measured in zip(picture.channels, ranges, strict=True)
+            ]
         },
     }
 
@@ -262,10 +277,22 @@ def _dataset(
     }
 
 
+def _ranges(
+    channels: Sequence[_Channel], maps: Sequence[NDArray[np.float32]]
+) -> list[MapRange]:
+    """Measure maps: those of one method share a scale."""
+    methods = [channel.name.partition(":")[0] for channel in channels]
+    groups = {
+        method: MapRange.measure(
+            [m for m, own in zip(maps, methods, strict=True) if own == method]
+        )
+        for method in set(methods)
+    }
+    return [groups[method] for method in methods]
+
+
 def _shown(channel: _Channel, measured: MapRange) -> dict[str, Any]:
-    """Say how a channel is shown: evidence alike, from the middle outwards."""
-    if not channel.signed:
-        measured = MapRange.measure(channel.levels[:1])
+    """Say how a channel is shown: what is signed from the middle outwards."""
     low = 1.0 if channel.signed else 0.0
     return {
         "label": channel.name,

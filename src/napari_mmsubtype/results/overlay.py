@@ -143,14 +143,45 @@ class Mosaic:
         """
         canvas = np.zeros((classes, bottom - top, right - left), np.float64)
         index = self.patches_in(top, left, bottom, right)
-        if not len(index):
-            return canvas.astype(np.float32)
+        if len(index):
+            self._add(canvas, (top, left), index, read(index))
+        return canvas.astype(np.float32)
+
+    def place(
+        self, canvas: NDArray[np.float32], index: NDArray[np.int64], values: Cells
+    ) -> None:
+        """Add patches to a canvas of the whole grid, in any order.
+
+        Parameters
+        ----------
+        canvas : ndarray of float32, shape (c, *shape)
+            Changed in place.
+        index : ndarray of int64, shape (k,)
+            Which patches, of those that count.
+        values : ndarray of float32, shape (k, c, y, x)
+            Their cells.
+        """
+        # One by one: patches that lie far apart have a large part in common.
+        for place in range(len(index)):
+            one = slice(place, place + 1)
+            self._add(canvas, (0, 0), index[one], values[one])
+
+    def _add(
+        self,
+        canvas: NDArray[Any],
+        first: tuple[int, int],
+        index: NDArray[np.int64],
+        values: Cells,
+    ) -> None:
+        """Add patches to a part of the canvas that begins at ``first``."""
+        top, left = first
+        bottom, right = top + canvas.shape[1], left + canvas.shape[2]
         corners = self._corner[index]
         shares = self._shares(corners) if self._overlaps else None
         spread = 1.0
         if self._mode == "sum":
             spread = 1.0 / (self._repeat[0] * self._repeat[1])
-        values = _fit_cells(read(index), self._size, self._mode)
+        values = _fit_cells(values, self._size, self._mode)
         for place, ((row, col), cells) in enumerate(
             zip(corners.tolist(), values, strict=True)
         ):
@@ -168,7 +199,6 @@ class Mosaic:
                 y.start + row - top : y.stop + row - top,
                 x.start + col - left : x.stop + col - left,
             ] += block[:, y, x]
-        return canvas.astype(np.float32)
 
     def _shares(self, corners: NDArray[np.int64]) -> Callable[[int], NDArray[Any]]:
         """Give the share that each of some patches has in its pixels."""

@@ -23,7 +23,9 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.plugin.hover import watch_layers
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
+from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.job_runner import JobRunner
+from napari_mmsubtype.widgets.map_field import MapField
 from napari_mmsubtype.widgets.result_summary import (
     ResultSummary,
     summarize,
@@ -73,6 +75,8 @@ class ResultPanel(QWidget):
         self._combo.setMinimumContentsLength(12)
         self._combo.currentIndexChanged.connect(self._show_current)
         self._scroll = ColumnScroll(self)
+        self._maps = MapField(napari_viewer)
+        self._maps_part = FoldedPart("Maps", self._maps, self)
         self._copy = QPushButton("Copy as text", self)
         self._copy.clicked.connect(self._on_copy)
         self._save = QPushButton("Save report…", self)
@@ -92,6 +96,7 @@ class ResultPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(self._combo)
         layout.addWidget(self._scroll, 1)
+        layout.addWidget(self._maps_part)
         layout.addLayout(buttons)
         watch_layers(napari_viewer)
         layers = napari_viewer.layers
@@ -172,6 +177,7 @@ class ResultPanel(QWidget):
 
     def _load_next(self, event: Any = None) -> None:
         """Read the next store that is in the viewer and not known yet."""
+        self._maps.describe()
         if self._runner.is_running:
             return
         if self._loading and self._loading not in self._known:
@@ -197,12 +203,15 @@ class ResultPanel(QWidget):
         index = self._combo.findData(store) if store else -1
         if index >= 0:
             self._combo.setCurrentIndex(index)
+        self._maps.describe()
 
     def _show_current(self) -> None:
         summary = self.summary()
         self._combo.setVisible(self._combo.count() > 1)
         self._copy.setVisible(summary is not None)
         self._save.setVisible(summary is not None)
+        self._maps_part.setVisible(summary is not None)
+        self._maps.setResult(summary)
         self._map.setVisible(summary is not None and summary.prediction is not None)
         if summary is None:
             hint = QLabel(_NOTHING)

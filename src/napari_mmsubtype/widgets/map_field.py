@@ -1,0 +1,216 @@
+"""Choose how maps are colored, and have them drawn by another method."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mmsubtype.core.cam_methods import CAM_METHODS, ROLLOUT
+from napari_mmsubtype.core.progress import Job
+from napari_mmsubtype.plugin.map_layers import (
+    CAM,
+    SCALED,
+    cam_layers,
+    scale_words,
+    set_scale,
+)
+from napari_mmsubtype.plugin.placement import METADATA_KEY
+from napari_mmsubtype.plugin.view_maps import is_in_view
+from napari_mmsubtype.results.map_scale import SCALES
+from napari_mmsubtype.widgets.job_bar import JobBar
+from napari_mmsubtype.widgets.job_runner import JobRunner
+from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
+from napari_mmsubtype.widgets.view_follower import ViewFollower
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.widgets.result_summary import ResultSummary
+
+
+class MapField(QWidget):
+    """Colors and methods of the maps of the result that is shown.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers are colored; receives the maps.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._store = ""
+        self._adder = LayerAdder(viewer, self)
+        self.scaleCombo = _combo(self, "Color scale", SCALES)
+        self.scaleCombo.setToolTip("Changes what is seen, never the numbers")
+        self._legend = QLabel(self)
+        self._legend.setWordWrap(True)
+        self.methodCombo = _combo(self, "Method of another map", ())
+        self.viewCheck = QCheckBox("Draw what is in view", self)
+        self.viewCheck.setToolTip(
+            "Draws where you look and keeps it; the whole slide goes on from there"
+        )
+        self._told = QLabel(self)
+        self._told.setWordWrap(True)
+        self._told.hide()
+        self._runner = JobRunner("Draw map", self)
+        self._bar = JobBar(self._runner, self)
+        self._bar.runButton.setText("Draw whole slide")
+        self.follower = ViewFollower(viewer, self)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Colors", self.scaleCombo)
+        form.addRow(self._legend)
+        form.addRow("Other map", self.methodCombo)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(form)
+        layout.addWidget(self.viewCheck)
+        layout.addWidget(self._told)
+        layout.addWidget(self._bar)
+        self.scaleCombo.currentTextChanged.connect(self._on_scale)
+        self.viewCheck.toggled.connect(self._on_view)
+        self.methodCombo.currentTextChanged.connect(self._on_method)
+        self._bar.runRequested.connect(self.drawSlide)
+        self._runner.succeeded.connect(self._on_drawn)
+        self._adder.finished.connect(self._on_scale)
+        self.follower.told.connect(self._tell)
+        self.follower.stopped.connect(self._on_stopped)
+
+    def legend(self) -> str:
+        """Give the words below the scale.
+
+        Returns
+        -------
+        str
+            What full color means; empty where the result has no layer.
+        """
+        return str(self._legend.text())
+
+    def setResult(self, summary: ResultSummary | None) -> None:
+        """Show the choices of a result.
+
+        Parameters
+        ----------
+        summary : ResultSummary or None
+            None where none is shown; an interrupted analysis has no maps.
+        """
+        ready = summary is not None and summary.prediction is not None
+        self.setEnabled(ready)
+        if summary is None or summary.store == self._store:
+            self.describe()
+            return
+        self.follower.stop()
+        self._store = summary.store
+        gradient = () if summary.exact else CAM_METHODS
+        self.methodCombo.clear()
+        self.methodCombo.addItems([*gradient, ROLLOUT])
+        self._on_scale()
+
+    def drawSlide(self) -> None:
+        """Draw the whole slide by the method that is chosen."""
+        if self._store and not self._runner.is_running:
+            self.viewCheck.setChecked(False)
+            method = self.methodCombo.currentText()
+            self._runner.start(partial(_draw_job, self._store, method))
+
+    def stop(self) -> None:
+        """Stop whatever draws."""
+        self.follower.stop()
+        self._runner.cancel()
+
+    def _own_layers(self) -> list[Any]:
+        """List the layers of the result whose colors follow the scale."""
+        found = []
+        for layer in self._viewer.layers:
+            facts = layer.metadata.get(METADATA_KEY, {})
+            if facts.get("store") == self._store and facts.get("kind") in SCALED:
+                found.append(layer)
+        return found
+
+    def _on_scale(self, *_: object) -> None:
+        scale = self.scaleCombo.currentText()
+        layers = self._own_layers()
+        for layer in layers:
+            set_scale(layer, scale)
+        self.follower.setScale(scale)
+        self.describe()
+
+    def describe(self) -> None:
+        """Say what the colors mean of the selected layer, or the topmost visible."""
+        scale, layers = self.scaleCombo.currentText(), self._own_layers()
+        active = self._viewer.layers.selection.active
+        shown = [x for x in layers if x is active] or [x for x in layers if x.visible]
+        words = ""
+        if shown:
+            top = shown[-1]
+            words = f"{top.name}: {scale_words(top.metadata[METADATA_KEY], scale)}"
+        self._legend.setText(words)
+        self._legend.setVisible(bool(words))
+
+    def _on_view(self, is_on: bool) -> None:
+        if not is_on:
+            self.follower.stop()
+        elif self._store:
+            scale = self.scaleCombo.currentText()
+            self.follower.start(self._store, self.methodCombo.currentText(), scale)
+
+    def _on_method(self, *_: object) -> None:
+        self.viewCheck.setChecked(False)
+
+    def _on_stopped(self) -> None:
+        self.viewCheck.setChecked(False)
+        self._told.hide()
+
+    def _tell(self, text: str) -> None:
+        self._told.setText(text)
+        self._told.setVisible(bool(text))
+        self.describe()
+
+    def _on_drawn(self, layers: list[Any]) -> None:
+        """Put a finished map in the place of what was drawn of it before."""
+        known = {_method(layer) for layer in layers}
+        for layer in list(self._viewer.layers):
+            facts = layer.metadata.get(METADATA_KEY, {})
+            is_older = facts.get("kind") == CAM and facts.get("store") == self._store
+            if is_older and (facts["method"] in known or is_in_view(layer)):
+                self._viewer.layers.remove(layer)
+        self._adder.add(layers)
+
+
+def _combo(parent: QWidget, name: str, entries: tuple[str, ...]) -> QComboBox:
+    combo = QComboBox(parent)
+    combo.setAccessibleName(name)
+    combo.addItems(list(entries))
+    return combo
+
+
+def _method(layer: Any) -> str:
+    return str(layer.metadata[METADATA_KEY]["method"])
+
+
+def _draw_job(store: str, method: str) -> Job[list[Any]]:
+    """Draw the whole slide; give the layers of that method, one of them visible."""
+    # torch takes seconds to import.
+    from napari_mmsubtype.workflows.draw_cam import draw_cam_job
+
+    result = yield from draw_cam_job(store, method)
+    called = result.prediction.label if result.prediction else ""
+    layers = []
+    for data, kwargs, kind in cam_layers(result):
+        facts = kwargs["metadata"][METADATA_KEY]
+        if facts["method"] == method:
+            kwargs["visible"] = facts["class"] in ("", called)
+            layers.append((data, kwargs, kind))
+    return build_images(layers)

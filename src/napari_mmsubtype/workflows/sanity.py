@@ -1,0 +1,162 @@
+"""Test the map of a finished analysis: deletion, insertion, randomization."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_mmsubtype.errors import ConfigurationError, StoreError
+from napari_mmsubtype.inference.replay import replay_case_job
+from napari_mmsubtype.inference.sanity import (
+    PatchCurve,
+    called,
+    curve_job,
+    randomize_job,
+)
+from napari_mmsubtype.results.sanity_picture import CURVES, RANDOMIZATION, draw_sanity
+from napari_mmsubtype.results.store import open_result
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from napari_mmsubtype.core.progress import Job
+
+CHECKS = (*CURVES, RANDOMIZATION)
+
+
+def sanity_job(
+    store: str | Path,
+    *,
+    checks: Collection[str] = CHECKS,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> Job[dict[str, Any]]:
+    """Test the map of a finished analysis, from the embeddings in its store.
+
+    Parameters
+    ----------
+    store : str or Path
+        A ``*.mmsubtype.zarr`` folder.
+    checks : collection of str, default: all
+        Any of ``"deletion"``, ``"insertion"`` and ``"randomization"``.
+    seed : int, default: 0
+        Of random orders and weights.
+    out : str or Path, optional
+        Folder for ``<slide>.sanity.json`` and ``.png``; that of the store if left out.
+
+    Yields
+    ------
+    Progress
+        Stages ``open``, ``tables`` and those of the checks.
+
+    Returns
+    -------
+    dict
+        What was found, as in the JSON file, and under ``files`` both paths.
+
+    Raises
+    ------
+    ConfigurationError
+        If a check is unknown, or model or tables have changed since the analysis.
+    StoreError
+        If the analysis was interrupted or the files cannot be written.
+    """
+    unknown = sorted(set(checks) - set(CHECKS))
+    if unknown or not checks:
+        msg = f"unknown checks {unknown}; use any of {', '.join(CHECKS)}"
+        raise ConfigurationError(msg)
+    result = open_result(store)
+    replayed = yield from replay_case_job(result)
+    record: dict[str, Any] = {
+        "store": str(result.path.absolute()),
+        "slide": result.slide_name,
+        "model": result.bundle_name,
+        "class": result.classes[called(replayed)].name,
+        "patches": int(replayed.used.sum()),
+        "exact": result.exact,
+        "unit": "logits",
+        "seed": seed,
+    }
+    for name in CURVES:
+        if name in checks:
+            curve = yield from curve_job(replayed, name, seed=seed)
+            record[name] = _plain(curve, name)
+    if RANDOMIZATION in checks:
+        parts = yield from randomize_job(replayed, seed=seed)
+        record[RANDOMIZATION] = [
+            {
+                "layer": part.layer,
+                "correlation": part.mean,
+                "correlations": list(part.correlations),
+            }
+            for part in parts
+        ]
+    folder = result.path.parent if out is None else Path(out)
+    record["files"] = _write(record, folder, result.path.name.partition(".")[0])
+    return record
+
+
+def sanity_lines(record: dict[str, Any]) -> list[str]:
+    """Say in words what the checks found.
+
+    Parameters
+    ----------
+    record : dict
+        From `sanity_job`.
+
+    Returns
+    -------
+    list of str
+        One line per check.
+    """
+    lines = []
+    for name, better in (("deletion", "below"), ("insertion", "above")):
+        if name in record:
+            curve = record[name]
+            areas = curve["random_areas"]
+            mean = sum(areas) / len(areas)
+            lines.append(
+                f"{name}: area {curve['area']:.3f} logits by evidence, {mean:.3f} at "
+                f"random; {better} {curve['beaten']} of {len(areas)} random orders"
+            )
+    if RANDOMIZATION in record:
+        parts = record[RANDOMIZATION]
+        lines.append(
+            f"randomization: rank correlation with the trained map "
+            f"{parts[0]['correlation']:+.2f} after {parts[0]['layer']}, "
+            f"{parts[-1]['correlation']:+.2f} after all {len(parts)} parts, the mean "
+            f"of {len(parts[0]['correlations'])} draws (near 0 where a map tells of "
+            "the model)"
+        )
+    return lines
+
+
+def _plain(curve: PatchCurve, name: str) -> dict[str, Any]:
+    """Turn a curve into JSON; evidence shall beat chance, down or up."""
+    better = curve.random_areas - curve.area
+    if name == "insertion":
+        better = -better
+    return {
+        "share": curve.share.tolist(),
+        "by_evidence": curve.by_evidence.tolist(),
+        "at_random": curve.at_random.tolist(),
+        "area": curve.area,
+        "random_areas": curve.random_areas.tolist(),
+        "beaten": int((better > 0).sum()),
+    }
+
+
+def _write(record: dict[str, Any], folder: Path, name: str) -> dict[str, str]:
+    text, picture = folder / f"{name}.sanity.json", folder / f"{name}.sanity.png"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draw_sanity(record).savefig(picture)
+        text.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    except OSError as err:
+        msg = (
+            f"cannot write to {str(folder)!r}: {err.strerror or err}; give another "
+            "folder with --out, or free some space"
+        )
+        raise StoreError(msg) from err
+    return {"json": str(text.absolute()), "png": str(picture.absolute())}

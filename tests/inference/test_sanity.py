@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from builders.bundles import tiny_bundle
+from napari_mmsubtype.inference.replay import replay_case_job
+from napari_mmsubtype.inference.sanity import (
+    DRAWS,
+    ORDERS,
+    called,
+    curve_job,
+    patch_map,
+    randomize_job,
+)
+from napari_mmsubtype.workflows.analyze import analyze
+from napari_mmsubtype.workflows.jobs import run_job
+
+SLIDE = "synthetic:seed=5,size=1024"
+
+
+def replay(folder, fusion, **options):
+    bundle = tiny_bundle(folder / fusion, fusion=fusion, **options)
+    result = analyze(SLIDE, bundle, out=folder / "out", device="cpu")
+    return run_job(replay_case_job(result))
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    return replay(tmp_path_factory.mktemp("exact"), "evidence")
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    return replay(tmp_path_factory.mktemp("late"), "late", width=32)
+
+
+def margin(call, index):
+    logits = np.asarray(call.logits)
+    return logits[index] - np.delete(logits, index).mean()
+
+
+def test_the_map_over_patches_is_the_one_that_was_stored(exact, late):
+    index = called(exact)
+    stored = exact.result.patch_evidence
+    expected = stored[:, index] - stored[:, 1 - index]
+    np.testing.assert_allclose(
+        patch_map(exact, exact.case), expected, rtol=1e-3, atol=1e-6
+    )
+    index = called(late)
+    cells = late.result.cell_evidence.sum(axis=(2, 3))
+    expected = cells[:, index] - cells[:, 1 - index]
+    np.testing.assert_allclose(
+        patch_map(late, late.case), expected, rtol=1e-2, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["exact", "late"])
+def test_curves_run_between_the_call_and_the_call_without_patches(name, request):
+    replayed = request.getfixturevalue(name)
+    prediction, index = replayed.result.prediction, called(replayed)
+    whole = margin(prediction.call, index)
+    bias = np.asarray(prediction.bias)
+    empty = bias[index] - bias[1 - index]
+    down = run_job(curve_job(replayed, "deletion"))
+    up = run_job(curve_job(replayed, "insertion"))
+    for curve, first, last in ((down, whole, empty), (up, empty, whole)):
+        assert curve.share[[0, -1]].tolist() == [0, 1]
+        assert curve.at_random.shape == (ORDERS, len(curve.share))
+        every = np.vstack([curve.by_evidence, curve.at_random])
+        np.testing.assert_allclose(every[:, 0], first, atol=1e-4)
+        np.testing.assert_allclose(every[:, -1], last, atol=1e-4)
+    # What the map says matters most does: no random order is as telling.
+    assert (down.area < down.random_areas).all()
+    assert (up.area > up.random_areas).all()
+
+
+def test_the_area_is_that_under_the_curve(exact):
+    curve = run_job(curve_job(exact, "deletion", seed=3))
+    steps = np.diff(curve.share)
+    heights = (curve.by_evidence[1:] + curve.by_evidence[:-1]) / 2
+    assert curve.area == pytest.approx((steps * heights).sum())
+    assert len(set(curve.random_areas.round(9))) == ORDERS
+
+
+@pytest.mark.parametrize("name", ["exact", "late"])
+def test_a_random_model_draws_another_map_and_leaves_the_trained_one(name, request):
+    replayed = request.getfixturevalue(name)
+    model = replayed.case.model
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    found = run_job(randomize_job(replayed, seed=1))
+    for key, value in model.state_dict().items():
+        assert value.equal(before[key]), key
+    assert all(len(part.correlations) == DRAWS for part in found)
+    values = np.array([part.correlations for part in found])
+    assert np.abs(values).max() <= 1 + 1e-9
+    assert abs(found[-1].mean) < 0.6
+    # Draws differ from each other and from the trained model.
+    assert np.ptp(values[-1]) > 0.05
+    assert values[-1].max() < 0.999
+    again = run_job(randomize_job(replayed, seed=1))
+    assert again == found
+
+
+def test_the_part_nearest_to_the_output_comes_first(exact):
+    found = run_job(randomize_job(exact))
+    names = [part.layer for part in found]
+    assert names[0] == "EvidenceFusion"
+    assert names[-1].startswith("encoders.rna")
+
+
+def test_correlation_is_of_ranks():
+    from napari_mmsubtype.inference.sanity import _correlation
+
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 30))
+    expected = np.corrcoef(rankdata(first), rankdata(second))[0, 1]
+    assert _correlation(first, second) == pytest.approx(expected)
+    assert _correlation(first, np.exp(first)) == pytest.approx(1)
+    assert _correlation(first, np.zeros(30)) == 0

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from builders.bundles import tiny_bundle
+from builders.results import make_result
+from napari_mmsubtype.plugin.map_layers import evidence_layers
+from napari_mmsubtype.plugin.placement import METADATA_KEY
+from napari_mmsubtype.results.map_scale import LINEAR, SYMLOG
+from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.widgets.map_field import MapField
+from napari_mmsubtype.widgets.result_summary import summarize
+from napari_mmsubtype.workflows.analyze import analyze
+
+
+@pytest.fixture
+def viewer() -> Any:
+    return ViewerModel()
+
+
+@pytest.fixture
+def field(qtbot: Any, viewer: Any) -> Any:
+    field = MapField(viewer)
+    qtbot.addWidget(field)
+    yield field
+    field.stop()
+    qtbot.waitUntil(lambda: not field._runner.is_running, timeout=10_000)
+
+
+def show(viewer: Any, result: Any) -> None:
+    for layer in evidence_layers(result):
+        viewer.add_layer(Layer.create(*layer))
+
+
+def entries(combo: Any) -> list[str]:
+    return [combo.itemText(i) for i in range(combo.count())]
+
+
+def test_a_scale_recolors_the_layers_of_this_result_and_says_so(
+    field, viewer, tmp_path
+) -> None:
+    first = make_result(tmp_path / "a")
+    other = make_result(tmp_path / "b")
+    show(viewer, first)
+    show(viewer, other)
+    field.setResult(summarize(first))
+    assert field.legend().startswith("evidence: Luminal: Full color")
+    viewer.layers.selection.active = viewer.layers[0]
+    field.describe()
+    assert field.legend().startswith("evidence: Basal/HER2: Full color")
+    viewer.layers.selection.active = None
+    mine, foreign = viewer.layers[1], viewer.layers[3]
+    before = np.array(mine.data), foreign.contrast_limits, mine.colormap.name
+    field.scaleCombo.setCurrentText(SYMLOG)
+    largest = mine.metadata[METADATA_KEY]["range"][1]
+    assert mine.contrast_limits == pytest.approx([-largest, largest])
+    assert mine.colormap.name != before[2]
+    assert foreign.contrast_limits == before[1]
+    np.testing.assert_array_equal(mine.data, before[0])
+    assert field.legend().startswith("evidence: Luminal: Logarithmic from")
+    field.scaleCombo.setCurrentText(LINEAR)
+    assert mine.colormap.name == before[2]
+    assert "the largest value of the slide" in field.legend()
+
+
+def test_an_exact_map_offers_rollout_alone_and_no_result_nothing(
+    field, tmp_path
+) -> None:
+    field.setResult(None)
+    assert not field.isEnabled()
+    field.setResult(summarize(make_result(tmp_path / "a", complete=False)))
+    assert not field.isEnabled()
+    field.setResult(summarize(make_result(tmp_path / "b")))
+    assert field.isEnabled()
+    assert entries(field.methodCombo) == ["attention-rollout"]
+    assert field.legend() == ""
+
+
+def test_the_whole_slide_is_drawn_by_another_method(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    slide = "synthetic:seed=5,size=768"
+    result = analyze(slide, late, out=tmp_path, device="cpu")
+    show(viewer, result)
+    field.setResult(summarize(result))
+    assert entries(field.methodCombo)[-2:] == ["layer-cam", "attention-rollout"]
+    field.methodCombo.setCurrentText("layer-cam")
+    for _ in range(2):
+        with qtbot.waitSignal(field._runner.finished, timeout=20_000):
+            field._bar.runButton.click()
+        qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=10_000)
+    (cam,) = open_result(result.path).cams
+    index = [c.name for c in result.classes].index(result.prediction.label)
+    layer = viewer.layers[f"layer-cam: {result.prediction.label}"]
+    assert layer.visible
+    np.testing.assert_array_equal(layer.data, cam.read(index, against_others=True))
+
+
+def test_choosing_another_method_ends_the_drawing_of_views(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    slide = "synthetic:seed=5,size=768"
+    result = analyze(slide, late, out=tmp_path, device="cpu")
+    field.setResult(summarize(result))
+    field.methodCombo.setCurrentText("hires-cam")
+    field.viewCheck.setChecked(True)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
+    assert field.follower.is_following
+    field.methodCombo.setCurrentText("layer-cam")
+    assert not field.viewCheck.isChecked()
+    assert not field.follower.is_following
+    qtbot.waitUntil(lambda: not field.follower._runner.is_running, timeout=10_000)
+    assert [layer.name for layer in viewer.layers][-1].startswith("hires-cam")

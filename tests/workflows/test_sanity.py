@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from builders.bundles import tiny_bundle
+from napari_mmsubtype.errors import ConfigurationError, StoreError
+from napari_mmsubtype.workflows.analyze import analyze
+from napari_mmsubtype.workflows.jobs import run_job
+from napari_mmsubtype.workflows.sanity import CHECKS, sanity_job, sanity_lines
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sanity")
+    bundle = tiny_bundle(folder / "tiny")
+    slide = "synthetic:seed=5,size=1024"
+    return analyze(slide, bundle, out=folder / "out", device="cpu").path
+
+
+def test_all_checks_are_written_and_told(store):
+    record = run_job(sanity_job(store, seed=2))
+    text, picture = (Path(record["files"][kind]) for kind in ("json", "png"))
+    assert text == store.parent / "synthetic-5.sanity.json"
+    kept = json.loads(text.read_text())
+    assert set(CHECKS) < set(kept)
+    assert kept["deletion"] == record["deletion"]
+    assert record["deletion"]["beaten"] == record["insertion"]["beaten"] == 10
+    assert (kept["seed"], kept["unit"], kept["exact"]) == (2, "logits", True)
+    with Image.open(picture) as shown:
+        assert shown.size[0] > 3 * shown.size[1]
+    lines = sanity_lines(record)
+    assert [line.partition(":")[0] for line in lines] == list(CHECKS)
+    assert "below 10 of 10 random orders" in lines[0]
+
+
+def test_only_what_is_asked_for_is_done(store, tmp_path):
+    events = []
+    job = sanity_job(store, checks=["insertion"], out=tmp_path / "new")
+    record = run_job(job, events.append)
+    assert {event.stage for event in events} == {"open", "insertion"}
+    assert not {"deletion", "randomization"} & set(record)
+    assert len(list((tmp_path / "new").iterdir())) == 2
+    assert len(sanity_lines(record)) == 1
+
+
+def test_an_unknown_check_and_an_unwritable_folder_are_clear_errors(store, tmp_path):
+    with pytest.raises(ConfigurationError, match="roar"):
+        run_job(sanity_job(store, checks=["roar"]))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--out"):
+        run_job(sanity_job(store, checks=["deletion"], out=tmp_path / "file"))
