@@ -12,7 +12,7 @@ from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.evaluation import comparison
 from napari_mmsubtype.training.preset_files import load_preset
-from napari_mmsubtype.workflows import cohort_setup
+from napari_mmsubtype.workflows import cohort_profiles, cohort_setup
 from napari_mmsubtype.workflows.cohort import Cohort, fit_preset, make_cohort
 from napari_mmsubtype.workflows.cohort_tables import read_tables_job
 from napari_mmsubtype.workflows.embed import EmbeddedSlides
@@ -119,10 +119,13 @@ def use_bags(monkeypatch: Any, folder: Path) -> None:
     monkeypatch.setattr(cohort_setup, "embed_job", embed_job)
 
 
-def few_permutations(monkeypatch: Any) -> None:
-    """Let comparisons shuffle a few times only."""
+def quick_scoring(monkeypatch: Any) -> None:
+    """Let comparisons shuffle a few times only, and patients be laid out at once."""
     monkeypatch.setattr(
         comparison, "permutation", partial(comparison.permutation, permutations=49)
+    )
+    monkeypatch.setattr(
+        cohort_profiles, "patient_map", lambda rows, seed: np.asarray(rows)[:, :2]
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from builders.crossval import SETTINGS, draw, few_permutations, use_bags, write
+from builders.crossval import SETTINGS, draw, quick_scoring, use_bags, write
 from napari_mmsubtype.cli.crossval import interval, results_table
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
 from napari_mmsubtype.workflows import crossval as crossval_module
@@ -29,7 +29,7 @@ def words(options, out):
 def test_a_table_or_json_is_printed(tmp_path, monkeypatch, capsys):
     options = write(tmp_path, draw(32))
     use_bags(monkeypatch, tmp_path)
-    few_permutations(monkeypatch)
+    quick_scoring(monkeypatch)
     monkeypatch.setattr(
         crossval_module, "fusion_variants", lambda preset: fusion_variants(preset)[:1]
     )

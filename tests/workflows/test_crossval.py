@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from builders.crossval import SETTINGS, draw, few_permutations, use_bags, write
+from builders.crossval import SETTINGS, draw, quick_scoring, use_bags, write
 from builders.pages import Page
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.workflows import crossval_folds
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     options = write(folder, draw())
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_bags(monkeypatch, folder)
-        few_permutations(monkeypatch)
+        quick_scoring(monkeypatch)
         outcome = crossval(
             preset="evidence", out=folder / "out", overrides=SETTINGS, **options
         )
@@ -125,7 +125,7 @@ def test_each_fold_leaves_a_bundle_that_loads(run):
 def test_the_same_request_trains_nothing_again(run, monkeypatch):
     folder, options, outcome, content = run
     use_bags(monkeypatch, folder)
-    few_permutations(monkeypatch)
+    quick_scoring(monkeypatch)
 
     def refuse(*_, **__):
         msg = "a fold was fitted again"
@@ -151,7 +151,7 @@ def test_the_same_request_trains_nothing_again(run, monkeypatch):
 def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(run, tmp_path, monkeypatch):
     folder, options, outcome, _ = run
     use_bags(monkeypatch, folder)
-    few_permutations(monkeypatch)
+    quick_scoring(monkeypatch)
     tables = {m: options.get(m) for m in ("rna", "methylation", "clinical")}
     request = make_request(
         options["manifest"],

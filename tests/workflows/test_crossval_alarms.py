@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders.crossval import SETTINGS, draw, few_permutations, use_bags, write
+from builders.crossval import SETTINGS, draw, quick_scoring, use_bags, write
 from napari_mmsubtype.workflows import crossval as crossval_module
 from napari_mmsubtype.workflows.crossval import crossval
 from napari_mmsubtype.workflows.model_list import fusion_variants
@@ -55,7 +55,7 @@ def by_duplicate(drawn):
 def test_each_poison_raises_its_own_alarm(poison, expected, tmp_path, monkeypatch):
     options = write(tmp_path, poison(draw(80)))
     use_bags(monkeypatch, tmp_path)
-    few_permutations(monkeypatch)
+    quick_scoring(monkeypatch)
     monkeypatch.setattr(
         crossval_module, "fusion_variants", lambda preset: fusion_variants(preset)[::8]
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders.crossval import few_permutations
+from builders.crossval import quick_scoring
 from napari_mmsubtype.evaluation.metrics import roc_auc
 from napari_mmsubtype.workflows.crossval_comparisons import compare_all
 
@@ -35,7 +35,7 @@ def kinds(**of):
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch):
-    few_permutations(monkeypatch)
+    quick_scoring(monkeypatch)
 
 
 def compare(records, frames):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from builders.crossval import draw, few_permutations, open_cohort, small_preset, write
+from builders.crossval import draw, open_cohort, quick_scoring, small_preset, write
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.training.preset_build import build_heads
 from napari_mmsubtype.workflows.cohort_request import CohortRequest
@@ -60,7 +60,7 @@ def answers(name, cohort, split, subset):
 
 
 def test_what_is_there_is_written_before_all_is_done(tmp_path, monkeypatch):
-    few_permutations(monkeypatch)
+    quick_scoring(monkeypatch)
     request, opened, plan, models, store = prepared(tmp_path)
     cohort = opened.cohort
     key = "image+rna+clinical"

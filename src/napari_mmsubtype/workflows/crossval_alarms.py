@@ -17,6 +17,7 @@ from napari_mmsubtype.evaluation.leakage import (
 from napari_mmsubtype.evaluation.metric_table import classification_estimates
 from napari_mmsubtype.evaluation.telling_columns import telling_column_alarm
 from napari_mmsubtype.omics.clinical_leakage import find_leaks
+from napari_mmsubtype.workflows.cohort_profiles import patient_profiles
 from napari_mmsubtype.workflows.model_scores import chances, class_rows
 
 if TYPE_CHECKING:
@@ -133,22 +134,8 @@ def _control(frame: pd.DataFrame, classes: int, resamples: int, seed: int) -> Al
 
 def _duplicates(opened: OpenedCohort) -> Alarm:
     """Look for one patient under two identifiers, in tables and embeddings."""
-    cohort, bags = opened.cohort, opened.inputs[0].bags
-    tables: dict[str, NDArray[np.floating]] = {}
-    for modality, table in cohort.tables.items():
-        if modality is Modality.CLINICAL:
-            continue
-        matrix = table.table.X
-        own = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
-        values = np.full((len(cohort), own.shape[1]), np.nan)
-        values[table.has] = own
-        tables[str(modality)] = values
-    if any(len(bag) for bag in bags):
-        means = np.full((len(cohort), bags[0].shape[1]), np.nan)
-        for row, bag in enumerate(bags):
-            if len(bag):
-                means[row] = np.asarray(bag, np.float64).mean(axis=0)
-        tables[str(Modality.IMAGE)] = means
+    cohort = opened.cohort
+    tables = patient_profiles(cohort, opened.inputs[0].bags)
     return duplicate_alarm(cohort.patients, tables)
 
 

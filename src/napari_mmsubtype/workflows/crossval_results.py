@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from napari_mmsubtype.core.provenance import Provenance
+from napari_mmsubtype.workflows.cohort_profiles import (
+    patient_maps,
+    patient_profiles,
+)
 from napari_mmsubtype.workflows.cohort_record import cohort_record
 from napari_mmsubtype.workflows.crossval_alarms import find_alarms
 from napari_mmsubtype.workflows.crossval_comparisons import compare_all
@@ -130,7 +134,11 @@ def write_results(
         )
         if complete_run
         else [],
-        "maps": {},
+        "maps": patient_maps(
+            patient_profiles(cohort, opened.inputs[0].bags), cohort.patients, seed=seed
+        )
+        if complete_run
+        else {},
     }
     write_json(request.out / RESULTS, content)
     return content
