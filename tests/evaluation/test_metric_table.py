@@ -94,6 +94,20 @@ def test_further_averages_get_intervals_too():
     assert 0.8 < found.low < 0.9 < found.high < 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_every_value_lies_in_its_interval(seed):
+    # Well-calibrated answers: resampling alone raises their calibration error.
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0.02, 0.98, 150)
+    labels = (rng.random(150) < p).astype(int)
+    found = classification_estimates(
+        labels, np.column_stack([1 - p, p]), [f"P{i}" for i in range(150)], repeats=400
+    )
+    for name, estimate in found.items():
+        assert estimate.low <= estimate.value <= estimate.high, name
+    assert found["ece"].low >= 0
+
+
 def test_class_that_does_not_occur_leaves_areas_out_and_the_rest_in():
     labels, scores, patients = rows()
     known = labels < 2

@@ -83,3 +83,16 @@ def test_what_cannot_be_computed_has_no_estimate():
 def test_rows_need_a_patient_each():
     with pytest.raises(ValueError, match="need as many patients"):
         next(patient_weights(["a"], [0, 1]))
+
+
+def test_draws_of_a_biased_metric_are_moved_to_the_value():
+    def sweep(weights):
+        away = np.abs(weights - 1).mean(axis=1)
+        return {"plain": 0.2 + away, "moved": 0.2 + away}
+
+    patients = [f"p{i:02d}" for i in range(60)]
+    found = estimates(sweep, patients, np.zeros(60), repeats=300, biased=("moved",))
+    plain, moved = found["plain"], found["moved"]
+    assert plain.low > plain.value
+    assert moved.low < moved.value < moved.high
+    assert moved.high - moved.low == pytest.approx(plain.high - plain.low)

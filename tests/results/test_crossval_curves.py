@@ -41,7 +41,7 @@ def test_curve_is_that_of_the_predictions(record):
     # One band, of the first model.
     assert len(figure.axes[0].collections) == 1
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["evidence", "logistic regression, RNA"]
+    assert names == ["evidence", "logistic/rna"]
 
 
 def test_each_of_more_classes_has_its_curves(tmp_path):

@@ -43,9 +43,10 @@ def test_models_are_rows_and_the_best_is_marked(copied):
     skill["probe/site"]["metrics"]["balanced_accuracy"]["value"] = 0.999
     skill["evidence/without_rna"]["skipped"] = "no patient has RNA"
     rows = metric_rows(copied, ["balanced_accuracy", "roc_auc"])
+    assert [row["name"] for row in rows] == list(skill)
     assert [row["title"] for row in rows] == [m["title"] for m in skill.values()]
     # A probe that shines is an alarm, not the best model.
-    assert [row["title"] for row in rows if row["best"]] == ["evidence"]
+    assert [row["name"] for row in rows if row["best"]] == ["evidence"]
     cell = interval(skill["evidence"]["metrics"]["roc_auc"])
     assert rows[0]["cells"][1] == cell
     assert rows[3]["skipped"] == "no patient has RNA"
@@ -61,9 +62,9 @@ def test_metrics_are_ordered_and_unknown_ones_kept(copied):
 def test_comparisons_claim_no_more_than_their_design(copied):
     rows = comparison_rows(copied, "evidence", "balanced_accuracy")
     assert [row.rival for row in rows] == [
-        "evidence, image alone",
-        "evidence, RNA alone",
-        "logistic regression, RNA",
+        "evidence/image_only",
+        "evidence/rna_only",
+        "logistic/rna",
     ]
     tests = dict(rows[0].tests)
     both = ["corrected t", "Wilcoxon, exact", "permutation"]

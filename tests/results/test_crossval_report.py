@@ -29,7 +29,8 @@ def page(folder):
 def test_report_says_what_the_results_say(folder, page):
     content = json.loads((folder / "results.json").read_text())
     assert (folder / "report.html").is_file()
-    for model in content["models"].values():
+    for name, model in content["models"].items():
+        assert name in page.text
         assert model["title"] in page.text
         for metric in model["metrics"].values():
             if metric:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from builders.crossval import SETTINGS, draw, quick_scoring, use_bags, write
+from builders.pages import Page
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.workflows import crossval_folds
 from napari_mmsubtype.workflows.cohort_request import make_request
@@ -91,6 +92,15 @@ def test_results_hold_what_the_documentation_promises(run):
         "duplicate_patients",
         "overlap",
     }
+
+
+def test_report_lies_beside_the_results_and_names_every_model(run):
+    _, _, outcome, _ = run
+    assert outcome.report == outcome.folder / "report.html"
+    page = Page(outcome.report)
+    assert all(name in page.text for name in MODELS)
+    assert "Not complete" not in page.text
+    assert [image["alt"] for image in page.all("img")][:2] == ["Folds", "Ranking"]
 
 
 def test_a_clean_cohort_raises_no_alarm(run):

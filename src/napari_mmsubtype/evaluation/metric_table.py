@@ -77,7 +77,15 @@ def classification_estimates(
             found[name] = weighted.mean(weights, values)
         return found
 
-    return estimates(_sweep, patients, strata, repeats=repeats, level=level, seed=seed)
+    return estimates(
+        _sweep,
+        patients,
+        strata,
+        repeats=repeats,
+        level=level,
+        seed=seed,
+        biased=("ece",),
+    )
 
 
 def classification_sweep(

@@ -9,7 +9,7 @@ import numpy as np
 from napari_mmsubtype.evaluation.metrics import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -81,6 +81,7 @@ def estimates(
     repeats: int = REPEATS,
     level: float = 0.95,
     seed: int = 0,
+    biased: Collection[str] = (),
 ) -> dict[str, Estimate | None]:
     """Give metrics their percentile intervals from resampled patients.
 
@@ -99,6 +100,10 @@ def estimates(
         Coverage of the intervals.
     seed : int, default: 0
         Of the draws.
+    biased : collection of str, default: ()
+        Metrics from 0 up that resamples raise by themselves, as rows that are drawn
+        twice do to a calibration error: their draws are moved so that the median is
+        the value found, and none is below 0.
 
     Returns
     -------
@@ -113,19 +118,26 @@ def estimates(
         for name, draws in sweep(weights).items():
             found[name].append(draws)
     return {
-        name: _estimate(float(values[name][0]), np.concatenate(draws), level)
+        name: _estimate(
+            float(values[name][0]),
+            np.concatenate(draws),
+            level,
+            is_biased=name in biased,
+        )
         for name, draws in found.items()
     }
 
 
 def _estimate(
-    value: float, draws: NDArray[np.float64], level: float
+    value: float, draws: NDArray[np.float64], level: float, *, is_biased: bool
 ) -> Estimate | None:
     if not np.isfinite(value):
         return None
     kept = draws[np.isfinite(draws)]
     if not len(kept):
         return Estimate(value, value, value, level)
+    if is_biased:
+        kept = np.maximum(kept - np.median(kept) + value, 0.0)
     tail = (1 - level) / 2
     low, high = np.quantile(kept, [tail, 1 - tail])
     return Estimate(value, float(low), float(high), level)

@@ -212,7 +212,7 @@ def _style(record: CrossvalRecord, name: str, place: int) -> dict[str, Any]:
     return {
         "color": LINE_COLORS[place % len(LINE_COLORS)],
         "linewidth": 2.0 if model["kind"] == "fusion" else 1.3,
-        "label": shortened([str(model["title"])])[0],
+        "label": shortened([name])[0],
     }
 
 

@@ -74,7 +74,7 @@ class ComparisonRow:
     Attributes
     ----------
     rival : str
-        Title of the other model.
+        Name of the other model.
     difference : str
         With its interval.
     effect : str
@@ -147,21 +147,22 @@ def metric_rows(record: CrossvalRecord, names: Sequence[str]) -> list[dict[str, 
     Returns
     -------
     list of dict
-        ``title``, ``kind``, ``patients``, ``skipped``, and ``cells``, one text per
-        metric; ``best`` marks the model whose first metric is highest among those that
-        may be compared.
+        ``name``, ``title``, ``kind``, ``patients``, ``skipped``, and ``cells``, one
+        text per metric; ``best`` marks the model whose first metric is highest among
+        those that may be compared.
     """
     rows = []
-    for model in record.models.values():
+    for name, model in record.models.items():
         first = model["metrics"].get(names[0])
         rows.append(
             {
+                "name": name,
                 "title": str(model["title"]),
                 "kind": KIND_NAMES.get(model["kind"], str(model["kind"])),
                 "modalities": " + ".join(model["modalities"]) or MISSING,
                 "patients": model["patients"],
                 "skipped": model["skipped"],
-                "cells": [interval(model["metrics"].get(name)) for name in names],
+                "cells": [interval(model["metrics"].get(key)) for key in names],
                 "rank": -1.0
                 if first is None or model["kind"] in ("control", "probe")
                 else float(first["value"]),
@@ -220,10 +221,9 @@ def comparison_rows(
             for test in entry["tests"]
             if _SPEAKS_OF.get(test["name"], metric) == metric
         ]
-        rival = record.models.get(entry["baseline"], {}).get("title")
         rows.append(
             ComparisonRow(
-                rival=str(rival or entry["baseline"]),
+                rival=str(entry["baseline"]),
                 difference=interval(entry["difference"], signed=True),
                 effect=number(entry["effect_size"], 2),
                 patients=int(entry["patients"]),
@@ -347,7 +347,7 @@ def headline(record: CrossvalRecord) -> str:
     for name in record.scored("fusion") or record.scored():
         metrics = record.models[name]["metrics"]
         return (
-            f"{record.models[name]['title']}: balanced accuracy "
+            f"{name}: balanced accuracy "
             f"{interval(metrics.get('balanced_accuracy'))}, ROC-AUC "
             f"{interval(metrics.get('roc_auc'))}"
         )

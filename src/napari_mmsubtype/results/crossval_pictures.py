@@ -44,7 +44,7 @@ def draw_folds(record: CrossvalRecord) -> Figure | None:
     names = [name for name in record.scored() if record.models[name]["folds"]]
     if not names:
         return None
-    titles = shortened([str(record.models[name]["title"]) for name in names])
+    titles = shortened(names)
     height = 0.9 + 0.3 * len(names)
     with styled():
         figure, axes = new_chart(2, panel=(4.7, height))
@@ -124,7 +124,7 @@ def draw_confusion(record: CrossvalRecord, models: Sequence[str]) -> Figure | No
             axis.set_xticks(range(len(classes)), classes, rotation=20)
             axis.set_yticks(range(len(classes)), classes)
             axis.set_xlabel("called")
-            axis.set_title(shortened([str(record.models[name]["title"])], 30)[0])
+            axis.set_title(shortened([name], 30)[0])
             axis.spines[:].set_visible(False)
             axis.tick_params(length=0)
         axes[0].set_ylabel("true")
@@ -243,7 +243,7 @@ def draw_losses(record: CrossvalRecord, model: str) -> Figure | None:
                 )
         axis.set_xlabel("epoch")
         axis.set_ylabel("loss")
-        axis.set_title(str(record.models[model]["title"]))
+        axis.set_title(shortened([model])[0])
         legend_below(figure, axis)
     return figure
 

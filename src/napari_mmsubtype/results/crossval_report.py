@@ -154,7 +154,7 @@ def _preset(record: CrossvalRecord, name: str) -> dict[str, Any]:
     """Gather what is told of one preset."""
     model = record.models[name]
     return {
-        "title": str(model["title"]),
+        "name": name,
         "comparisons": [
             (METRIC_NAMES[metric], rows)
             for metric in _COMPARED
@@ -231,7 +231,7 @@ def _charts(record: CrossvalRecord) -> list[dict[str, str]]:
     )
     drawn += [
         (
-            f"Losses: {record.models[name]['title']}",
+            f"Losses: {name}",
             "One line per fold.",
             draw_losses(record, name),
         )

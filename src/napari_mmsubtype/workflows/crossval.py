@@ -101,7 +101,7 @@ def crossval(
     Returns
     -------
     CrossvalOutcome
-        Where results, predictions and bundles are.
+        Where results, predictions, report and bundles are.
 
     Raises
     ------
