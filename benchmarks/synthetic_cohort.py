@@ -31,7 +31,7 @@ from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.slides.synthetic import PHENOTYPES, phenotype_mask
 from napari_mmsubtype.workflows.crossval import crossval
 
-AGREEING = 0.34
+AGREEING = 1 / 3
 """Share of patients whose slide and tables agree: each alone is right in two thirds."""
 
 MARGIN = 0.8
@@ -41,7 +41,7 @@ SETTINGS = (
     "encoder.options={}",
     f"patch={{size_px: {PATCH_PX}, mpp: 0.5, stride_px: {PATCH_PX}, min_tissue: 0.5}}",
     "fusion.options={token_dim: 16, dropout: 0.1}",
-    "fusion_training.epochs=120",
+    "fusion_training.epochs=60",
     "fusion_training.batch_size=32",
     "fusion_training.learning_rate=0.002",
     "fusion_training.weight_decay=1.0",
@@ -51,7 +51,7 @@ SETTINGS = (
     "fusion_training.consistency=0.0",
     "fusion_training.drop={image: 0.1, rna: 0.2, methylation: 0.2, clinical: 0.2}",
     "fusion_training.omics_noise=0.5",
-    "fusion_training.patience=60",
+    "fusion_training.patience=30",
     "validation.seeds=[0]",
 )
 
