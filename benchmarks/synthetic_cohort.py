@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/synthetic_cohort.py OUT [--patients 200] [--slide-px 512]``
 
-Synthetic patients are drawn, and 200 of them kept such that neither the slide nor the
+Synthetic patients are drawn, and about 200 kept such that neither the slide nor the
 tables tell the label alone: in two of three patients they disagree, and the stronger
 one is right. Slides are embedded with the encoder of the demo bundle, which was trained
 on patches of other synthetic patients. The preset ``evidence`` is cross-validated with
