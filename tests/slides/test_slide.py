@@ -170,6 +170,24 @@ def test_storage_block_is_whole_tiles():
         assert slide.storage_tile == (2160, 2200)
 
 
+@pytest.mark.parametrize(
+    ("width", "tile", "rows"),
+    [
+        (14_000, 256, 2048),
+        # Two rows of blocks would not be kept until they are needed again.
+        (15_000, 256, 256),
+        (100_000, 240, 240),
+        # Two rows of tiles would not either.
+        (100_000, 512, 2048),
+    ],
+)
+def test_rows_of_a_wide_slide_are_as_high_as_can_be_kept(width, tile, rows):
+    backend = FakeBackend(tile=(tile, tile))
+    backend.levels = (Level((width, width), 1.0),)
+    with Slide(backend, path="a") as slide:
+        assert slide.storage_tile == (rows, tile * -(-2048 // tile))
+
+
 def test_repr_says_what_it_is():
     with Slide(FakeBackend(), path="x/a.svs") as slide:
         assert repr(slide) == "<Slide 'a' 50 x 70 px, fake>"

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from builders.training import make_encoder, two_colors
+from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.registry import create_encoder
-from napari_mmsubtype.training import patch_trainer
 from napari_mmsubtype.training.config import PatchTrainingConfig
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
+from napari_mmsubtype.training.weight_average import WeightAverage
 from napari_mmsubtype.workflows.jobs import run_job
 
 PLAIN = PatchTrainingConfig(stain_jitter=0.0, tint_jitter=0.0)
@@ -61,28 +63,6 @@ def test_training_repeats_bit_by_bit_and_leaves_the_global_seed_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("cell", [(0, 0), (1, 1)])
-def test_cells_without_a_label_do_not_move_the_loss(cell: tuple[int, int]) -> None:
-    patches, targets = two_colors(16)
-    row, column = cell
-    targets[:, :, row, column] = 0
-    altered = patches.copy()
-    altered[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 0
-    encoder = make_encoder()
-    encoder.body[1] = torch.nn.Identity()  # batch statistics would see the cell
-    head = torch.nn.Linear(5, 2)
-    losses = [
-        patch_trainer._entropy(
-            head,
-            encoder.feature_map(encoder.normalize(torch.from_numpy(images))),
-            torch.from_numpy(targets),
-            PLAIN,
-        ).item()
-        for images in (patches, altered)
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
 def test_targets_must_fit_the_patches() -> None:
     patches, targets = two_colors(4)
     with pytest.raises(ValueError, match="targets of shape"):
@@ -110,29 +90,6 @@ def test_the_backbone_has_a_rate_of_its_own() -> None:
         assert fit.head.weight.isfinite().all()
     assert moved[1.0] > 1e-3
     assert moved[1e-6] < 1e-6
-
-
-def test_rare_classes_weigh_as_much_as_frequent_ones() -> None:
-    targets = torch.zeros(10, 3, 2, 2)
-    targets[:8, 0] = 1
-    targets[8:, 1] = 1
-    config = PatchTrainingConfig(class_weights=True)
-    weights = patch_trainer._class_weights(targets, config)
-    total = (targets * weights[:, None, None]).sum(dim=(0, 2, 3))
-    assert total.tolist() == pytest.approx([20.0, 20.0, 0.0])
-    plain = patch_trainer._class_weights(targets, PLAIN)
-    assert plain.tolist() == [1.0, 1.0, 1.0]
-    with_weights, without = (
-        run_job(
-            fit_patch_encoder(
-                make_encoder(),
-                *two_colors(12),
-                PatchTrainingConfig(epochs=1, class_weights=on),
-            )
-        ).losses
-        for on in (True, False)
-    )
-    assert with_weights != without
 
 
 def run(config: PatchTrainingConfig, encoder=None, n: int = 24, cells: bool = True):
@@ -177,14 +134,14 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(gamma: float) -> None:
 def test_averaged_weights_are_those_of_every_step() -> None:
     steps = []
     encoder = make_encoder()
-    update = patch_trainer.WeightAverage.update
+    update = WeightAverage.update
 
     def watch(self, module) -> None:
         steps.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
         update(self, module)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patch_trainer.WeightAverage, "update", watch)
+        patch.setattr(WeightAverage, "update", watch)
         fit = run(PatchTrainingConfig(epochs=3, batch_size=8, ema=0.8), encoder)
     assert len(steps) == 9
     shares = torch.tensor([0.8 ** (9 - i) for i in range(1, 10)])
@@ -286,3 +243,29 @@ def test_every_kind_of_encoder_can_be_tuned_and_repeats(name: str) -> None:
     assert not moved[0]
     assert sum(moved[-8:]) >= 4
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_a_cancelled_training_goes_on_and_another_is_refused(tmp_path) -> None:
+    patches, targets = two_colors(20)
+    config = PatchTrainingConfig(epochs=3, batch_size=8, ema=0.9)
+    path = tmp_path / "encoder.safetensors"
+
+    def job(config: PatchTrainingConfig = config, kept=path):
+        return fit_patch_encoder(
+            make_encoder(), patches, targets, config, checkpoint=kept
+        )
+
+    first = job()
+    next(first)
+    first.close()
+    events: list[Progress] = []
+    again = run_job(job(), events.append)
+    assert events[0].message == "going on after epoch 1, step 0"
+    assert [event.done for event in events] == [1, 2, 3]
+    whole = run_job(job(kept=None))
+    assert torch.equal(weights(again), weights(whole))
+    assert again.losses == whole.losses
+    finished = run_job(job())
+    assert torch.equal(weights(finished), weights(whole))
+    with pytest.raises(ConfigurationError, match=r"ema \(0.9 there, 0.5 here\)"):
+        run_job(job(PatchTrainingConfig(epochs=3, batch_size=8, ema=0.5)))

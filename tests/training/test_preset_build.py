@@ -364,7 +364,7 @@ def test_no_setting_goes_unread():
         (
             PatchTrainingConfig,
             (
-                "patch_trainer.py",
+                "patch_run.py",
                 "branch_heads.py",
                 "patch_augmentation.py",
                 "layer_rates.py",
@@ -373,7 +373,7 @@ def test_no_setting_goes_unread():
         (
             FusionTrainingConfig,
             (
-                "fusion_trainer.py",
+                "fusion_run.py",
                 "fusion_step.py",
                 "fusion_loss.py",
                 "head_targets.py",

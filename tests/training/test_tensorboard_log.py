@@ -41,7 +41,9 @@ def test_without_a_folder_nothing_is_needed(monkeypatch) -> None:
 
 def test_without_tensorboard_the_error_says_what_to_do(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingDependencyError, match="pip install tensorboard"):
+    with pytest.raises(
+        MissingDependencyError, match=r"napari-mmsubtype\[tensorboard\]"
+    ):
         open_log(tmp_path / "log")
     assert list(tmp_path.iterdir()) == []
 

@@ -6,11 +6,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from builders.training import make_answers, make_fusion, make_heads
+from builders.training import (
+    make_answers,
+    make_encoder,
+    make_fusion,
+    make_heads,
+    two_colors,
+)
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.training.config import FusionTrainingConfig
+from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
 from napari_mmsubtype.training.stored_bags import StoredBag, store_bag
-from napari_mmsubtype.training.training_identity import training_identity
+from napari_mmsubtype.training.training_identity import (
+    patch_identity,
+    training_identity,
+)
 
 CONFIG = FusionTrainingConfig()
 
@@ -79,3 +88,32 @@ def test_options_that_leave_the_weights_alone_count() -> None:
     model = make_fusion(classes=make_heads().size)
     model.options = {**model.options, "dropout": 0.4}
     assert identity(model=model)["model"] != identity()["model"]
+
+
+def patches(**changes):
+    pixels, labels = two_colors(6)
+    given = {
+        "encoder": make_encoder(),
+        "patches": pixels,
+        "targets": labels,
+        "config": PatchTrainingConfig(),
+    }
+    return patch_identity(**{**given, **changes})
+
+
+def test_an_encoder_s_training_is_told_by_pixels_labels_weights_and_settings() -> None:
+    first = patches()
+    assert json.loads(json.dumps(first)) == patches()
+    pixels, labels = two_colors(6)
+    pixels[5, 3, 2, 1] ^= 1
+    labels[1] = labels[1, ::-1]
+    encoder = make_encoder()
+    encoder.body[1].running_mean += 1
+    for part, changes in (
+        ("patches", {"patches": pixels}),
+        ("patches", {"targets": labels}),
+        ("encoder", {"encoder": encoder}),
+        ("settings", {"config": PatchTrainingConfig(frozen=0.5)}),
+    ):
+        other = patches(**changes)
+        assert {name for name in first if first[name] != other[name]} == {part}

@@ -48,6 +48,7 @@ def run(tmp_path_factory):
 
 def test_every_model_judges_every_patient_once_and_out_of_fold(run):
     _, _, outcome, content = run
+    assert "<html" in outcome.report.read_text(encoding="utf-8")[:200]
     frame = pd.read_parquet(outcome.predictions)
     assert list(content["models"]) == MODELS
     main = frame[frame["main"]]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.results.store import open_result
@@ -53,6 +54,16 @@ def test_a_second_run_opens_no_slide(tmp_path, monkeypatch):
     assert run(manifest, tmp_path / "out") == first
     with pytest.raises(AssertionError, match="opened again"):
         run(manifest, tmp_path / "out", patch_mpp=1.0)
+
+
+def test_the_encoder_that_was_given_stays_as_it_is(tmp_path):
+    model = named_model("demo-cnn", patch_px=64)
+    before = {key: value.clone() for key, value in model.encoder.state_dict().items()}
+    entry = SlideEntry(SLIDES[0], None, 2)
+    list(embed_job([entry], model, tmp_path, device="cpu"))
+    after = model.encoder.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
 def test_a_slide_is_resumed_inside(tmp_path):

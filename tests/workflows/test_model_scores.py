@@ -71,6 +71,12 @@ def test_the_matrix_counts_patients_who_have_all_of_a_subset():
     lacking = frame_of(present="rna").iloc[:10]
     found = score_subsets(pd.concat([whole, alone, lacking]), ("a", "b"), **FEW)
     assert {k: v["patients"] for k, v in found.items()} == {"image+rna": 60, "rna": 60}
+    few = score_subsets(frame_of().iloc[:9], ("a", "b"), **FEW)
+    assert few["image+rna"] == {
+        "patients": 9,
+        "roc_auc": None,
+        "balanced_accuracy": None,
+    }
     never = score_subsets(frame_of(present="rna"), ("a", "b"), **FEW)
     assert never == {
         "image+rna": {"patients": 0, "roc_auc": None, "balanced_accuracy": None}

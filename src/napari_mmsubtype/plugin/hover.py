@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,9 +42,9 @@ def watch_layers(viewer: Any) -> None:
 
 def watch_open_viewer() -> None:
     """Do so in the window that is in front, if there is one."""
-    from napari import current_viewer
-
-    viewer = current_viewer()
+    # Importing it would load Qt, which scripts without a window do without.
+    module = sys.modules.get("napari.viewer")
+    viewer = None if module is None else module.current_viewer()
     if viewer is not None:
         watch_layers(viewer)
 

@@ -271,7 +271,7 @@ class Result(StoredSlide):
 
     @property
     def patch_calls(self) -> NDArray[np.float32] | None:
-        """Probabilities if a patch were the whole slide, float32, shape (n, c).
+        """Class probabilities if a patch were the whole slide, float32, shape (n, c).
 
         NaN for patches without a part in the call; None in stores of earlier versions
         and where the model does not look at the image.

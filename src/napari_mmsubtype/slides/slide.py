@@ -14,6 +14,7 @@ from napari_mmsubtype.slides.identifiers import is_label
 from napari_mmsubtype.slides.pixel_size import believe, explain_missing
 from napari_mmsubtype.slides.slide_facts import slide_facts
 from napari_mmsubtype.slides.slide_name import slide_name
+from napari_mmsubtype.slides.tile_cache import DEFAULT_LIMIT_BYTES
 from napari_mmsubtype.slides.tile_reader import TileReader
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = ["BackendRefusal", "Level", "Slide", "SlideBackend"]
 
 STORAGE_BLOCK_PX = 2048
 """Least side of the block of tiles in which neighbouring reads should stay."""
+KEPT_SHARE = 2 / 3
+"""Share of the memory for decoded tiles in which two rows must fit to be kept."""
 
 Opener = Callable[[str, str, float | None, bool, "StainNormalizer | None"], "Slide"]
 
@@ -157,13 +160,21 @@ class Slide:
         """Height and width in level-0 px of a block whose tiles are best read together.
 
         Whole stored tiles, at least `STORAGE_BLOCK_PX` along each axis, so that reads
-        which stay in one block before the next decode each tile about once.
+        which stay in one block before the next decode each tile about once. Tiles
+        between two rows of blocks are needed twice; where they would be forgotten
+        meanwhile, because the slide is wide, a block is one tile high if that helps.
         """
         height, width = self._backend.tile_shapes[0]
-        return (
+        block = (
             height * -(-STORAGE_BLOCK_PX // height),
             width * -(-STORAGE_BLOCK_PX // width),
         )
+        row_bytes = 3 * self._backend.levels[0].shape[1]
+        blocks_last, tiles_last = (
+            2 * row_bytes * rows <= KEPT_SHARE * DEFAULT_LIMIT_BYTES
+            for rows in (block[0], height)
+        )
+        return block if blocks_last or not tiles_last else (height, block[1])
 
     @property
     def tile_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -238,10 +238,11 @@ def collate(
             chosen = np.array(bag)
         taken.append(torch.from_numpy(chosen))
     longest = max(1, *(len(bag) for bag in taken))
-    packed = torch.zeros((len(index), longest, cases.dim))
+    packed = torch.empty((len(index), longest, cases.dim))
     mask = torch.zeros((len(index), longest), dtype=torch.bool)
     for row, values in enumerate(taken):
         packed[row, : len(values)] = values
+        packed[row, len(values) :] = 0
         mask[row, : len(values)] = True
     return Batch(
         bag=packed.to(device),

@@ -11,6 +11,11 @@ from napari_mmsubtype.errors import ComputeError
 from napari_mmsubtype.training.curves import Curves
 from napari_mmsubtype.training.fusion_step import FusionStep
 from napari_mmsubtype.training.fusion_views import validation_loss
+from napari_mmsubtype.training.optimizer_state import (
+    optimizer_tensors,
+    restore_optimizer,
+    under,
+)
 from napari_mmsubtype.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -121,6 +126,8 @@ class FusionRun:
         if self.average is not None:
             judged = cast("FusionModel", self.average.module)
         held_out = validation_loss(judged, self.validation, self.objective)
+        # Processes must stop together, whatever the last digit of each says.
+        held_out = self.steps.processes.agree(held_out, self.steps.device)
         self.curves = self.curves.extended(
             self.total / self.rows, held_out, self.rate(self.per_epoch - 1)
         )
@@ -145,10 +152,7 @@ class FusionRun:
         if self.average is not None:
             for name, values in self.average.state_dict().items():
                 found[f"average.{name}"] = values
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            for name, values in moments.items():
-                found[f"optimizer.{number}.{name}"] = values
-        return found
+        return found | optimizer_tensors(self.optimizer)
 
     def facts(self) -> dict[str, Any]:
         """Give the place in the training and its curves.
@@ -186,28 +190,14 @@ class FusionRun:
             tuple(facts["learning_rates"]),
         )
         device = self.steps.device
-        self.best = {k: v.to(device) for k, v in _under("best.", tensors).items()}
+        self.best = {k: v.to(device) for k, v in under("best.", tensors).items()}
         if self.done:
             return
-        self.model.load_state_dict(_under("model.", tensors))
+        self.model.load_state_dict(under("model.", tensors))
         if self.average is not None:
-            self.average.load_state_dict(_under("average.", tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, values in _under("optimizer.", tensors).items():
-            number, _, name = key.partition(".")
-            moments.setdefault(int(number), {})[name] = values
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            self.average.load_state_dict(under("average.", tensors))
+        restore_optimizer(self.optimizer, tensors)
 
 
 def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: values.detach().clone() for name, values in state.items()}
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Pick the tensors of one part, by their names in it."""
-    return {
-        name.removeprefix(prefix): values
-        for name, values in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -173,12 +173,12 @@ class FusionStep:
         bag, omics = batch.bag, batch.omics
         if config.embedding_noise:
             # One draw per case as well as per patch: stains shift a slide as a whole.
+            # In place, because a bag is large and the memory is its own.
             shape = bag.shape
-            noise = torch.randn(shape, generator=generator) + torch.randn(
-                (shape[0], 1, shape[2]), generator=generator
-            )
+            noise = torch.randn(shape, generator=generator)
+            noise += torch.randn((shape[0], 1, shape[2]), generator=generator)
             scale = config.embedding_noise * self.model.embedding_scale
-            bag = bag + scale * noise.to(bag.device)
+            bag.addcmul_(noise.to(bag.device), scale)
         if config.omics_noise:
             omics = {
                 m: v
@@ -186,7 +186,7 @@ class FusionStep:
                 * torch.randn(v.shape, generator=generator).to(v.device)
                 for m, v in omics.items()
             }
-        return replace(batch, bag=bag, omics=omics)
+        return replace(batch, omics=omics)
 
     def _seed(self, *place: int) -> int:
         """Give the stream of a place in the training."""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.training.bag_statistics import embedding_statistics
-from napari_mmsubtype.training.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
 from napari_mmsubtype.training.fusion_loss import FusionLoss
 from napari_mmsubtype.training.fusion_run import FusionRun
 from napari_mmsubtype.training.fusion_views import predict_views
 from napari_mmsubtype.training.head_targets import check_targets, class_weights
-from napari_mmsubtype.training.processes import Processes
+from napari_mmsubtype.training.run_keeper import RunKeeper
 from napari_mmsubtype.training.tensorboard_log import open_log
 from napari_mmsubtype.training.training_identity import training_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -134,7 +127,7 @@ def fit_fusion(
     weights = class_weights(train, classes, balance=config.class_weights)
     weights = weights.to(model.embedding_mean.device)
     run = FusionRun(model, train, validation, FusionLoss(weights, config, heads))
-    keeper = _Keeper(run, checkpoint, checkpoint_seconds, identity)
+    keeper = RunKeeper(run, checkpoint, checkpoint_seconds, identity)
     if keeper.resume():
         yield Progress(
             "fusion training",
@@ -170,43 +163,6 @@ def fit_fusion(
         run.curves.best_epoch,
         run.curves.learning_rates,
     )
-
-
-class _Keeper:
-    """Writes a run down now and then, in the first of its processes."""
-
-    def __init__(
-        self,
-        run: FusionRun,
-        path: Path | None,
-        seconds: float,
-        identity: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        self.run, self.path, self.seconds = run, path, seconds
-        self.identity = identity
-        self.processes = Processes()
-        self.last = time.monotonic()
-
-    def resume(self) -> bool:
-        """Bring the run to where it was; say whether it had been anywhere."""
-        found = None
-        if self.path is not None:
-            found = read_checkpoint(self.path, self.identity)
-        # Before one of the processes writes, all have read.
-        self.processes.wait()
-        if found is None:
-            return False
-        self.run.restore(found.tensors, found.facts)
-        return True
-
-    def keep(self, *, now: bool = False) -> None:
-        """Write the run down if it is time."""
-        if self.path is None or self.processes.rank:
-            return
-        if now or time.monotonic() - self.last >= self.seconds:
-            state = Checkpoint(self.run.tensors(), self.run.facts(), self.identity)
-            write_checkpoint(self.path, state)
-            self.last = time.monotonic()
 
 
 def predict_logits(model: FusionModel, cases: BagSet) -> NDArray[np.float64]:

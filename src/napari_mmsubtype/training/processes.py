@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor, nn
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 class Processes:
     """What the processes of a training tell each other.
 
-    They are those of the default group of `torch.distributed`, which ``torchrun`` and
-    `torch.distributed.init_process_group` set up; without a group there is one process.
+    They are those of the default group of `torch.distributed`, as `joined_processes`
+    sets it up; without a group there is one process.
 
     Attributes
     ----------
@@ -62,7 +64,10 @@ class Processes:
         if self.size == 1:
             return
         trained = list(parameters)
-        moved = torch.tensor([float(p.grad is not None) for p in trained])
+        device = trained[0].device
+        moved = torch.tensor(
+            [float(p.grad is not None) for p in trained], device=device
+        )
         chosen = [
             p
             for p, count in zip(trained, self.total(moved).tolist(), strict=True)
@@ -81,7 +86,70 @@ class Processes:
         for parameter, part in zip(chosen, parts, strict=True):
             parameter.grad = part.view_as(parameter)
 
+    def average_buffers(self, module: nn.Module) -> None:
+        """Average what a module counts of its own batches, in place.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Such as one with batch normalization; whole numbers stay.
+        """
+        if self.size == 1:
+            return
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(self.total(buffer) / self.size)
+
+    def agree(self, value: float, device: torch.device) -> float:
+        """Take what the first process found, in all of them.
+
+        Parameters
+        ----------
+        value : float
+            Of this process.
+        device : torch.device
+            On which the processes talk.
+
+        Returns
+        -------
+        float
+            The same in every process.
+        """
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.broadcast(told, src=0)
+        return float(told)
+
     def wait(self) -> None:
         """Wait until every process has come here."""
         if self.size > 1:
             dist.barrier()
+
+
+@contextmanager
+def joined_processes() -> Iterator[torch.device]:
+    """Join the processes that ``torchrun`` started; without it, stay alone.
+
+    Yields
+    ------
+    torch.device
+        A GPU for each process where there are enough of them, the CPU otherwise. Put
+        the model there. What is trained within is trained by all processes together;
+        files are to be written by the one of rank 0.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    place = int(os.environ.get("LOCAL_RANK", "0"))
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
+    device = torch.device("cuda", place) if gpus >= local else torch.device("cpu")
+    if size == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()

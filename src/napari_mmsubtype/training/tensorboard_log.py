@@ -76,7 +76,7 @@ def open_log(folder: Path | None) -> TrainingLog:
     except ImportError as err:
         msg = (
             "curves for TensorBoard need the package tensorboard; install it with "
-            "'pip install tensorboard', or leave the log folder out"
+            "'pip install napari-mmsubtype[tensorboard]', or leave the log folder out"
         )
         raise MissingDependencyError(msg) from err
     return TrainingLog(SummaryWriter(str(folder)))

@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+    from torch import nn
 
+    from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
     from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.training.bags import BagSet
-    from napari_mmsubtype.training.config import FusionTrainingConfig
+    from napari_mmsubtype.training.config import (
+        FusionTrainingConfig,
+        PatchTrainingConfig,
+    )
 
 
 def training_identity(
@@ -54,15 +59,60 @@ def training_identity(
             "name": model.name,
             "options": _digest([repr(sorted(model.options.items())).encode()]),
             "heads": _digest([asked.encode()]),
-            "first weights": _digest(
-                part
-                for name, values in model.state_dict().items()
-                for part in (name.encode(), *_array(values.cpu().numpy()))
-            ),
+            "first weights": _weights(model),
         },
         "training cases": _cases(train),
         "validation cases": _cases(validation),
     }
+
+
+def patch_identity(
+    encoder: Encoder,
+    patches: NDArray[np.uint8],
+    targets: NDArray[np.float32],
+    config: PatchTrainingConfig,
+) -> dict[str, dict[str, Any]]:
+    """Fingerprint everything that decides an encoder at the end of its training.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        With its first weights.
+    patches : ndarray of uint8, shape (n, y, x, 3)
+        Training patches.
+    targets : ndarray of float32, shape (n, ...)
+        Their labels.
+    config : PatchTrainingConfig
+        How it is trained.
+
+    Returns
+    -------
+    dict of str to dict
+        As `training_identity`.
+    """
+    return {
+        "settings": config.to_dict(),
+        "encoder": {
+            "name": encoder.name,
+            "options": _digest([repr(sorted(encoder.options.items())).encode()]),
+            "first weights": _weights(encoder),
+        },
+        "patches": {
+            "number": len(patches),
+            # One by one: they may lie in a file larger than the memory.
+            "pixels": _digest(part for patch in patches for part in _array(patch)),
+            "labels": _digest(_array(targets)),
+        },
+    }
+
+
+def _weights(module: nn.Module) -> str:
+    """Fingerprint weights with their names."""
+    return _digest(
+        part
+        for name, values in module.state_dict().items()
+        for part in (name.encode(), *_array(values.cpu().numpy()))
+    )
 
 
 def _cases(cases: BagSet) -> dict[str, Any]:

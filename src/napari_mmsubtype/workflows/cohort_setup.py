@@ -147,7 +147,7 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
         inputs.append(
             PresetInput(
                 own,
-                model.encoder.cpu(),
+                model.encoder,
                 cohort.bags(embedded, model.encoder.dim),
                 "+".join([model.digest, *sorted(failures)]),
                 failures,

@@ -40,9 +40,9 @@ class CrossvalOutcome:
     folder : Path
         Of everything.
     results, predictions : Path
-        The files that a report reads.
+        All numbers, and every out-of-fold answer.
     report : Path
-        The report, one HTML file.
+        HTML, for people.
     bundles : tuple of Path
         One for each preset and fold.
     """
@@ -164,7 +164,7 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
         last = split is plan.splits[-1]
         yield Progress("results", message="scoring" if last else "scoring so far")
         write_results(request, opened, plan, run.models, run.store, complete_run=last)
-    yield Progress("results", message="drawing the report")
+    yield Progress("results", message="writing the report")
     return CrossvalOutcome(
         request.out,
         request.out / RESULTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -229,7 +230,8 @@ def embed_job(
     has not changed since is not opened again.
     """
     processor = choose_processor(device)
-    encoder = prepare(model.encoder, processor)
+    # A copy: it is fused for speed and moved, and the caller's goes into bundles.
+    encoder = prepare(copy.deepcopy(model.encoder), processor)
     model = replace(model, encoder=encoder)
     bags: dict[str, Path] = {}
     failures: dict[str, str] = {}

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from napari_mmsubtype.evaluation.metrics import Estimate
     from napari_mmsubtype.models.heads import Head, Heads
 
+LEAST_PATIENTS = 10
+"""Patients with all of a subset below which it is not scored."""
+
 _MATRIX = ("roc_auc", "balanced_accuracy")
 _ORDINAL = ("quadratic_kappa", "mean_absolute_error", "balanced_accuracy")
 _CLASSES = ("roc_auc", "balanced_accuracy")
@@ -152,14 +155,17 @@ def score_subsets(
     Returns
     -------
     dict
-        By subset, over the patients that have all of it.
+        By subset, over the patients that have all of it; metrics are None of fewer
+        than `LEAST_PATIENTS`, or where a class does not occur.
     """
     rows = class_rows(frame, main=False)
     found = {}
     for subset in dict.fromkeys(rows["subset"]):
         own = rows[(rows["subset"] == subset) & (rows["present"] == subset)]
-        entry: dict[str, Any] = {"patients": own["patient_id"].nunique()}
-        if len(own):
+        count = int(own["patient_id"].nunique())
+        entry: dict[str, Any] = {"patients": count}
+        # A handful of patients, or of one class, would look perfect by chance.
+        if count >= LEAST_PATIENTS and own["y"].nunique() == len(classes):
             scores = _estimates(own, chances(own, len(classes)), resamples, seed)
             entry |= {name: scores[name] for name in _MATRIX}
         else:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.widgets.cohort_command import CohortTask
+from napari_mmsubtype.widgets.cohort_form import CohortForm
+from napari_mmsubtype.workflows.cohort_request import CohortRequest
+
+
+@pytest.fixture
+def form(qtbot: Any) -> CohortForm:
+    form = CohortForm()
+    qtbot.addWidget(form)
+    return form
+
+
+def full(tmp_path: Path, **changes: Any) -> CohortRequest:
+    for name in ("cohort.csv", "rna.csv"):
+        (tmp_path / name).write_text("a\n")
+    known: dict[str, Any] = {
+        "manifest": str(tmp_path / "cohort.csv"),
+        "presets": ("evidence", "lung-mmlm"),
+        "out": tmp_path / "out",
+        "tables": {Modality.RNA: str(tmp_path / "rna.csv")},
+        "reading": {Modality.RNA: {"unit": "z-score"}},
+        "overrides": ("validation.group=site", "validation.folds=3"),
+        "embeddings": tmp_path / "bags",
+        "device": "cpu",
+    }
+    return CohortRequest(**{**known, **changes})
+
+
+@pytest.mark.parametrize("task", list(CohortTask))
+def test_round_trip(form: CohortForm, tmp_path: Path, task: CohortTask) -> None:
+    request = full(tmp_path, presets=("evidence",))
+    form.setValue(request)
+    form.setTask(task)
+    assert (form.task(), form.value()) == (task, request)
+    assert form.validate()
+
+
+def test_an_empty_form_says_what_is_missing(form: CohortForm) -> None:
+    assert not form.validate()
+    assert form.notes() | {"rna": "", "settings": ""} == {
+        "manifest": "Choose the manifest: one row per slide.",
+        "presets": "Tick a preset.",
+        "out": "Choose a folder for the results.",
+        "rna": "",
+        "methylation": "",
+        "clinical": "",
+        "settings": "",
+        "embeddings": "",
+    }
+    with pytest.raises(ConfigurationError, match="manifest"):
+        form.value()
+
+
+def test_a_model_has_one_preset(form: CohortForm, tmp_path: Path) -> None:
+    form.setValue(full(tmp_path))
+    form.setTask(CohortTask.TRAIN)
+    assert not form.validate()
+    assert form.notes()["presets"] == "A model has one preset; 2 are ticked."
+    form.tasks[CohortTask.CROSSVAL].setChecked(True)
+    assert form.notes()["presets"] == ""
+
+
+def test_a_setting_needs_a_value_and_is_shown(form: CohortForm, tmp_path: Path) -> None:
+    form.setValue(full(tmp_path, overrides=("validation.folds",)))
+    assert not form.validate()
+    assert "'validation.folds' is no setting" in form.notes()["settings"]
+    assert form.more.isOpen()
+
+
+def test_a_file_that_is_not_there_is_named(form: CohortForm, tmp_path: Path) -> None:
+    form.setValue(full(tmp_path, manifest=str(tmp_path / "other.csv")))
+    assert form.problems() == {"manifest": "There is no file named other.csv."}
+
+
+def test_the_folder_is_proposed_beside_the_manifest(
+    form: CohortForm, tmp_path: Path
+) -> None:
+    path = tmp_path / "brca.csv"
+    path.write_text("a\n")
+    form.manifest.setValue(str(path))
+    assert form.out.value() == str(tmp_path / "brca-crossval")
+    form.out.setValue(str(tmp_path / "mine"))
+    form.manifest.setValue(str(tmp_path))
+    assert form.out.value() == str(tmp_path / "mine")
