@@ -18,14 +18,17 @@ def record(tmp_path_factory):
     return open_crossval(write_crossval(tmp_path_factory.mktemp("cv")))
 
 
-def test_presets_come_first_and_controls_not_at_all(record):
-    assert shown_models(record) == [
-        "evidence",
+def test_presets_come_first_then_the_best_and_controls_not_at_all(record):
+    first, *others = shown_models(record)
+    assert first == "evidence"
+    assert set(others) == {
         "logistic/rna",
         "evidence/image_only",
         "evidence/rna_only",
         "evidence/without_rna",
-    ]
+    }
+    areas = [record.models[n]["metrics"]["roc_auc"]["value"] for n in others]
+    assert areas == sorted(areas, reverse=True)
 
 
 def test_curve_is_that_of_the_predictions(record):

@@ -30,6 +30,7 @@ def full(tmp_path: Path, **changes: Any) -> CohortRequest:
         "reading": {Modality.RNA: {"unit": "z-score"}},
         "overrides": ("validation.group=site", "validation.folds=3"),
         "embeddings": tmp_path / "bags",
+        "mpp": 0.25,
         "device": "cpu",
     }
     return CohortRequest(**{**known, **changes})

@@ -180,7 +180,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(run, tmp_path, monke
     monkeypatch.setattr(
         crossval_folds,
         "fit_fold_job",
-        lambda data, variant: (fitted.append(variant.name), whole(data, variant))[1],
+        lambda data, variant, **options: (
+            fitted.append(variant.name),
+            whole(data, variant, **options),
+        )[1],
     )
     again = crossval(preset="evidence", out=tmp_path, overrides=SETTINGS, **options)
     assert fitted == MODELS[3:9]

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from builders.crossval import draw, fold_data, open_cohort, small_preset, write
+from napari_mmsubtype.training.fusion_trainer import fit_fusion
+from napari_mmsubtype.workflows import fold_fusion
 from napari_mmsubtype.workflows.fold_data import prepare_fold
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
 from napari_mmsubtype.workflows.fold_plan import plan_folds
@@ -129,3 +132,23 @@ def test_several_questions_are_answered_at_once(tmp_path):
     assert main.loc["when", "risk"].between(-3, 0).all()
     known = extra["time"].to_numpy()[split.test]
     np.testing.assert_allclose(np.sort(risk["time"]), np.sort(known))
+
+
+def test_a_training_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
+    whole = fit(data)
+    # A checkpoint at every step, not every minute.
+    monkeypatch.setattr(fold_fusion, "fit_fusion", eager_fit)
+    path, own = tmp_path / "begun.safetensors", variant(data.preset, "evidence")
+    job = fit_fold_job(data, own, path)
+    next(job)
+    job.close()
+    assert path.is_file()
+    events = []
+    again = run_job(fit_fold_job(data, own, path), events.append)
+    assert "going on after epoch" in events[0].message
+    pd.testing.assert_frame_equal(again.predictions, whole.predictions)
+    assert again.facts["training_losses"] == whole.facts["training_losses"]
+
+
+def eager_fit(*arguments, **options):
+    return fit_fusion(*arguments, checkpoint_seconds=0.0, **options)

@@ -28,6 +28,19 @@ def test_names_that_look_alike_to_a_file_system_stay_apart(tmp_path):
     assert found == ["a/b", "a-b", "a:b"]
 
 
+def test_a_training_under_way_is_kept_by_request_until_its_fold_is(tmp_path):
+    store = FoldStore(tmp_path)
+    begun = store.checkpoint("a/b", 0, 1, REQUEST)
+    other = store.checkpoint("a/b", 0, 1, {**REQUEST, "seed": 1})
+    far = store.checkpoint("a/b", 0, 10, REQUEST)
+    assert len({begun, other, far}) == 3
+    for path in (begun, other, far):
+        path.write_bytes(b"weights")
+    store.keep("a/b", 0, 1, REQUEST, {}, FRAME)
+    # What was begun for another request of this fold is of no more use.
+    assert [path.exists() for path in (begun, other, far)] == [False, False, True]
+
+
 def test_a_skipped_fold_has_no_predictions_and_is_done_all_the_same(tmp_path):
     store = FoldStore(tmp_path)
     store.keep("x", 0, 0, REQUEST, {"skipped": "too few"}, None)

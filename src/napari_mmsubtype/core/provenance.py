@@ -16,6 +16,9 @@ _PACKAGES = (
     "tifffile",
     "openslide-bin",
     "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "umap-learn",
 )
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 6
 _MOST_CLASSES = 4
+# More of them cross each other until none can be followed.
+_MOST_RELIABILITIES = 2
 
 
 def shown_models(record: CrossvalRecord) -> list[str]:
@@ -45,11 +47,17 @@ def shown_models(record: CrossvalRecord) -> list[str]:
     Returns
     -------
     list of str
-        Presets first, then what they are measured against; six at most.
+        Presets first, then what ranks patients best beside them; six at most.
     """
-    order = ("fusion", "logistic", "baseline", "ablation")
-    named = [name for kind in order for name in record.scored(kind)]
+    rivals = record.scored("logistic", "baseline", "ablation")
+    best = sorted(rivals, key=lambda name: -_area(record, name))
+    named = [*record.scored("fusion"), *best]
     return [name for name in named if len(record.answers(name))][:_MOST_LINES]
+
+
+def _area(record: CrossvalRecord, name: str) -> float:
+    metric = record.models[name]["metrics"].get("roc_auc")
+    return 0.0 if metric is None else float(metric["value"])
 
 
 def draw_ranking(record: CrossvalRecord, models: Sequence[str]) -> Figure | None:
@@ -110,7 +118,8 @@ def draw_trust(record: CrossvalRecord, models: Sequence[str]) -> Figure | None:
             truth = rows["y"].to_numpy(dtype=np.int64)
             scores = record.probabilities(rows)
             style = _style(record, name, place)
-            _reliability_line(axes[0], truth, scores, style, is_first=place == 0)
+            if place < _MOST_RELIABILITIES:
+                _reliability_line(axes[0], truth, scores, style, is_first=place == 0)
             kept = risk_coverage(truth, scores)
             axes[1].plot(kept.coverage, kept.risk, **style)
             if two and len(np.unique(truth)) == 2:
@@ -204,7 +213,6 @@ def _benefit_frame(axis: Any, curve: Any, name: str) -> None:
     title = f"Net benefit: {name}"
     _frame(axis, title, "probability from which one acts", "net benefit")
     axis.set_ylim(-0.25 * top, 1.15 * top)
-    axis.text(0.98, -0.03 * top, "act on none", color=GREY, ha="right", va="top")
 
 
 def _style(record: CrossvalRecord, name: str, place: int) -> dict[str, Any]:

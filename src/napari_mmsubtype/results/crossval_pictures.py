@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from napari_mmsubtype.evaluation.survival import kaplan_meier
 from napari_mmsubtype.results.chart_style import (
@@ -242,6 +243,7 @@ def draw_losses(record: CrossvalRecord, model: str) -> Figure | None:
                     label=part if place == 0 else None,
                 )
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel("loss")
         axis.set_title(shortened([model])[0])
         legend_below(figure, axis)

@@ -201,9 +201,10 @@ def _charts(record: CrossvalRecord) -> list[dict[str, str]]:
         ),
         (
             "Trust",
-            "Left: do probabilities come true (bins of equal mass, Wilson intervals)? "
-            "Then: the error if only the surest calls are kept; and, of two classes, "
-            "the net benefit of acting on the model, grey of acting on everyone.",
+            "Left: do probabilities come true (two models, bins of equal mass, Wilson "
+            "intervals)? Then: the error if only the surest calls are kept; and, where "
+            "there are two classes, the net benefit of acting on the model: grey of "
+            "acting on everyone, dotted on no one.",
             draw_trust(record, models),
         ),
         (

@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -89,6 +90,16 @@ class CohortForm(QWidget):
             "Settings to change in every preset, with semicolons between them; "
             "'napari-mmsubtype preset show NAME' lists them all"
         )
+        self.mpp = QDoubleSpinBox(self)
+        self.mpp.setRange(0.0, 20.0)
+        self.mpp.setDecimals(4)
+        self.mpp.setSingleStep(0.25)
+        self.mpp.setSuffix(" um/px")
+        self.mpp.setSpecialValueText("as the slides say")
+        self.mpp.setToolTip(
+            "Microns per pixel of slides that do not tell, where the manifest has no "
+            "column mpp: 0.25 at 40x, 0.5 at 20x"
+        )
         self.device = DeviceField(self)
         self._noted: dict[str, NotedField] = {}
         self._lay_out()
@@ -123,6 +134,7 @@ class CohortForm(QWidget):
             },
             overrides=self._overrides(),
             embeddings=None if embeddings is None else Path(embeddings),
+            mpp=self.mpp.value() or None,
             device=self.device.value(),
         )
 
@@ -144,6 +156,7 @@ class CohortForm(QWidget):
         embeddings = request.embeddings
         self.embeddings.setValue(None if embeddings is None else str(embeddings))
         self.settings.setText("; ".join(request.overrides))
+        self.mpp.setValue(request.mpp or 0.0)
         self.device.setValue(request.device)
 
     def setTask(self, task: CohortTask) -> None:
@@ -244,6 +257,7 @@ class CohortForm(QWidget):
         self._add(form, "out", "Results folder", self.out)
         self._add(more, "settings", "Settings", self.settings)
         self._add(more, "embeddings", "Embeddings", self.embeddings)
+        more.addRow("Pixel size", self.mpp)
         more.addRow("Device", self.device)
         self.more = FoldedPart("More", inner, self)
         form.addRow(self.more)
@@ -282,6 +296,7 @@ class CohortForm(QWidget):
             button.toggled.connect(lambda _: self._on_edit("presets"))
         self.manifest.valueChanged.connect(self._suggest)
         self.manifest.valueChanged.connect(self.manifestChanged)
+        self.mpp.valueChanged.connect(lambda _: self.valueChanged.emit())
         self.device.valueChanged.connect(self.valueChanged)
 
     def _on_edit(self, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality, ordered, subset_key
-from napari_mmsubtype.training.bags import BagSet
+from napari_mmsubtype.training.bags import Bag, BagSet
 from napari_mmsubtype.workflows.manifest_faults import Faults
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ class Cohort:
         columns |= {m: table.has for m, table in self.tables.items()}
         return np.stack([columns[m] for m in self.modalities], axis=1)
 
-    def bags(
-        self, embedded: EmbeddedSlides | None, dim: int
-    ) -> list[NDArray[np.floating]]:
+    def bags(self, embedded: EmbeddedSlides | None, dim: int) -> list[Bag]:
         """Give the embeddings of every patient.
 
         Parameters
@@ -95,11 +93,11 @@ class Cohort:
 
         Returns
         -------
-        list of ndarray, each of shape (patches, dim)
+        list of ndarray or StoredBag, each of shape (patches, dim)
             Without rows for patients without a slide that could be embedded.
         """
         none = np.empty((0, dim), np.float16)
-        found: list[NDArray[np.floating]] = []
+        found: list[Bag] = []
         for patient in self.manifest.patients:
             paths = [slide.path for slide in patient.slides]
             bag = None if embedded is None else embedded.load(paths)
@@ -176,7 +174,7 @@ def make_cohort(
 
 def make_cases(
     cohort: Cohort,
-    bags: Sequence[NDArray[np.floating]],
+    bags: Sequence[Bag],
     tables: Mapping[Modality, tuple[NDArray[np.float32], NDArray[np.bool_]]],
 ) -> BagSet:
     """Put all patients together as a fusion model takes them.

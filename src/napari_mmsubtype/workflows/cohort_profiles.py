@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.training.bags import Bag
     from napari_mmsubtype.workflows.cohort import Cohort
 
 _CLIP = 6.0
 
 
 def patient_profiles(
-    cohort: Cohort, bags: Sequence[NDArray[np.floating]]
+    cohort: Cohort, bags: Sequence[Bag]
 ) -> dict[str, NDArray[np.floating]]:
     """Give each patient a row of each molecular table, and its mean embedding.
 

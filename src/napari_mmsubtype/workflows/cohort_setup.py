@@ -30,10 +30,9 @@ from napari_mmsubtype.workflows.manifest import read_manifest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from napari_mmsubtype.models.bundle_schema import Bundle
     from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.training.bags import Bag
     from napari_mmsubtype.training.preset import Preset
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
@@ -64,7 +63,7 @@ class PresetInput:
 
     preset: Preset
     encoder: Encoder
-    bags: Sequence[NDArray[np.floating]]
+    bags: Sequence[Bag]
     digest: str
     failures: Mapping[str, str]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.evaluation.splits import Split
     from napari_mmsubtype.training.preset import Preset
+    from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
     from napari_mmsubtype.workflows.cohort_setup import OpenedCohort, PresetInput
     from napari_mmsubtype.workflows.fold_data import FoldData, TableCache
@@ -132,7 +133,8 @@ def preset_fold_job(
             continue
         if data is None:
             data = prepare_fold(run.opened.cohort, preset, entry.bags, split, cache)
-        job = fit_fold_job(data, variant)
+        begun = run.store.checkpoint(variant.name, **place, request=own)
+        job = fit_fold_job(data, variant, checkpoint=begun)
         try:
             with closing(job):
                 fitted = yield from job
@@ -236,16 +238,52 @@ def _asked(
     run: CrossvalRun, split: Split, preset: Preset, digest: str
 ) -> dict[str, Any]:
     """Gather everything that decides what a model says on a fold."""
-    cohort = run.opened.cohort
+    seed = run.plan.seeds[split.repeat]
+    return fold_request(
+        run.request, run.opened.cohort, split, preset, seed=seed, embeddings=digest
+    )
+
+
+def fold_request(
+    request: CohortRequest,
+    cohort: Cohort,
+    split: Split,
+    preset: Preset,
+    *,
+    seed: int,
+    embeddings: str,
+) -> dict[str, Any]:
+    """Gather everything that decides what a model of some patients says of others.
+
+    Parameters
+    ----------
+    request : CohortRequest
+        How tables are read.
+    cohort : Cohort
+        The patients.
+    split : Split
+        Who trains, stops and is scored.
+    preset : Preset
+        The model.
+    seed : int
+        Of the training.
+    embeddings : str
+        Digest of the embeddings.
+
+    Returns
+    -------
+    dict
+        Plain JSON types.
+    """
     names = np.asarray(cohort.patients)
     return {
         "version": _VERSION,
         "preset": preset.to_dict(),
-        "seed": run.plan.seeds[split.repeat],
+        "seed": seed,
         "manifest": cohort.manifest.digest,
         "tables": {str(m): table.digest for m, table in cohort.tables.items()},
-        "reading": {str(m): dict(o) for m, o in run.request.reading.items()},
-        "embeddings": digest,
+        "reading": {str(m): dict(o) for m, o in request.reading.items()},
+        "embeddings": embeddings,
         "parts": {part: names[rows].tolist() for part, rows in split.parts().items()},
     }
 

@@ -33,6 +33,7 @@ from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.slides.slide_name import file_stem, slide_name
+from napari_mmsubtype.training.stored_bags import StoredBag
 from napari_mmsubtype.workflows.embedding_model import (
     DEFAULT_MPP,
     bundle_model,
@@ -47,8 +48,6 @@ from napari_mmsubtype.workflows.store_opening import claim_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from napari_mmsubtype.models.bundle_schema import Bundle
     from napari_mmsubtype.results.store_writer import StoreWriter
@@ -78,7 +77,7 @@ class EmbeddedSlides:
     bags: Mapping[str, Path]
     failures: Mapping[str, str]
 
-    def load(self, slides: Iterable[str]) -> NDArray[np.float16] | None:
+    def load(self, slides: Iterable[str]) -> StoredBag | None:
         """Give the embeddings of some slides together.
 
         Parameters
@@ -88,14 +87,12 @@ class EmbeddedSlides:
 
         Returns
         -------
-        ndarray of float16, shape (patches, d), or None
-            Mapped from disk where it is one slide; None where none could be embedded.
+        StoredBag or None
+            Float16, shape (patches, d), left on disk; None where none could be
+            embedded.
         """
         paths = [self.bags[slide] for slide in slides if slide in self.bags]
-        parts = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        return np.concatenate(parts)
+        return StoredBag(*paths) if paths else None
 
 
 def embed(

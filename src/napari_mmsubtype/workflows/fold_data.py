@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
-    from napari_mmsubtype.training.bags import BagSet
+    from napari_mmsubtype.training.bags import Bag, BagSet
     from napari_mmsubtype.training.preset import Preset
     from napari_mmsubtype.workflows.cohort import Cohort
 
@@ -148,7 +148,7 @@ class TableCache:
 def prepare_fold(
     cohort: Cohort,
     preset: Preset,
-    bags: Sequence[NDArray[np.floating]],
+    bags: Sequence[Bag],
     split: Split,
     cache: TableCache | None = None,
 ) -> FoldData:

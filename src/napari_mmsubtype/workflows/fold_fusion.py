@@ -20,6 +20,7 @@ from napari_mmsubtype.workflows.fold_data import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -64,7 +65,9 @@ class FittedFold:
     calibration: Calibration
 
 
-def fit_fold_job(data: FoldData, variant: FusionVariant) -> Job[FittedFold]:
+def fit_fold_job(
+    data: FoldData, variant: FusionVariant, checkpoint: Path | None = None
+) -> Job[FittedFold]:
     """Train and apply one model on one fold.
 
     Parameters
@@ -73,6 +76,8 @@ def fit_fold_job(data: FoldData, variant: FusionVariant) -> Job[FittedFold]:
         The fold.
     variant : FusionVariant
         The model.
+    checkpoint : Path or None, default: None
+        File in which the training is kept, and from which it goes on.
 
     Yields
     ------
@@ -106,7 +111,9 @@ def fit_fold_job(data: FoldData, variant: FusionVariant) -> Job[FittedFold]:
             preset, dim=train.dim, modalities=data.specs, baseline=variant.fusion
         )
     heads = None if len(data.heads.heads) == 1 else data.heads
-    fit = yield from fit_fusion(model, train, validation, config, heads)
+    fit = yield from fit_fusion(
+        model, train, validation, config, heads, checkpoint=checkpoint
+    )
     model = fit.model
     yield Progress("fusion training", message="calibrating and answering")
     calibrated = _calibrated_heads(model, data.heads, train, validation)

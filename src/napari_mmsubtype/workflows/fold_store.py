@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDS = "folds"
+_CHECKPOINT = ".checkpoint.safetensors"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class FoldStore:
-    """Keeps what each model said on each fold, so that a kill loses one fold.
+    """Keeps what each model said on each fold, so that a kill loses little.
 
     Parameters
     ----------
@@ -119,7 +120,33 @@ class FoldStore:
             "request": digest(finite(request)),
         }
         write_json(path.with_suffix(".json"), kept)
+        for begun in path.parent.glob(f"{path.name}-*{_CHECKPOINT}"):
+            begun.unlink()
         return kept
+
+    def checkpoint(
+        self, model: str, repeat: int, fold: int, request: Mapping[str, Any]
+    ) -> Path:
+        """Say where a training under way is kept until its fold is.
+
+        Parameters
+        ----------
+        model : str
+            Its name.
+        repeat, fold : int
+            Which.
+        request : mapping
+            As `find`; another request has another file.
+
+        Returns
+        -------
+        Path
+            Its folder is there.
+        """
+        path = self._path(model, repeat, fold)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mark = digest(finite(request))[:12]
+        return path.with_name(f"{path.name}-{mark}{_CHECKPOINT}")
 
     def predictions(self, model: str, repeat: int, fold: int) -> pd.DataFrame:
         """Read what a model said on a fold.

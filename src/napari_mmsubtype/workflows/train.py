@@ -18,10 +18,12 @@ from napari_mmsubtype.evaluation.patient_folds import drawn_patients
 from napari_mmsubtype.evaluation.splits import Split
 from napari_mmsubtype.workflows.cohort_request import CohortRequest, make_request
 from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
+from napari_mmsubtype.workflows.crossval_folds import fold_request
 from napari_mmsubtype.workflows.crossval_results import FORMAT
 from napari_mmsubtype.workflows.fold_bundle import metric_of, save_fold_bundle
 from napari_mmsubtype.workflows.fold_data import prepare_fold
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
+from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.model_list import fusion_variants
 
@@ -173,7 +175,12 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     )
     yield Progress("fusion training", message="fitting features")
     data = prepare_fold(cohort, entry.preset, entry.bags, split)
-    job = fit_fold_job(data, fusion_variants(entry.preset)[0])
+    own = fold_request(
+        request, cohort, split, entry.preset,
+        seed=entry.preset.validation.seeds[0], embeddings=entry.digest,
+    )  # fmt: skip
+    begun = FoldStore(request.out).checkpoint("final", 0, 0, own)
+    job = fit_fold_job(data, fusion_variants(entry.preset)[0], checkpoint=begun)
     try:
         with closing(job):
             fitted = yield from job
@@ -198,6 +205,7 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
         notes=notes,
         guard=_guard(data.cases.take(data.train)),
     )
+    begun.unlink(missing_ok=True)
     parts = {part: len(rows) for part, rows in data.parts().items() if len(rows)}
     return TrainOutcome(
         bundle, parts, int(fitted.facts["best_epoch"]) + 1, int(fitted.facts["epochs"])
