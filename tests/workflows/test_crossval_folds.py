@@ -77,7 +77,10 @@ def test_fits_are_counted_and_kept_with_their_bundle(run, monkeypatch):
     monkeypatch.setattr(
         crossval_folds,
         "fit_fold_job",
-        lambda data, variant: (fitted.append(variant.name), whole(data, variant))[1],
+        lambda data, variant, **k: (
+            fitted.append(variant.name),
+            whole(data, variant, **k),
+        )[1],
     )
     fit(run)
     assert fitted == []
