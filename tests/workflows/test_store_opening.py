@@ -29,8 +29,9 @@ def begin(bundle, out):
             slide=SLIDE, bundle=str(bundle), out=str(out), device="cpu", batch_size=4
         )
     )
-    while next(job).stage != "patches":
-        pass
+    event = next(job)
+    while event.stage != "patches" or not event.done:
+        event = next(job)
     return job
 
 
