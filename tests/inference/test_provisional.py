@@ -4,6 +4,7 @@ import torch
 
 from builders.stores import begin_store
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.inference import provisional
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse
 from napari_mmsubtype.inference.provisional import ProvisionalJudge
@@ -55,7 +56,7 @@ def test_what_is_said_of_all_patches_is_what_the_call_will_say(name, writer):
     found = hear(judge, writer, 0, 20)
     good = np.flatnonzero(writer.read(schema.STATUS) == 1)
     np.testing.assert_array_equal(found.index, good)
-    fused = fuse(case, writer.read(schema.EMBEDDING)[good], 1.0)
+    fused = fuse(case, writer.read(schema.EMBEDDING)[good], Calibration())
     np.testing.assert_allclose(
         found.scores, fused.evidence / fused.weights[:, None], rtol=1e-3, atol=1e-5
     )

@@ -45,9 +45,9 @@ def sample_patches(
     """
     patches = []
     places = np.linspace(0, len(source) - 1, min(TRIED, len(source)))
-    for index in places.round().astype(int):
+    for index in places.round().astype(int).tolist():
         try:
-            patches.append(source.read(int(index)))
+            patches.append(source.read(index))
         except SlideReadError as err:
             # The run itself marks the patch and counts it.
             logger.debug("patch %d left out of the trial: %s", index, err)

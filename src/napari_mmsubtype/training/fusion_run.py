@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 from napari_mmsubtype.errors import ComputeError
 from napari_mmsubtype.training.curves import Curves
 from napari_mmsubtype.training.fusion_step import FusionStep
 from napari_mmsubtype.training.fusion_views import validation_loss
+from napari_mmsubtype.training.optimizer import make_optimizer
 from napari_mmsubtype.training.optimizer_state import (
     optimizer_tensors,
     restore_optimizer,
@@ -60,9 +59,7 @@ class FusionRun:
     ) -> None:
         config = objective.config
         self.model, self.validation, self.objective = model, validation, objective
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), weight_decay=config.weight_decay
-        )
+        self.optimizer = make_optimizer(model.parameters(), config.weight_decay)
         self.steps = FusionStep(model, train, objective, self.optimizer)
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self.per_epoch = -(-len(train) // config.batch_size)

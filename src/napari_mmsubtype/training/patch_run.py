@@ -18,6 +18,7 @@ from napari_mmsubtype.training.layer_rates import (
     parameter_groups,
     set_trained,
 )
+from napari_mmsubtype.training.optimizer import make_optimizer
 from napari_mmsubtype.training.optimizer_state import (
     optimizer_tensors,
     restore_optimizer,
@@ -84,9 +85,8 @@ class PatchRun:
         self.trained = nn.ModuleList([encoder, self.head.to(self.device)])
         if self.branches is not None:
             self.trained.append(self.branches.to(self.device))
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(encoder, self.trained, config),
-            weight_decay=config.weight_decay,
+        self.optimizer = make_optimizer(
+            parameter_groups(encoder, self.trained, config), config.weight_decay
         )
         self.average = WeightAverage(self.trained, config.ema) if config.ema else None
         self.per_epoch = -(-len(patches) // config.batch_size)
