@@ -115,7 +115,7 @@ def test_run_hands_over_the_request_and_shows_the_results(
     with qtbot.waitSignal(panel.runner.finished, timeout=20_000):
         panel.bar.runButton.click()
     assert (job.task, job.recipe) == (CohortTask.CROSSVAL, request_in(tmp_path))
-    assert panel.summary.table.item(0, 2).text() == "0.900 [0.800, 1.000]"
+    assert panel.summary.table.item(0, 1).text() == "0.900 [0.800, 1.000]"
     panel.reportButton.click()
     panel.folderButton.click()
     assert opened == [str(outcome.report), str(outcome.folder)]

@@ -56,8 +56,10 @@ def test_the_table_and_the_alarms_are_shown(qtbot, tmp_path: Path) -> None:
         "⚠ Sites tell the label.\nNot all folds are done: run again to go on."
     )
     assert widget.table.rowCount() == 2
-    assert widget.table.item(0, 2).text() == "0.951 [0.930, 0.970]"
-    assert widget.table.item(1, 0).toolTip() == "not trained: no patient has a slide"
+    assert widget.table.item(0, 1).text() == "0.951 [0.930, 0.970]"
+    assert widget.table.item(1, 0).toolTip() == (
+        "0 patients; not trained: no patient has a slide"
+    )
 
 
 def test_quiet_alarms_are_said_to_be_quiet(qtbot, tmp_path: Path) -> None:

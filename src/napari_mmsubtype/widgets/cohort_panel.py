@@ -113,9 +113,10 @@ class CohortPanel(QWidget):
         for button in (self.reportButton, self.folderButton):
             buttons.addWidget(button)
             button.hide()
-        for widget in (self.form, self.bar, self.fit, self.curves, self.summary):
+        for widget in (self.form, self.bar, self.fit, self.curves):
             column.addWidget(widget)
         column.addLayout(buttons)
+        column.addWidget(self.summary)
         column.addWidget(self.copyButton)
         column.addStretch(1)
         self.curves.hide()

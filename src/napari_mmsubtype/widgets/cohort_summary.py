@@ -36,7 +36,7 @@ class ModelRow:
     values : tuple of str
         Balanced accuracy and ROC-AUC with their intervals, or a dash.
     note : str
-        Why it was not trained, or empty.
+        What it is, or why it was not trained.
     """
 
     name: str
@@ -109,14 +109,15 @@ class CohortSummary(QWidget):
         self.alarms = QLabel(self)
         self.alarms.setWordWrap(True)
         self.alarms.setTextFormat(Qt.TextFormat.PlainText)
-        self.table = QTableWidget(0, 2 + len(_METRICS), self)
-        self.table.setHorizontalHeaderLabels(["model", "patients", *_METRICS.values()])
+        self.table = QTableWidget(0, 1 + len(_METRICS), self)
+        self.table.setHorizontalHeaderLabels(["model", *_METRICS.values()])
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         header, rows = self.table.horizontalHeader(), self.table.verticalHeader()
         if header is not None and rows is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             rows.hide()
+            rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.alarms)
@@ -134,12 +135,12 @@ class CohortSummary(QWidget):
         self.alarms.setText(_alarm_text(summary))
         self.table.setRowCount(len(summary.rows))
         for place, row in enumerate(summary.rows):
-            for column, text in enumerate((row.name, str(row.patients), *row.values)):
+            for column, text in enumerate((row.name, *row.values)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(row.note or row.name)
+                item.setToolTip(f"{row.patients} patients; {row.note}")
                 self.table.setItem(place, column, item)
         height = self.table.rowHeight(0) if summary.rows else 24
-        self.table.setMinimumHeight(height * min(len(summary.rows) + 2, 14))
+        self.table.setMinimumHeight(height * min(len(summary.rows) + 3, 16))
         self.show()
 
 
