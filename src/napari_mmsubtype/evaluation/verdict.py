@@ -105,9 +105,10 @@ class Verdict:
             text += f" ({adjusted} after Holm for {self.comparisons} comparisons)"
         if not self.can_reach(level):
             least = p_text(min(1.0, self.smallest_p * self.comparisons))
+            so_judged = " after Holm" if self.comparisons > 1 else ""
             text += (
-                f"; the least this design can give is {least}, so it cannot show a "
-                f"difference at {level:g}"
+                f"; the least this design can give{so_judged} is {least}, so it cannot "
+                f"show a difference at {level:g}"
             )
         elif judged >= level:
             text += "; no difference shown"
