@@ -20,7 +20,7 @@
     ├── StoreError                  (OSError)      result store unreadable or unwritable
     │   └── StoreInUseError                        another process writes to it
     ├── ComputeError
-    │   ├── OutOfMemoryError        (MemoryError)  not even one patch fits
+    │   ├── OutOfMemoryError                       not even one patch fits
     │   └── DeviceLostError                        the processor answers no more
     ├── ConfigurationError          (ValueError)   request that cannot be carried out
     ├── MissingDependencyError      (ImportError)  an optional library is needed
@@ -103,7 +103,7 @@ class ComputeError(MMSubtypeError):
     """The machine cannot go on with the networks."""
 
 
-class OutOfMemoryError(ComputeError, MemoryError):
+class OutOfMemoryError(ComputeError):
     """The network does not fit into the memory of the device."""
 
 
