@@ -15,6 +15,7 @@ from napari_mmsubtype.results.store_lock import (
     LockOwner,
     StoreLock,
     break_lock,
+    clear_stale_lock,
     lock_path,
     process_birth,
     read_owner,
@@ -204,3 +205,32 @@ def test_other_systems_tell_processes_apart_too(monkeypatch):
 
 def test_a_lock_lies_beside_its_store(store):
     assert lock_path(store) == Path(store.parent, ".slide.mmsubtype.zarr.lock")
+
+
+def test_a_stale_lock_is_cleared_and_a_folder_without_one_left_alone(tmp_path):
+    store = tmp_path / "a.mmsubtype.zarr"
+    clear_stale_lock(store)
+    assert list(tmp_path.iterdir()) == []
+    lock = StoreLock.acquire(store)
+    clear_stale_lock(store)
+    assert lock.path.exists()
+    gone = replace(lock.owner, birth="another boot/1")
+    lock.path.write_text(json.dumps(asdict(gone)))
+    clear_stale_lock(store)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_removed_does_not_keep_from_the_store(
+    tmp_path, monkeypatch, caplog
+):
+    lock = StoreLock.acquire(tmp_path / "a.mmsubtype.zarr")
+    gone = replace(lock.owner, birth="another boot/1")
+    lock.path.write_text(json.dumps(asdict(gone)))
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    clear_stale_lock(tmp_path / "a.mmsubtype.zarr")
+    assert lock.path.exists()
+    assert "cannot remove the lock" in caplog.text

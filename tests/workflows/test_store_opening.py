@@ -1,5 +1,7 @@
+import json
 import threading
 import time
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -84,6 +86,18 @@ def test_waiting_for_a_store_ends_with_the_reason(bundle, tmp_path, monkeypatch)
     ):
         analyze(SLIDE, bundle, out=tmp_path, device="cpu")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_store_loses_the_lock_of_a_killed_process_only(bundle, tmp_path):
+    path = analyze(SLIDE, bundle, out=tmp_path, device="cpu").path
+    with StoreLock.acquire(path) as living:
+        assert analyze(SLIDE, bundle, out=tmp_path, device="cpu").path == path
+        assert living.path.exists()
+        # As it is after a kill between the prediction and the release.
+        left = replace(living.owner, birth="another boot/1")
+        living.path.write_text(json.dumps(asdict(left)))
+        assert analyze(SLIDE, bundle, out=tmp_path, device="cpu").path == path
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_store_says_what_was_asked_of_what(bundle, tmp_path):

@@ -197,6 +197,24 @@ def read_owner(store: Path) -> LockOwner | None:
     return _read(lock_path(store))
 
 
+def clear_stale_lock(store: Path) -> None:
+    """Take away the lock that a process left when it was killed; leave a live one.
+
+    Parameters
+    ----------
+    store : Path
+        ``<slide>.mmsubtype.zarr``; where its folder cannot be written to, nothing
+        happens, as a finished store is of use there too.
+    """
+    path = lock_path(store)
+    if not path.exists():
+        return
+    try:
+        _clear_if_stale(path, _read(path))
+    except OSError as err:
+        logger.warning("cannot remove the lock %s: %s", path, err)
+
+
 def break_lock(store: Path, owner: LockOwner) -> None:
     """Take away the lock of a process on another machine that is known to have ended.
 
@@ -354,4 +372,12 @@ def _refused(store: Path, err: OSError) -> StoreError:
     )
 
 
-__all__ = ["LockOwner", "StoreLock", "lock_path", "process_birth"]
+__all__ = [
+    "LockOwner",
+    "StoreLock",
+    "break_lock",
+    "clear_stale_lock",
+    "lock_path",
+    "process_birth",
+    "read_owner",
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.errors import StoreInUseError
 from napari_mmsubtype.results.store import open_result
-from napari_mmsubtype.results.store_lock import StoreLock
+from napari_mmsubtype.results.store_lock import StoreLock, clear_stale_lock
 from napari_mmsubtype.results.store_names import (
     existing_stores,
     remove_drafts,
@@ -69,6 +69,8 @@ def claim_store(
                 continue
             writer = StoreWriter(path)
             if writer.is_complete:
+                # Its process may have been killed before it let go of what it finished.
+                clear_stale_lock(path)
                 yield writer
                 return
             with StoreLock.acquire(path):
