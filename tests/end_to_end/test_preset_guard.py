@@ -194,7 +194,8 @@ def test_foreign_slides_are_flagged_by_their_embeddings_and_own_ones_are_not(
     by_chance = betabinom(20, 2, 39).ppf(0.999)
     assert own.count(TYPICAL) >= 20 - by_chance
     assert own.count(UNLIKE) <= betabinom(20, 1, 40).ppf(0.999)
-    assert foreign.count(UNLIKE) >= 18
+    # By chance one; the demo's card tells of 84 % with six times as many slides.
+    assert foreign.count(UNLIKE) >= 15
 
 
 def test_a_slide_of_another_stain_is_flagged_in_an_analysis(
