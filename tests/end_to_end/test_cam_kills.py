@@ -22,7 +22,7 @@ from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows.analyze import analyze
 from napari_mmsubtype.workflows.draw_cam import draw_cam
 
-KILLS = 8
+KILLS = 5
 SEED = int(os.environ.get("MMSUBTYPE_KILL_SEED", "0"))
 """Another seed kills at other moments."""
 
@@ -112,7 +112,7 @@ def test_kills_at_random_moments_change_no_file_of_a_drawing(tmp_path):
     codes = story["codes"]
     assert set(codes) <= {0, -signal.SIGKILL}, told.stderr
     assert codes.count(-signal.SIGKILL) == KILLS
-    assert sum(story["left"]) >= KILLS // 4, story
+    assert sum(story["left"]) >= 2, story
     straight, *killed = map(Path, story["copies"])
     expected = files(straight)
     (cam,) = open_result(straight).cams
