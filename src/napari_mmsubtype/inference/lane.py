@@ -102,7 +102,7 @@ class CudaLane(Lane):
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
-        self._copies = torch.cuda.Stream(device)
+        self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def room(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Make room in pinned memory; where that is short, in ordinary memory.
@@ -161,14 +161,14 @@ class CudaLane(Lane):
         """
         # To the CPU without blocking, PyTorch copies into pinned memory.
         copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
-        there = torch.cuda.Event()
+        there = torch.cuda.Event()  # type: ignore[no-untyped-call]
         there.record(torch.cuda.current_stream(self.device))
 
-        def arrive() -> list[NDArray[Any]]:
+        def _arrive() -> list[NDArray[Any]]:
             there.synchronize()
             return [copy.numpy() for copy in copies]
 
-        return arrive
+        return _arrive
 
 
 def open_lane(device: torch.device) -> Lane:

@@ -290,7 +290,7 @@ class Result(StoredSlide):
 
     @property
     def embedding_size(self) -> int:
-        """Numbers of one embedding."""
+        """Length of an embedding."""
         return int(self._root[schema.EMBEDDING].shape[1])  # type: ignore[union-attr]
 
     @property
