@@ -90,6 +90,8 @@ class JobRunner(QObject):
     asked_about : tuple of type, default: ()
         Errors after which the owner asks the user what to do: the question says what
         happened, and a notification beside it would outlast the answer.
+    door : Door, default: Door.ANALYZE_PANEL
+        In whose words errors give advice.
     """
 
     started = Signal()
@@ -106,10 +108,12 @@ class JobRunner(QObject):
         *,
         has_bar: bool = True,
         asked_about: tuple[type[Exception], ...] = (),
+        door: Door = Door.ANALYZE_PANEL,
     ) -> None:
         super().__init__(parent)
         self._title = title
         self._asked_about = asked_about
+        self._door = door
         self._has_bar = has_bar
         self._worker: _JobWorker | None = None
         self._is_paused = False
@@ -209,7 +213,7 @@ class JobRunner(QObject):
     def _report(self, error: Exception) -> str:
         """Put an error into words that the user can act on, and show it once."""
         logger.error("%s failed", self._title, exc_info=error)
-        message = for_door(str(error), Door.ANALYZE_PANEL) or type(error).__name__
+        message = for_door(str(error), self._door) or type(error).__name__
         if not isinstance(error, MMSubtypeError):
             message = (
                 f"{self._title}: unexpected {type(error).__name__}: {message} "

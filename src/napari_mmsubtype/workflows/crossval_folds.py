@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.workflows.fold_bundle import has_bundle, save_fold_bundle
+from napari_mmsubtype.workflows.fold_bundle import (
+    has_bundle,
+    plain_name,
+    save_fold_bundle,
+)
 from napari_mmsubtype.workflows.fold_data import place_of, prepare_fold
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
 from napari_mmsubtype.workflows.fold_logistic import (
@@ -124,8 +128,8 @@ def preset_fold_job(
     asked = _asked(run, split, preset, entry.digest)
     data: FoldData | None = None
     for variant in run.variants[preset.name]:
-        own = {**asked, "variant": [variant.kind, *variant.modalities, variant.fusion]}
-        target = _bundle_folder(run.request.out, preset, place)
+        own = variant_request(asked, variant)
+        target = bundle_folder(run.request.out, preset, place)
         known = run.store.find(variant.name, **place, request=own)
         yield run.step(f"{variant.name}, {split.name}")
         run.done += 1
@@ -134,7 +138,8 @@ def preset_fold_job(
         if data is None:
             data = prepare_fold(run.opened.cohort, preset, entry.bags, split, cache)
         begun = run.store.checkpoint(variant.name, **place, request=own)
-        job = fit_fold_job(data, variant, checkpoint=begun)
+        log = log_folder(run.request, variant.name, place)
+        job = fit_fold_job(data, variant, checkpoint=begun, log=log)
         try:
             with closing(job):
                 fitted = yield from job
@@ -288,6 +293,66 @@ def fold_request(
     }
 
 
-def _bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:
-    name = preset.name.replace(":", "-").replace("/", "-")
-    return out / BUNDLES / name / f"fold-{place['repeat']}-{place['fold']}"
+def variant_request(asked: Mapping[str, Any], variant: FusionVariant) -> dict[str, Any]:
+    """Add the model to what decides what it says.
+
+    Parameters
+    ----------
+    asked : mapping
+        As `fold_request`.
+    variant : FusionVariant
+        The model.
+
+    Returns
+    -------
+    dict
+        Plain JSON types.
+    """
+    return {**asked, "variant": [variant.kind, *variant.modalities, variant.fusion]}
+
+
+def bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:
+    """Say where the bundle of a fold is.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the cross-validation.
+    preset : Preset
+        The model.
+    place : mapping of str to int
+        ``repeat`` and ``fold``.
+
+    Returns
+    -------
+    Path
+        Of the bundle.
+    """
+    return (
+        out / BUNDLES / plain_name(preset) / f"fold-{place['repeat']}-{place['fold']}"
+    )
+
+
+def log_folder(
+    request: CohortRequest, model: str, place: Mapping[str, int]
+) -> Path | None:
+    """Say where the curves of a training go.
+
+    Parameters
+    ----------
+    request : CohortRequest
+        With the folder of all curves, or None.
+    model : str
+        Its name.
+    place : mapping of str to int
+        ``repeat`` and ``fold``.
+
+    Returns
+    -------
+    Path or None
+        One run of TensorBoard; None where no curves are asked for.
+    """
+    if request.tensorboard is None:
+        return None
+    name = model.replace(":", "-")
+    return request.tensorboard / name / f"fold-{place['repeat']}-{place['fold']}"
