@@ -35,6 +35,8 @@ METRIC_NAMES = {
     "conformal_size": "classes in a set",
     "early_late_roc_auc": "ROC-AUC, early or late",
     "c_index": "C-index",
+    "integrated_brier": "Brier score over time",
+    "integrated_brier_reference": "the same of a Kaplan-Meier curve",
     "logrank_p": "log-rank p",
 }
 """Metrics in words, in the order of the report."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.html"
 """Name of the report in the folder of a cross-validation."""
 
-_SURVIVAL = ("cox", "hazards")
+_SURVIVAL = ("cox", "hazard")
 _COMPARED = ("balanced_accuracy", "roc_auc")
 _SHOWN_SITES = 15
 
