@@ -125,7 +125,9 @@ def fit_fold_job(
     yield Progress("fusion training", message="calibrating and answering")
     calibrated = _calibrated_heads(model, data.heads, train, validation)
     matrix = subsets(allowed) if variant.kind == "fusion" else [allowed]
-    calibration = calibrate_model(model, validation, matrix, len(preset.classes))
+    calibration, decision = calibrate_model(
+        model, validation, matrix, len(preset.classes)
+    )
     scales = survival_scales(calibrated, predict_logits(model, train), train, cases)
     frames = []
     for subset in matrix:
@@ -138,6 +140,7 @@ def fit_fold_job(
                 predict_logits(model, view),
                 calibrated,
                 calibration,
+                decision,
                 subset=subset,
                 scales=scales,
                 main=subset == allowed,
@@ -155,6 +158,7 @@ def fit_fold_job(
         "training_losses": list(fit.training_losses),
         "validation_losses": list(fit.validation_losses),
         "temperature": calibration.temperature,
+        "threshold": decision.threshold,
         "notes": [step for spec in data.specs.values() for step in spec.steps],
     }
     return FittedFold(predictions, facts, model, calibrated, calibration)
