@@ -12,7 +12,16 @@ import numpy as np
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.workflows.fold_bundle import has_bundle, save_fold_bundle
 from napari_mmsubtype.workflows.fold_data import place_of, prepare_fold
-from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
+from napari_mmsubtype.workflows.fold_encoder import (
+    fold_input_job,
+    labels_of,
+    with_encoder,
+)
+from napari_mmsubtype.workflows.fold_fusion import (
+    SkippedFoldError,
+    fit_fold_job,
+    shuffled_cases,
+)
 from napari_mmsubtype.workflows.fold_logistic import (
     SimpleData,
     feature_data,
@@ -117,12 +126,12 @@ def preset_fold_job(
     Yields
     ------
     Progress
-        Stages ``folds`` and ``fusion training``.
+        Stages ``folds``, ``patch training``, ``patches`` and ``fusion training``.
     """
     preset = entry.preset.with_seed(run.plan.seeds[split.repeat])
     place = place_of(split)
     asked = _asked(run, split, preset, entry.digest)
-    data: FoldData | None = None
+    plain: _Prepared | None = None
     for variant in run.variants[preset.name]:
         own = {**asked, "variant": [variant.kind, *variant.modalities, variant.fusion]}
         target = _bundle_folder(run.request.out, preset, place)
@@ -131,12 +140,16 @@ def preset_fold_job(
         run.done += 1
         if known is not None and _has_all(known, variant, target):
             continue
-        if data is None:
-            data = prepare_fold(run.opened.cohort, preset, entry.bags, split, cache)
         begun = run.store.checkpoint(variant.name, **place, request=own)
-        job = fit_fold_job(data, variant, checkpoint=begun)
         try:
-            with closing(job):
+            if plain is None:
+                plain = yield from _prepare_job(run, entry, preset, split, cache)
+            ready = plain
+            if variant.shuffled and entry.pixels is not None:
+                ready = yield from _prepare_job(
+                    run, entry, preset, split, cache, instead=plain.data
+                )
+            with closing(fit_fold_job(ready.data, variant, checkpoint=begun)) as job:
                 fitted = yield from job
         except SkippedFoldError as err:
             logger.warning("%s, %s: %s", variant.name, split.name, err)
@@ -144,9 +157,42 @@ def preset_fold_job(
                            facts={"skipped": str(err)}, predictions=None)  # fmt: skip
             continue
         if variant.kind == "fusion":
-            save_fold_bundle(target, entry, data, fitted, cohort=run.opened.cohort)
+            save_fold_bundle(
+                target, ready.entry, ready.data, fitted, cohort=run.opened.cohort
+            )
+        facts = with_encoder(fitted.facts, variant, ready.entry)
         run.store.keep(variant.name, **place, request=own,
-                       facts=fitted.facts, predictions=fitted.predictions)  # fmt: skip
+                       facts=facts, predictions=fitted.predictions)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """A fold in the embeddings of its own encoder."""
+
+    entry: PresetInput
+    data: FoldData
+
+
+def _prepare_job(
+    run: CrossvalRun,
+    entry: PresetInput,
+    preset: Preset,
+    split: Split,
+    cache: TableCache,
+    *,
+    instead: FoldData | None = None,
+) -> Job[_Prepared]:
+    """Train the encoder of a fold, or of its control, and prepare its cases."""
+    cohort = run.opened.cohort
+    place, labels = "fold-{repeat}-{fold}".format(**place_of(split)), None
+    if instead is not None:
+        place = f"{place}-random-labels"
+        shuffled = shuffled_cases(instead.cases, preset.fusion_training.seed)
+        labels = labels_of(cohort, shuffled)
+    own = yield from fold_input_job(
+        run.request, cohort, entry, preset, split, place=place, labels=labels
+    )
+    return _Prepared(own, prepare_fold(cohort, preset, own.bags, split, cache))
 
 
 def simple_fold_job(run: CrossvalRun, split: Split, cache: TableCache) -> Job[None]:
@@ -289,5 +335,4 @@ def fold_request(
 
 
 def _bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:
-    name = preset.name.replace(":", "-").replace("/", "-")
-    return out / BUNDLES / name / f"fold-{place['repeat']}-{place['fold']}"
+    return out / BUNDLES / preset.plain_name / f"fold-{place['repeat']}-{place['fold']}"

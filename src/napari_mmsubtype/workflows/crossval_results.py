@@ -239,6 +239,7 @@ def _fold_record(
         "best_epoch": entry.get("best_epoch"),
         "epochs": entry.get("epochs"),
         "temperature": entry.get("temperature"),
+        "encoder": entry.get("encoder"),
     }
 
 

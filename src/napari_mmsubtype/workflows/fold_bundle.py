@@ -85,10 +85,9 @@ def save_fold_bundle(
     place = fitted.facts
     train = data.cases.take(data.train)
     mean, std = embedding_statistics(train)
-    plain = preset.name.replace(":", "-").replace("/", "-")
     return save_bundle(
         folder,
-        name=name or f"{plain}-fold-{place['repeat']}-{place['fold']}",
+        name=name or f"{preset.plain_name}-fold-{place['repeat']}-{place['fold']}",
         version=VERSION,
         classes=preset.classes,
         encoder=entry.encoder,
@@ -113,7 +112,7 @@ def save_fold_bundle(
             ),
             patients=_patients(data),
             sites=tuple(sorted({s for s in data.sites[data.train].tolist() if s})),
-            training=_training(data, fitted),
+            training=_training(entry, data, fitted),
             metrics=tuple(metrics),
             metric_notes=dict(notes or {}),
             pretraining=str(preset.encoder.weights or "none: random weights"),
@@ -133,17 +132,27 @@ def _patients(data: FoldData) -> dict[str, dict[str, int]]:
     return found
 
 
-def _training(data: FoldData, fitted: FittedFold) -> dict[str, Any]:
-    """Say how the model was trained."""
+def _training(entry: PresetInput, data: FoldData, fitted: FittedFold) -> dict[str, Any]:
+    """Say how the model, and its encoder, were trained."""
     facts = fitted.facts
     config = data.preset.fusion_training.to_dict()
-    return {
+    found = {
         "preset": data.preset.name,
         "seed": config.pop("seed"),
         "best epoch": int(facts["best_epoch"]) + 1,
         "epochs run": int(facts["epochs"]),
         "settings": config,
     }
+    if entry.training and data.preset.patch_training is not None:
+        own = data.preset.patch_training.to_dict()
+        del own["seed"]
+        found["encoder"] = {
+            "patches": entry.training["patches"],
+            "best epoch": entry.training["best_epoch"] + 1,
+            "epochs run": entry.training["epochs"],
+            "settings": own,
+        }
+    return found
 
 
 def metric_of(

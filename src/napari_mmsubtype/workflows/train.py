@@ -22,6 +22,7 @@ from napari_mmsubtype.workflows.crossval_folds import fold_request
 from napari_mmsubtype.workflows.crossval_results import FORMAT
 from napari_mmsubtype.workflows.fold_bundle import metric_of, save_fold_bundle
 from napari_mmsubtype.workflows.fold_data import prepare_fold
+from napari_mmsubtype.workflows.fold_encoder import fold_input_job
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
 from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.jobs import run_job
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.models.training_facts import Metric
     from napari_mmsubtype.training.bags import BagSet
     from napari_mmsubtype.workflows.cohort import Cohort
+    from napari_mmsubtype.workflows.cohort_setup import PresetInput
 
 BUNDLE = "bundle"
 _NAMES = {"roc_auc": "ROC-AUC", "balanced_accuracy": "balanced accuracy"}
@@ -145,7 +147,8 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     Yields
     ------
     Progress
-        Stages ``open``, ``tables``, ``slides``, ``patches`` and ``fusion training``.
+        Stages ``open``, ``tables``, ``pixels``, ``slides``, ``patches``, ``patch
+        training`` and ``fusion training``.
 
     Returns
     -------
@@ -173,6 +176,12 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     split = whole_split(
         cohort, entry.preset.validation.inner_share, entry.preset.validation.seeds[0]
     )
+    try:
+        entry = yield from fold_input_job(
+            request, cohort, entry, entry.preset, split, place="final"
+        )
+    except SkippedFoldError as err:
+        raise _not_trained(entry, err) from err
     yield Progress("fusion training", message="fitting features")
     data = prepare_fold(cohort, entry.preset, entry.bags, split)
     own = fold_request(
@@ -185,22 +194,20 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
         with closing(job):
             fitted = yield from job
     except SkippedFoldError as err:
-        msg = f"preset {entry.preset.name!r} cannot be trained on this cohort: {err}"
-        raise ConfigurationError(msg) from err
+        raise _not_trained(entry, err) from err
     notes = {}
     if metrics:
         notes["how they were computed"] = (
             "out of fold, by models of the same preset that were trained on other "
             "patients of the same cohort; this model was trained on all of them"
         )
-    plain = entry.preset.name.replace(":", "-").replace("/", "-")
     bundle = save_fold_bundle(
         request.out / BUNDLE,
         entry,
         data,
         fitted,
         cohort=cohort,
-        name=plain,
+        name=entry.preset.plain_name,
         metrics=metrics,
         notes=notes,
         guard=_guard(data.cases.take(data.train)),
@@ -209,6 +216,13 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     parts = {part: len(rows) for part, rows in data.parts().items() if len(rows)}
     return TrainOutcome(
         bundle, parts, int(fitted.facts["best_epoch"]) + 1, int(fitted.facts["epochs"])
+    )
+
+
+def _not_trained(entry: PresetInput, reason: Exception) -> ConfigurationError:
+    """Say that a cohort is not enough for a preset."""
+    return ConfigurationError(
+        f"preset {entry.preset.name!r} cannot be trained on this cohort: {reason}"
     )
 
 
@@ -232,7 +246,7 @@ def whole_split(cohort: Cohort, share: float, seed: int) -> Split:
     patients = cohort.manifest.patients
     test = np.array([patient.split == "test" for patient in patients])
     rest = np.flatnonzero(~test)
-    names = [cohort.patients[row] for row in rest]
+    names = [cohort.persons[row] for row in rest]
     inner = drawn_patients(cohort.labels[rest], names, share, seed=seed)
     return Split(0, 0, rest[~inner], rest[inner], np.flatnonzero(test))
 
