@@ -12,7 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from napari_mmsubtype.training.processes import Processes, joined_processes
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.training.processes import (
+    Processes,
+    joined_processes,
+    refuse_several_processes,
+)
 
 TOGETHER = """
 import json, os, sys
@@ -165,3 +170,67 @@ def compare(stems: list[Path]) -> None:
         assert other == pytest.approx(one, rel=1e-4)
     for name, values in weights[0].items():
         torch.testing.assert_close(weights[1][name], values, rtol=1e-2, atol=1e-4)
+
+
+REFUSED = """
+import sys
+from pathlib import Path
+
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.training.processes import joined_processes
+from napari_mmsubtype.workflows.crossval import crossval
+from napari_mmsubtype.workflows.embed import embed
+from napari_mmsubtype.workflows.train import train
+
+out = Path(sys.argv[1])
+with joined_processes():
+    for door in (crossval, train):
+        try:
+            door("cohort.csv", "evidence", out=out)
+        except ConfigurationError as err:
+            assert "2 processes were started together" in str(err), err
+        else:
+            raise AssertionError(door)
+    try:
+        embed("cohort.csv", out=out, encoder="demo-cnn")
+    except ConfigurationError as err:
+        assert "start the command once, without torchrun" in str(err), err
+    else:
+        raise AssertionError("embed")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the loopback 'lo'")
+def test_workflows_refuse_to_write_the_same_files_twice(tmp_path) -> None:
+    together = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    together |= {"MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo"}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", REFUSED, str(tmp_path)],
+            env={
+                **os.environ,
+                **together,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    told = [child.communicate(timeout=120)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_alone_is_not_refused(monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    refuse_several_processes()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigurationError, match="4 processes were started together"):
+        refuse_several_processes()

@@ -148,13 +148,13 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
     for preset in presets:
         own = fit_preset(preset, list(tables))
         model = _model(own, has_slides=bool(manifest.slides))
-        pixels = None
-        if manifest.slides and own.patch_training is not None:
+        pixels, config = None, own.patch_training
+        if manifest.slides and config is not None:
             pixels = yield from pixels_job(
                 manifest.slides,
                 model,
                 request.out / PIXELS,
-                per_slide=own.patch_training.patches_per_slide,
+                per_slide=config.patches_per_slide,
             )
         if manifest.slides and model.digest not in known:
             how = {"device": request.device, "batch_size": request.batch_size}
