@@ -13,6 +13,17 @@ from torchvision.transforms import v2
 from wsidata import open_wsi
 
 
+class InFloat32(torch.nn.Module):
+    """Give embeddings in float32: LazySlide cannot turn bfloat16 into an array."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images).float()
+
+
 def main() -> None:
     task, report = begin()
     settings = dict(task.settings)
@@ -20,6 +31,7 @@ def main() -> None:
     if settings.pop("channels_last", False):
         model = model.to(memory_format=torch.channels_last)
     if settings.pop("bfloat16", False):
+        model = InFloat32(model)
         settings |= {"amp": True, "autocast_dtype": torch.bfloat16}
     wsi = open_wsi(task.slide, store=str(Path(task.folder) / "slide.zarr"))
     zs.pp.tile_tissues(wsi, task.size_px, mpp=task.mpp, background_filter=False)

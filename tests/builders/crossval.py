@@ -129,6 +129,22 @@ def quick_scoring(monkeypatch: Any) -> None:
     )
 
 
+def read_curves(folder: Path) -> dict[str, int]:
+    """Read back what TensorBoard would show: epochs of each run, by its name."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for path in sorted(folder.rglob("events.*")):
+        events = EventAccumulator(str(path)).Reload()
+        names = ("learning rate", "loss/training", "loss/validation")
+        assert sorted(events.Tags()["scalars"]) == list(names)
+        steps = {tuple(e.step for e in events.Scalars(name)) for name in names}
+        (epochs,) = steps
+        assert epochs == tuple(range(1, len(epochs) + 1))
+        found[path.parent.relative_to(folder).as_posix()] = len(epochs)
+    return found
+
+
 def fold_data(folder: Path, *changes: str, **drawing: Any) -> Any:
     """Prepare the first of two folds of a tiny cohort."""
     drawn = draw(**drawing)

@@ -67,10 +67,15 @@ def make_batch(seed: int = 1) -> Batch:
     )
 
 
-VARIANTS = {name: (name, {}) for name in list_fusions()} | {
-    f"feature_concat-{name}": ("feature_concat", {"pooling": name})
-    for name in list_poolings()
-}
+_MEMBERS = [{"name": "evidence", "omics": OMICS, "options": {}}] * 2
+VARIANTS = (
+    {name: (name, {}) for name in list_fusions()}
+    | {
+        f"feature_concat-{name}": ("feature_concat", {"pooling": name})
+        for name in list_poolings()
+    }
+    | {"fold_ensemble": ("fold_ensemble", {"members": _MEMBERS})}
+)
 """Every family, and every pooling in one that takes any: name and options."""
 
 

@@ -301,7 +301,12 @@ def test_the_image_alone_is_enough_to_build_a_model_that_uses_it(model):
         with pytest.raises(ConfigurationError, match="looks at"):
             create_fusion(model.name, dim=DIM, classes=CLASSES, omics={})
         return
-    alone = create_fusion(model.name, dim=DIM, classes=CLASSES, omics={}).eval()
+    options = {}
+    if model.name == "fold_ensemble":
+        members = model.options["members"]
+        options = {"members": [{**member, "omics": {}} for member in members]}
+    sizes = {"dim": DIM, "classes": CLASSES, "omics": {}}
+    alone = create_fusion(model.name, **sizes, **options).eval()
     batch = make_batch()
     output = alone(batch.bag, batch.mask, {}, batch.present[:, :1])
     assert torch.isfinite(output.logits).all()

@@ -53,6 +53,17 @@ def test_analyze_names_its_own_options():
     assert "'counts' under Unit of the RNA table in the panel Omics, or mend" in shown
 
 
+def test_the_panel_of_cohorts_takes_options_in_one_line():
+    for text, words in (
+        ("pass rna_unit='tpm' or 'counts'", "write rna_unit=tpm or counts into"),
+        ("pass methylation_samples_in=", "write methylation_samples_in=… into"),
+        ("leave out rna_unit='tpm'", "take rna_unit out of"),
+    ):
+        expected = f"{words} the field 'Tables are'"
+        assert for_door(text, Door.COHORT_PANEL) == expected
+    assert for_door("leave out rna=", Door.COHORT_PANEL) == "empty the field RNA"
+
+
 @pytest.mark.parametrize(
     ("text", "command", "panel"),
     [
@@ -94,7 +105,7 @@ def test_what_analyze_has_no_option_for_is_said_otherwise():
 
 def test_other_words_stay():
     for text in ("pass the full name", "pass nothing=", "x = 'tpm'", "bypass unit", ""):
-        for door in (Door.OMICS_PANEL, Door.ANALYZE_PANEL):
+        for door in (Door.OMICS_PANEL, Door.ANALYZE_PANEL, Door.COHORT_PANEL):
             assert for_door(text, door) == text
 
 

@@ -138,12 +138,8 @@ def first_fold(manifest, out):
         "evidence",
         out=out,
         overrides=SETTINGS,
-        tables={},
-        units={},
-        embeddings=None,
         mpp=0.5,
         device="cpu",
-        batch_size=None,
     )
     with closing(crossval_job(request)) as job:
         while next(job).stage != "results":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from napari_mmsubtype.core.cases import Modality
@@ -33,6 +34,9 @@ def test_what_is_left_out_is_not_in_the_command() -> None:
     request = CohortRequest(manifest="m.csv", presets=("evidence",), out=Path("out"))
     expected = "napari-mmsubtype train m.csv --preset evidence --out out"
     assert cohort_command(CohortTask.TRAIN, request) == expected
+    joined = replace(request, ensemble_of=Path("cv"))
+    expected = expected.replace("--out", "--ensemble-of cv --out")
+    assert cohort_command(CohortTask.TRAIN, joined) == expected
 
 
 def test_the_command_line_takes_the_line(tmp_path) -> None:
@@ -45,6 +49,8 @@ def test_the_command_line_takes_the_line(tmp_path) -> None:
         presets=("evidence",),
         out=tmp_path / "out",
         tables={Modality.RNA: str(tmp_path / "rna.csv")},
+        reading={Modality.RNA: {"unit": "tpm", "samples_in": "rows"}},
+        tensorboard=tmp_path / "curves",
         overrides=("validation.folds=3",),
         embeddings=tmp_path / "bags",
         device="cpu",

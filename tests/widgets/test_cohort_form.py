@@ -27,7 +27,7 @@ def full(tmp_path: Path, **changes: Any) -> CohortRequest:
         "presets": ("evidence", "lung-mmlm"),
         "out": tmp_path / "out",
         "tables": {Modality.RNA: str(tmp_path / "rna.csv")},
-        "reading": {Modality.RNA: {"unit": "z-score"}},
+        "reading": {Modality.RNA: {"unit": "z-score", "samples_in": "rows"}},
         "overrides": ("validation.group=site", "validation.folds=3"),
         "embeddings": tmp_path / "bags",
         "mpp": 0.25,
@@ -55,7 +55,9 @@ def test_an_empty_form_says_what_is_missing(form: CohortForm) -> None:
         "methylation": "",
         "clinical": "",
         "settings": "",
+        "reading": "",
         "embeddings": "",
+        "ensemble": "",
     }
     with pytest.raises(ConfigurationError, match="manifest"):
         form.value()
@@ -75,6 +77,33 @@ def test_a_setting_needs_a_value_and_is_shown(form: CohortForm, tmp_path: Path) 
     assert not form.validate()
     assert "'validation.folds' is no setting" in form.notes()["settings"]
     assert form.more.isOpen()
+
+
+def test_what_is_said_of_tables_must_be_understood(
+    form: CohortForm, tmp_path: Path
+) -> None:
+    form.setValue(full(tmp_path))
+    form.reading.setText("rna_unit=tpm; clinical_unit=years")
+    assert not form.validate()
+    assert "'clinical_unit=years' says nothing" in form.notes()["reading"]
+    assert form.more.isOpen()
+    form.reading.setText("rna_unit = tpm; methylation_samples_in=columns")
+    assert form.notes()["reading"] == ""
+    # Of a table that is not given nothing is said.
+    assert form.value().reading == {Modality.RNA: {"unit": "tpm"}}
+
+
+def test_folds_are_joined_where_a_model_is_made(
+    form: CohortForm, tmp_path: Path
+) -> None:
+    (tmp_path / "cv").mkdir()
+    request = full(tmp_path, presets=("evidence",), ensemble_of=tmp_path / "cv")
+    form.setValue(request)
+    assert not form.ensemble.isEnabled()
+    assert form.value().ensemble_of is None
+    form.setTask(CohortTask.TRAIN)
+    assert form.ensemble.isEnabled()
+    assert form.value() == request
 
 
 def test_a_file_that_is_not_there_is_named(form: CohortForm, tmp_path: Path) -> None:

@@ -15,18 +15,12 @@ from napari_mmsubtype.workflows.jobs import run_job
 
 def request(folder, drawn=None, *, presets="evidence", changes=(), **tables):
     options = write(folder, drawn or draw(24))
-    given = {m: options.get(m) for m in ("rna", "methylation", "clinical")}
     return make_request(
-        options["manifest"],
-        presets,
+        preset=presets,
         out=folder / "out",
         overrides=[*SETTINGS, *changes],
-        tables={**given, **tables},
-        units={"rna": "z-score"},
-        embeddings=None,
-        mpp=None,
         device="cpu",
-        batch_size=None,
+        **{**options, **tables},
     )
 
 

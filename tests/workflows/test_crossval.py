@@ -5,7 +5,14 @@ import json
 import pandas as pd
 import pytest
 
-from builders.crossval import SETTINGS, draw, quick_scoring, use_bags, write
+from builders.crossval import (
+    SETTINGS,
+    draw,
+    quick_scoring,
+    read_curves,
+    use_bags,
+    write,
+)
 from builders.pages import Page
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.workflows import crossval_folds
@@ -40,10 +47,23 @@ def run(tmp_path_factory):
         use_bags(monkeypatch, folder)
         quick_scoring(monkeypatch)
         outcome = crossval(
-            preset="evidence", out=folder / "out", overrides=SETTINGS, **options
+            preset="evidence",
+            out=folder / "out",
+            overrides=SETTINGS,
+            tensorboard=folder / "curves",
+            **options,
         )
     content = json.loads(outcome.results.read_text(encoding="utf-8"))
     return folder, options, outcome, content
+
+
+def test_every_training_has_a_run_of_tensorboard(run):
+    folder, _, _, content = run
+    trained = [n for n, m in content["models"].items() if m["curves"]["training"]]
+    assert "evidence/late" in trained
+    assert read_curves(folder / "curves") == {
+        f"{name}/fold-0-{fold}": 2 for name in trained for fold in (0, 1)
+    }
 
 
 def test_every_model_judges_every_patient_once_and_out_of_fold(run):
@@ -153,18 +173,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(run, tmp_path, monke
     folder, options, outcome, _ = run
     use_bags(monkeypatch, folder)
     quick_scoring(monkeypatch)
-    tables = {m: options.get(m) for m in ("rna", "methylation", "clinical")}
     request = make_request(
-        options["manifest"],
-        "evidence",
-        out=tmp_path,
-        overrides=SETTINGS,
-        tables=tables,
-        units={"rna": "z-score"},
-        embeddings=None,
-        mpp=None,
-        device="auto",
-        batch_size=None,
+        preset="evidence", out=tmp_path, overrides=SETTINGS, **options
     )
     job = crossval_job(request)
     fits = 0

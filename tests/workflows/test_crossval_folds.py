@@ -29,16 +29,11 @@ def run(tmp_path, monkeypatch):
     options = write(tmp_path, drawn)
     use_bags(monkeypatch, tmp_path)
     request = make_request(
-        options["manifest"],
-        "evidence",
+        preset="evidence",
         out=tmp_path / "out",
         overrides=[*SETTINGS, "fusion_training.epochs=1"],
-        tables={"rna": options["rna"], "clinical": options["clinical"]},
-        units={"rna": "z-score"},
-        embeddings=None,
-        mpp=None,
         device="cpu",
-        batch_size=None,
+        **options,
     )
     opened = run_job(open_cohort_job(request))
     (entry,) = opened.inputs

@@ -42,12 +42,8 @@ def open_tiles(folder, *changes, patients=12):
         "evidence",
         out=folder / "out",
         overrides=[*SETTINGS, *changes],
-        tables={},
-        units={},
-        embeddings=None,
         mpp=0.5,
         device="cpu",
-        batch_size=None,
     )
     return request, run_job(open_cohort_job(request))
 

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders.crossval import SETTINGS, draw, open_cohort, use_bags, write
+from builders.crossval import (
+    SETTINGS,
+    draw,
+    open_cohort,
+    read_curves,
+    use_bags,
+    write,
+)
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.workflows.train import train, whole_split
@@ -41,13 +48,26 @@ def test_a_bundle_of_all_patients_has_card_calibration_and_guard(tmp_path, monke
     assert outcome.bundle == tmp_path / "out" / "bundle"
     assert sum(outcome.patients.values()) == 40
     assert set(outcome.patients) == {"train", "validation"}
-    assert outcome.epochs == 2
+    assert (outcome.epochs, outcome.members) == (2, 1)
     bundle = load_bundle(outcome.bundle)
     assert bundle.name == "evidence"
     assert bundle.guard
     metric = bundle.info["metrics"]["ROC-AUC, image+rna"]
     assert metric == {"value": 0.8, "low": 0.7, "high": 0.9}
     assert "out of fold" in bundle.card
+
+
+def test_curves_are_written_for_tensorboard(tmp_path, monkeypatch):
+    options = write(tmp_path, draw(24))
+    use_bags(monkeypatch, tmp_path)
+    train(
+        preset="evidence",
+        out=tmp_path / "out",
+        overrides=SETTINGS,
+        tensorboard=tmp_path / "curves",
+        **options,
+    )
+    assert read_curves(tmp_path / "curves") == {"final": 2}
 
 
 def test_a_fixed_test_set_is_not_trained_on(tmp_path):
@@ -60,17 +80,17 @@ def test_a_fixed_test_set_is_not_trained_on(tmp_path):
     assert 4 <= len(split.validation) <= 8
 
 
-def test_results_of_another_preset_or_none_are_refused(tmp_path, monkeypatch):
+def test_results_of_another_preset_are_refused(tmp_path, monkeypatch):
     options = write(tmp_path, draw(24))
     use_bags(monkeypatch, tmp_path)
-    given = {"preset": "evidence", "out": tmp_path, "overrides": SETTINGS, **options}
     with pytest.raises(ConfigurationError, match="not of preset 'evidence'"):
-        train(results=results(tmp_path, "lung-mmlm"), **given)
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match=r"is no results\.json"):
-        train(results=tmp_path / "other.json", **given)
-    with pytest.raises(ConfigurationError, match="cannot be read"):
-        train(results=tmp_path / "gone.json", **given)
+        train(
+            preset="evidence",
+            out=tmp_path,
+            overrides=SETTINGS,
+            results=results(tmp_path, "lung-mmlm"),
+            **options,
+        )
 
 
 def test_one_preset_is_trained_at_a_time(tmp_path):

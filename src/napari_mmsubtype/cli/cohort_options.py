@@ -41,6 +41,16 @@ MethylationUnit: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Unit of the methylation table, where detection is wrong."),
 ]
+RnaSamplesIn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Samples of the RNA table: rows or columns, if detected wrongly."
+    ),
+]
+MethylationSamplesIn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Samples of that table: rows or columns, if detected wrongly."),
+]
 Embeddings: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Folder of embedded slides; default: embeddings/ in --out."),
@@ -52,6 +62,10 @@ Mpp: TypeAlias = Annotated[
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 BatchSize: TypeAlias = Annotated[
     int | None, typer.Option(help="Patches per batch; default: what suits.")
+]
+Tensorboard: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Folder for the curves of every training, for TensorBoard."),
 ]
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the outcome as JSON.")

@@ -27,10 +27,13 @@ def crossval_command(  # numpydoc ignore=PR01
     clinical: options.Clinical = None,
     rna_unit: options.RnaUnit = None,
     methylation_unit: options.MethylationUnit = None,
+    rna_samples_in: options.RnaSamplesIn = None,
+    methylation_samples_in: options.MethylationSamplesIn = None,
     embeddings: options.Embeddings = None,
     mpp: options.Mpp = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
+    tensorboard: options.Tensorboard = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Cross-validate presets beside all baselines, controls and alarms."""
@@ -50,10 +53,13 @@ def crossval_command(  # numpydoc ignore=PR01
             clinical=clinical,
             rna_unit=rna_unit,
             methylation_unit=methylation_unit,
+            rna_samples_in=rna_samples_in,
+            methylation_samples_in=methylation_samples_in,
             embeddings=embeddings,
             mpp=mpp,
             device=device,
             batch_size=batch_size,
+            tensorboard=tensorboard,
             on_progress=progress,
         )
     content = json.loads(outcome.results.read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ class Door(StrEnum):
     RECIPE = "recipe"
     OMICS_PANEL = "panel Omics"
     ANALYZE_PANEL = "panel Analyze slide"
+    COHORT_PANEL = "panel Train and cross-validate"
 
 
 def pass_option(name: str, *values: str) -> str:
@@ -109,7 +110,7 @@ def for_door(text: str, door: Door) -> str:
 
 
 def _renamed(modality: str, found: re.Match[str]) -> str:
-    """Name one option as `analyze` does."""
+    """Name one option as `analyze` and the functions for cohorts do."""
     verb, name, values = found["verb"], found["name"], found["values"]
     if name in {"unit", "samples_in"}:
         return f"{verb} {modality}_{name}={values}"
@@ -143,6 +144,8 @@ def _in_window(name: str, values: str, *, gives: bool, door: Door) -> str:
     field = _FIELDS.get(own if table in _TABLES else name, "")
     if not field:
         return ""
+    if door is Door.COHORT_PANEL:
+        return _in_line(name, values.replace("'", ""), gives=gives)
     if name == "modality":
         for key, shown in _TABLES.items():
             values = values.replace(repr(key), shown)
@@ -152,6 +155,13 @@ def _in_window(name: str, values: str, *, gives: bool, door: Door) -> str:
         which = f"the {_TABLES[table]}" if table in _TABLES else "this"
         advice = f"{advice} of {which} table in the panel Omics"
     return advice
+
+
+def _in_line(name: str, values: str, *, gives: bool) -> str:
+    """Name an entry of the field in which a panel takes all options of tables."""
+    if not gives:
+        return f"take {name} out of the field 'Tables are'"
+    return f"write {name}={values or '…'} into the field 'Tables are'"
 
 
 def _listed(values: tuple[str, ...]) -> str:

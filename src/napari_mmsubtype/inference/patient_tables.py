@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from napari_mmsubtype.core.option_words import for_analysis, leave_out
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError, OmicsError
-from napari_mmsubtype.omics.preprocessing import AlignedSample, align_sample
-from napari_mmsubtype.omics.table_job import read_table_job
 
 if TYPE_CHECKING:
     import anndata
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.core.recipe import AnalyzeRecipe
     from napari_mmsubtype.models.bundle import Bundle
+    from napari_mmsubtype.omics.preprocessing import AlignedSample
 
 
 def align_tables_job(
@@ -55,6 +54,13 @@ def align_tables_job(
                 f"{known}); {leave_out(modality)}"
             )
             raise ConfigurationError(msg)
+    if not recipe.tables:
+        return {}
+    # anndata and scipy take most of a second to import, which a slide alone can do
+    # without.
+    from napari_mmsubtype.omics.preprocessing import align_sample
+    from napari_mmsubtype.omics.table_job import read_table_job
+
     aligned = {}
     for modality, path in recipe.tables.items():
         reading = read_table_job(path, modality=modality, **recipe.reading(modality))

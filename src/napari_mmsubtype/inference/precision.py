@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _FEWEST = 64
 """Patches below which a slide is not worth a trial of what nobody asked for."""
-_WORTH_S = 5.0
+_WORTH_S = 1.0
 _WORTH_SHARE = 0.1
 
 

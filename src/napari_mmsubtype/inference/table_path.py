@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,6 +108,9 @@ class TablePath:
         at_once = min(max(_MAX_FLOATS // max(floats, 1), 1), POINTS)
         if self.model.image_apart:
             at_once = POINTS
+        # It loads matplotlib and takes half a second to import: only once it is needed.
+        from captum.attr import IntegratedGradients
+
         values: tuple[torch.Tensor, ...] = IntegratedGradients(self).attribute(
             self._tables(end, self.classes),
             self._tables(start, self.classes),

@@ -26,6 +26,8 @@ _BUILT_IN = {
     "methylation_only": "napari_mmsubtype.models.unimodal",
     "clinical_only": "napari_mmsubtype.models.unimodal",
 }
+_OF_OTHERS = {"fold_ensemble": "napari_mmsubtype.models.fold_ensemble"}
+"""Made of models that are trained already: bundles hold them, presets do not."""
 
 
 @dataclass(slots=True)
@@ -296,9 +298,9 @@ def list_fusions() -> list[str]:
     Returns
     -------
     list of str
-        Sorted; built-in and registered ones.
+        Sorted; built-in and registered ones that can be trained.
     """
-    return sorted({*_BUILT_IN, *_FACTORIES})
+    return sorted({*_BUILT_IN, *_FACTORIES} - {*_OF_OTHERS})
 
 
 def create_fusion(
@@ -309,7 +311,7 @@ def create_fusion(
     Parameters
     ----------
     name : str
-        One of `list_fusions`.
+        One of `list_fusions`, or ``fold_ensemble``.
     dim : int
         Length of a patch embedding.
     classes : int
@@ -350,13 +352,20 @@ def check_fusion_options(name: str, options: Mapping[str, Any]) -> None:
     ConfigurationError
         If the name or an option is unknown.
     """
+    if name in _OF_OTHERS:
+        msg = (
+            f"fusion model {name!r} is made of trained ones and is not trained itself; "
+            f"choose one of {', '.join(list_fusions())}"
+        )
+        raise ConfigurationError(msg)
     require_options(_factory(name), options, f"fusion model {name!r}")
 
 
 def _factory(name: str) -> Callable[..., FusionModel]:
     """Find what makes a fusion model."""
-    if name not in _FACTORIES and name in _BUILT_IN:
-        import_module(_BUILT_IN[name])
+    place = {**_BUILT_IN, **_OF_OTHERS}.get(name)
+    if name not in _FACTORIES and place is not None:
+        import_module(place)
     if name not in _FACTORIES:
         msg = f"unknown fusion model {name!r}; known are {', '.join(list_fusions())}"
         raise ConfigurationError(msg)

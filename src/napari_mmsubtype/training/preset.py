@@ -126,11 +126,6 @@ class Preset:
                 msg = f"baseline {name!r} needs modalities.{table}; remove it or add it"
                 raise ConfigurationError(msg)
 
-    @property
-    def plain_name(self) -> str:
-        """Its name as a folder or a bundle can have it."""
-        return self.name.replace(":", "-").replace("/", "-")
-
     def with_seed(self, seed: int) -> Preset:
         """Give the preset of one repetition.
 

@@ -8,7 +8,7 @@ import subprocess
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from napari_mmsubtype.widgets.command_line import PROGRAM
+from napari_mmsubtype.workflows.cohort_request import command_words
 
 if TYPE_CHECKING:
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
@@ -36,22 +36,6 @@ def cohort_command(task: CohortTask, request: CohortRequest) -> str:
     str
         Quoted for the shell of this operating system.
     """
-    words = [PROGRAM, str(task), str(request.manifest)]
-    for preset in request.presets:
-        words += ["--preset", preset]
-    for modality, path in request.tables.items():
-        words += [f"--{modality}", str(path)]
-    for modality, reading in request.reading.items():
-        for name, value in reading.items():
-            words += [f"--{modality}-{name.replace('_', '-')}", str(value)]
-    for override in request.overrides:
-        words += ["--set", override]
-    if request.embeddings is not None:
-        words += ["--embeddings", str(request.embeddings)]
-    if request.mpp is not None:
-        words += ["--mpp", f"{request.mpp:g}"]
-    if request.device != "auto":
-        words += ["--device", request.device]
-    words += ["--out", str(request.out)]
+    words = command_words(task, request)
     # A Windows shell reads other quotes than a POSIX one.
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -26,7 +26,7 @@ from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.preset_field import PresetField
 from napari_mmsubtype.widgets.table_field import TableField
-from napari_mmsubtype.workflows.cohort_request import CohortRequest
+from napari_mmsubtype.workflows.cohort_request import READING, CohortRequest
 
 _TABLES = {
     Modality.RNA: ("RNA", "Choose the table of gene expression of the cohort"),
@@ -40,6 +40,11 @@ _TASKS = {
         "patients that they were not trained on?",
     ),
     CohortTask.TRAIN: ("Train a model", "One bundle from all patients of the cohort"),
+}
+_READING = {
+    f"{modality}_{name}": (modality, name)
+    for modality in (Modality.RNA, Modality.METHYLATION)
+    for name in READING
 }
 
 
@@ -82,6 +87,18 @@ class CohortForm(QWidget):
             placeholder="in the results folder",
             parent=self,
         )
+        self.ensemble = FileField(
+            "Choose the folder of a cross-validation",
+            folder=True,
+            placeholder="none: train a model on all patients",
+            parent=self,
+        )
+        self.reading = QLineEdit(self)
+        self.reading.setPlaceholderText("as recognized; e.g. rna_unit=tpm")
+        self.reading.setToolTip(
+            "Where tables are recognized wrongly: "
+            f"{', '.join(_READING)}, with semicolons between them"
+        )
         self.settings = QLineEdit(self)
         self.settings.setPlaceholderText(
             "e.g. validation.group=site; validation.folds=5"
@@ -121,21 +138,19 @@ class CohortForm(QWidget):
         problems = self.problems()
         if problems:
             raise ConfigurationError(" ".join(problems.values()))
-        embeddings = self.embeddings.value()
+        embeddings, ensemble = self.embeddings.value(), self.ensemble.value()
+        trains = self.task() is CohortTask.TRAIN
         return CohortRequest(
             manifest=str(self.manifest.value()),
             presets=self.presets.value(),
             out=Path(str(self.out.value())).absolute(),
             tables={m: path for m, f in self.tables.items() if (path := f.value())},
-            reading={
-                m: found
-                for m, f in self.tables.items()
-                if f.value() and (found := f.reading())
-            },
+            reading=self._readings(),
             overrides=self._overrides(),
             embeddings=None if embeddings is None else Path(embeddings),
             mpp=self.mpp.value() or None,
             device=self.device.value(),
+            ensemble_of=Path(ensemble) if ensemble and trains else None,
         )
 
     def setValue(self, request: CohortRequest) -> None:
@@ -150,11 +165,19 @@ class CohortForm(QWidget):
         self.presets.setValue(request.presets)
         for modality, field in self.tables.items():
             path = request.tables.get(modality)
-            reading = dict(request.reading.get(modality, {}))
-            field.setTable(None if path is None else str(path), reading)
+            field.setValue(None if path is None else str(path))
+        self.reading.setText(
+            "; ".join(
+                f"{modality}_{name}={value}"
+                for modality, options in request.reading.items()
+                for name, value in options.items()
+            )
+        )
         self.out.setValue(str(request.out))
         embeddings = request.embeddings
         self.embeddings.setValue(None if embeddings is None else str(embeddings))
+        ensemble = request.ensemble_of
+        self.ensemble.setValue(None if ensemble is None else str(ensemble))
         self.settings.setText("; ".join(request.overrides))
         self.mpp.setValue(request.mpp or 0.0)
         self.device.setValue(request.device)
@@ -193,6 +216,7 @@ class CohortForm(QWidget):
             "presets": "",
             "out": self.out.problem(),
             "embeddings": self.embeddings.problem(),
+            "ensemble": self.ensemble.problem() if self.ensemble.isEnabled() else "",
             **{str(m): field.problem() for m, field in self.tables.items()},
         }
         if self.manifest.value() is None:
@@ -206,6 +230,12 @@ class CohortForm(QWidget):
         wrong = [text for text in self._overrides() if "=" not in text]
         if wrong:
             found["settings"] = f"{wrong[0]!r} is no setting; write name=value."
+        unread = [text for text in _parts(self.reading) if not _is_reading(text)]
+        if unread:
+            found["reading"] = (
+                f"{unread[0]!r} says nothing about a table; write one of "
+                f"{', '.join(f'{name}=…' for name in _READING)}."
+            )
         return {name: text for name, text in found.items() if text}
 
     def validate(self) -> bool:
@@ -219,7 +249,7 @@ class CohortForm(QWidget):
         problems = self.problems()
         for name, noted in self._noted.items():
             noted.setNote(problems.get(name, ""))
-        if {"settings", "embeddings"} & set(problems):
+        if {"settings", "embeddings", "ensemble", "reading"} & set(problems):
             self.more.setOpen(True)
         return not problems
 
@@ -234,8 +264,17 @@ class CohortForm(QWidget):
         return {name: noted.note() for name, noted in self._noted.items()}
 
     def _overrides(self) -> tuple[str, ...]:
-        parts = (part.strip() for part in self.settings.text().split(";"))
-        return tuple(part for part in parts if part)
+        return _parts(self.settings)
+
+    def _readings(self) -> dict[Modality, dict[str, str]]:
+        """Give what overrules detection, of tables that are chosen."""
+        found: dict[Modality, dict[str, str]] = {}
+        for text in _parts(self.reading):
+            option, _, value = text.partition("=")
+            modality, name = _READING[option.strip()]
+            if self.tables[modality].value():
+                found.setdefault(modality, {})[name] = value.strip()
+        return found
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
@@ -256,7 +295,9 @@ class CohortForm(QWidget):
             self._add(form, str(modality), _TABLES[modality][0], field)
         self._add(form, "out", "Results folder", self.out)
         self._add(more, "settings", "Settings", self.settings)
+        self._add(more, "reading", "Tables are", self.reading)
         self._add(more, "embeddings", "Embeddings", self.embeddings)
+        self._add(more, "ensemble", "Join folds of", self.ensemble)
         more.addRow("Pixel size", self.mpp)
         more.addRow("Device", self.device)
         self.more = FoldedPart("More", inner, self)
@@ -274,6 +315,7 @@ class CohortForm(QWidget):
             layout.addWidget(button)
         layout.addStretch(1)
         self.tasks[CohortTask.CROSSVAL].setChecked(True)
+        self.ensemble.setEnabled(False)
         return row
 
     def _add(self, form: QFormLayout, name: str, text: str, field: QWidget) -> None:
@@ -287,11 +329,14 @@ class CohortForm(QWidget):
             "presets": self.presets,
             "out": self.out,
             "embeddings": self.embeddings,
+            "ensemble": self.ensemble,
             **{str(m): field for m, field in self.tables.items()},
         }
         for name, field in fields.items():
             field.valueChanged.connect(lambda name=name: self._on_edit(name))
         self.settings.textChanged.connect(lambda _: self._on_edit("settings"))
+        self.reading.textChanged.connect(lambda _: self._on_edit("reading"))
+        self.tasks[CohortTask.TRAIN].toggled.connect(self.ensemble.setEnabled)
         for button in self.tasks.values():
             button.toggled.connect(lambda _: self._on_edit("presets"))
         self.manifest.valueChanged.connect(self._suggest)
@@ -311,3 +356,14 @@ class CohortForm(QWidget):
         path = self.manifest.value()
         if path is not None and self.out.value() is None and Path(path).is_file():
             self.out.setValue(str(Path(path).with_name(f"{Path(path).stem}-crossval")))
+
+
+def _parts(line: QLineEdit) -> tuple[str, ...]:
+    """Divide a line at its semicolons."""
+    parts = (part.strip() for part in line.text().split(";"))
+    return tuple(part for part in parts if part)
+
+
+def _is_reading(text: str) -> bool:
+    option, _, value = text.partition("=")
+    return option.strip() in _READING and bool(value.strip())

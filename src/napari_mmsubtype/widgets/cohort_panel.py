@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_mmsubtype.core.option_words import Door
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.widgets.cohort_command import CohortTask, cohort_command
 from napari_mmsubtype.widgets.cohort_form import CohortForm
@@ -52,7 +53,9 @@ class CohortPanel(QWidget):
         super().__init__(parent)
         self._job = job or cohort_job
         self.form = CohortForm(self)
-        self.runner = JobRunner("Train and cross-validate", self)
+        self.runner = JobRunner(
+            "Train and cross-validate", self, door=Door.COHORT_PANEL
+        )
         self.reader = JobRunner("Read manifest", self, has_bar=False)
         self._lister = JobRunner("List presets", self, has_bar=False)
         self.bar = JobBar(self.runner, self)

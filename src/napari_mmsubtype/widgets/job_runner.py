@@ -87,6 +87,8 @@ class JobRunner(QObject):
     has_bar : bool, default: True
         Show the job among napari's activities; short jobs that a panel shows itself
         go without, as making that bar takes longer than they do.
+    door : Door, default: Door.ANALYZE_PANEL
+        In whose words errors give advice.
     """
 
     started = Signal()
@@ -97,10 +99,16 @@ class JobRunner(QObject):
     finished = Signal()
 
     def __init__(
-        self, title: str, parent: QObject | None = None, *, has_bar: bool = True
+        self,
+        title: str,
+        parent: QObject | None = None,
+        *,
+        has_bar: bool = True,
+        door: Door = Door.ANALYZE_PANEL,
     ) -> None:
         super().__init__(parent)
         self._title = title
+        self._door = door
         self._has_bar = has_bar
         self._worker: _JobWorker | None = None
         self._is_paused = False
@@ -200,7 +208,7 @@ class JobRunner(QObject):
     def _report(self, error: Exception) -> str:
         """Show an error once, in words that the user can act on."""
         logger.error("%s failed", self._title, exc_info=error)
-        message = for_door(str(error), Door.ANALYZE_PANEL) or type(error).__name__
+        message = for_door(str(error), self._door) or type(error).__name__
         if not isinstance(error, MMSubtypeError):
             message = (
                 f"{self._title}: unexpected {type(error).__name__}: {message} "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.option_words import for_analysis
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import (
     ConfigurationError,
@@ -141,6 +142,7 @@ def read_tables_job(
                 read_table_job(path, modality=modality, **options)
             )
         except (OmicsError, ConfigurationError) as err:
+            err.args = (for_analysis(str(err), modality), *err.args[1:])
             err.add_note(f"in the {modality} table {str(path)!r}")
             raise
         found[modality] = _of_cohort(table, path, modality, patients)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.results.crossval_report import write_crossval_report
-from napari_mmsubtype.workflows.cohort_request import CohortRequest, make_request
+from napari_mmsubtype.workflows.cohort_request import (
+    CohortOptions,
+    CohortRequest,
+    make_request,
+)
 from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
 from napari_mmsubtype.workflows.crossval_folds import (
     BUNDLES,
@@ -59,17 +63,8 @@ def crossval(
     preset: str | Path | Iterable[str | Path],
     *,
     out: str | Path,
-    overrides: Iterable[str] = (),
-    rna: str | Path | None = None,
-    methylation: str | Path | None = None,
-    clinical: str | Path | None = None,
-    rna_unit: str | None = None,
-    methylation_unit: str | None = None,
-    embeddings: str | Path | None = None,
-    mpp: float | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    **options: Unpack[CohortOptions],
 ) -> CrossvalOutcome:
     """Cross-validate presets on a cohort and wait for the results.
 
@@ -81,22 +76,10 @@ def crossval(
         Presets; folds, seeds and resamples are those of the first.
     out : str or Path
         Folder that receives everything; the same request goes on there.
-    overrides : iterable of str, default: ()
-        Settings to change in every preset, such as ``fusion_training.epochs=10``.
-    rna, methylation, clinical : str or Path, optional
-        Tables of the whole cohort.
-    rna_unit, methylation_unit : str, optional
-        Units of the tables, where what is detected is wrong.
-    embeddings : str or Path, optional
-        Where `embed` left the slides; a folder in ``out`` if left out.
-    mpp : float, optional
-        Microns per pixel of the slides of which the manifest does not tell.
-    device : str, default: "auto"
-        As `analyze`.
-    batch_size : int, optional
-        Patches per forward pass of the encoder.
     on_progress : callable, optional
         Receives every `Progress` event.
+    **options
+        Tables, settings, device and so on: any of `cohort_request.CohortOptions`.
 
     Returns
     -------
@@ -108,18 +91,7 @@ def crossval(
     MMSubtypeError
         One clear message where manifest, tables or presets cannot serve.
     """
-    request = make_request(
-        manifest,
-        preset,
-        out=out,
-        overrides=overrides,
-        tables={"rna": rna, "methylation": methylation, "clinical": clinical},
-        units={"rna": rna_unit, "methylation": methylation_unit},
-        embeddings=embeddings,
-        mpp=mpp,
-        device=device,
-        batch_size=batch_size,
-    )
+    request = make_request(manifest, preset, out=out, **options)
     return run_job(crossval_job(request), on_progress)
 
 

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.workflows.fold_bundle import has_bundle, save_fold_bundle
+from napari_mmsubtype.workflows.fold_bundle import (
+    has_bundle,
+    plain_name,
+    save_fold_bundle,
+)
 from napari_mmsubtype.workflows.fold_data import place_of, prepare_fold
 from napari_mmsubtype.workflows.fold_encoder import (
     fold_input_job,
@@ -28,6 +32,7 @@ from napari_mmsubtype.workflows.fold_logistic import (
     fit_logistic,
     one_hot_sites,
 )
+from napari_mmsubtype.workflows.fold_request import fold_request, variant_request
 from napari_mmsubtype.workflows.model_list import MISSINGNESS
 
 if TYPE_CHECKING:
@@ -36,7 +41,6 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.evaluation.splits import Split
     from napari_mmsubtype.training.preset import Preset
-    from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
     from napari_mmsubtype.workflows.cohort_setup import OpenedCohort, PresetInput
     from napari_mmsubtype.workflows.fold_data import FoldData, TableCache
@@ -47,7 +51,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUNDLES = "bundles"
-_VERSION = 1
 
 
 @dataclass(slots=True)
@@ -133,14 +136,15 @@ def preset_fold_job(
     asked = _asked(run, split, preset, entry.digest)
     plain: _Prepared | None = None
     for variant in run.variants[preset.name]:
-        own = {**asked, "variant": [variant.kind, *variant.modalities, variant.fusion]}
-        target = _bundle_folder(run.request.out, preset, place)
+        own = variant_request(asked, variant)
+        target = bundle_folder(run.request.out, preset, place)
         known = run.store.find(variant.name, **place, request=own)
         yield run.step(f"{variant.name}, {split.name}")
         run.done += 1
         if known is not None and _has_all(known, variant, target):
             continue
         begun = run.store.checkpoint(variant.name, **place, request=own)
+        log = log_folder(run.request, variant.name, place)
         try:
             if plain is None:
                 plain = yield from _prepare_job(run, entry, preset, split, cache)
@@ -149,7 +153,8 @@ def preset_fold_job(
                 ready = yield from _prepare_job(
                     run, entry, preset, split, cache, instead=plain.data
                 )
-            with closing(fit_fold_job(ready.data, variant, checkpoint=begun)) as job:
+            job = fit_fold_job(ready.data, variant, checkpoint=begun, log=log)
+            with closing(job):
                 fitted = yield from job
         except SkippedFoldError as err:
             logger.warning("%s, %s: %s", variant.name, split.name, err)
@@ -290,49 +295,48 @@ def _asked(
     )
 
 
-def fold_request(
-    request: CohortRequest,
-    cohort: Cohort,
-    split: Split,
-    preset: Preset,
-    *,
-    seed: int,
-    embeddings: str,
-) -> dict[str, Any]:
-    """Gather everything that decides what a model of some patients says of others.
+def bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:
+    """Say where the bundle of a fold is.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the cross-validation.
+    preset : Preset
+        The model.
+    place : mapping of str to int
+        ``repeat`` and ``fold``.
+
+    Returns
+    -------
+    Path
+        Of the bundle.
+    """
+    return (
+        out / BUNDLES / plain_name(preset) / f"fold-{place['repeat']}-{place['fold']}"
+    )
+
+
+def log_folder(
+    request: CohortRequest, model: str, place: Mapping[str, int]
+) -> Path | None:
+    """Say where the curves of a training go.
 
     Parameters
     ----------
     request : CohortRequest
-        How tables are read.
-    cohort : Cohort
-        The patients.
-    split : Split
-        Who trains, stops and is scored.
-    preset : Preset
-        The model.
-    seed : int
-        Of the training.
-    embeddings : str
-        Digest of the embeddings.
+        With the folder of all curves, or None.
+    model : str
+        Its name.
+    place : mapping of str to int
+        ``repeat`` and ``fold``.
 
     Returns
     -------
-    dict
-        Plain JSON types.
+    Path or None
+        One run of TensorBoard; None where no curves are asked for.
     """
-    names = np.asarray(cohort.patients)
-    return {
-        "version": _VERSION,
-        "preset": preset.to_dict(),
-        "seed": seed,
-        "manifest": cohort.manifest.digest,
-        "tables": {str(m): table.digest for m, table in cohort.tables.items()},
-        "reading": {str(m): dict(o) for m, o in request.reading.items()},
-        "embeddings": embeddings,
-        "parts": {part: names[rows].tolist() for part, rows in split.parts().items()},
-    }
-
-
-def _bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:
-    return out / BUNDLES / preset.plain_name / f"fold-{place['repeat']}-{place['fold']}"
+    if request.tensorboard is None:
+        return None
+    name = model.replace(":", "-")
+    return request.tensorboard / name / f"fold-{place['repeat']}-{place['fold']}"

@@ -13,6 +13,7 @@ from napari_mmsubtype.workflows.cohort_profiles import (
     patient_profiles,
 )
 from napari_mmsubtype.workflows.cohort_record import cohort_record
+from napari_mmsubtype.workflows.cohort_request import command_words
 from napari_mmsubtype.workflows.crossval_alarms import find_alarms
 from napari_mmsubtype.workflows.crossval_comparisons import compare_all
 from napari_mmsubtype.workflows.fold_answers import CLASS, complete
@@ -245,17 +246,6 @@ def _fold_record(
 
 def _request_record(request: CohortRequest, opened: OpenedCohort) -> dict[str, Any]:
     """Say what was asked, so that it can be asked again."""
-    words = ["napari-mmsubtype", "crossval", str(request.manifest)]
-    for name in request.presets:
-        words += ["--preset", name]
-    for modality, path in request.tables.items():
-        words += [f"--{modality}", str(path)]
-    for modality, options in request.reading.items():
-        if unit := options.get("unit"):
-            words += [f"--{modality}-unit", str(unit)]
-    for override in request.overrides:
-        words += ["--set", override]
-    words += ["--out", str(request.out)]
     return {
         "manifest": str(request.manifest),
         "presets": {
@@ -263,5 +253,5 @@ def _request_record(request: CohortRequest, opened: OpenedCohort) -> dict[str, A
         },
         "overrides": list(request.overrides),
         "tables": {str(m): str(path) for m, path in request.tables.items()},
-        "command": shlex.join(words),
+        "command": shlex.join(command_words("crossval", request)),
     }

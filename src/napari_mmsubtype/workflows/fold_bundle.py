@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.evaluation.guard import fit_guard
 from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.training_facts import Metric, TrainingFacts
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_mmsubtype.core.cases import Modality
+    from napari_mmsubtype.evaluation.calibration_record import Calibration
     from napari_mmsubtype.evaluation.guard import Guard
+    from napari_mmsubtype.models.fusion import FusionModel
+    from napari_mmsubtype.models.heads import Heads
+    from napari_mmsubtype.omics.modality_spec import ModalitySpec
+    from napari_mmsubtype.training.bags import BagSet
+    from napari_mmsubtype.training.preset import Preset
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_setup import PresetInput
     from napari_mmsubtype.workflows.fold_data import FoldData
@@ -51,7 +58,7 @@ def save_fold_bundle(
     name: str | None = None,
     metrics: Sequence[Metric] = (),
     notes: Mapping[str, str] | None = None,
-    guard: Guard | None = None,
+    with_guard: bool = False,
 ) -> Path:
     """Write the model of a fold as a bundle.
 
@@ -73,86 +80,189 @@ def save_fold_bundle(
         Of cases that it was not trained on.
     notes : mapping of str to str, optional
         How the metrics were computed.
-    guard : Guard, optional
-        Of the training patients.
+    with_guard : bool, default: False
+        Whether the bundle learns what the training patients look like.
 
     Returns
     -------
     Path
         The folder.
     """
-    preset = data.preset
-    place = fitted.facts
-    train = data.cases.take(data.train)
+    facts, config = fitted.facts, data.preset.fusion_training.to_dict()
+    place = f"fold-{facts['repeat']}-{facts['fold']}"
+    return save_model(
+        folder,
+        entry,
+        cohort,
+        data.cases.take(data.train),
+        name=name or f"{plain_name(data.preset)}-{place}",
+        model=fitted.model,
+        heads=fitted.heads,
+        calibration=fitted.calibration,
+        specs=data.specs,
+        patients={p: data.cases.take(rows) for p, rows in data.parts().items()},
+        training={
+            "preset": data.preset.name,
+            "seed": config.pop("seed"),
+            "best epoch": int(facts["best_epoch"]) + 1,
+            "epochs run": int(facts["epochs"]),
+            "settings": config,
+            **encoder_record(entry),
+        },
+        metrics=metrics,
+        notes=notes or {},
+        with_guard=with_guard,
+    )
+
+
+def save_model(
+    folder: Path,
+    entry: PresetInput,
+    cohort: Cohort,
+    train: BagSet,
+    *,
+    name: str,
+    model: FusionModel,
+    heads: Heads,
+    calibration: Calibration,
+    specs: Mapping[Modality, ModalitySpec],
+    patients: Mapping[str, BagSet],
+    training: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    notes: Mapping[str, str],
+    with_guard: bool,
+) -> Path:
+    """Write a model that was trained on patients of a cohort as a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the bundle; an older one is replaced.
+    entry : PresetInput
+        Preset and encoder.
+    cohort : Cohort
+        Where the patients are from.
+    train : BagSet
+        Training patients, in the features of the model.
+    name : str
+        Of the bundle.
+    model : FusionModel
+        Trained.
+    heads : Heads
+        Its questions.
+    calibration : Calibration
+        Of the classes.
+    specs : mapping of Modality to ModalitySpec
+        Features of its tables.
+    patients : mapping of str to BagSet
+        By part, to be counted on the card.
+    training : mapping of str to Any
+        How it was trained.
+    metrics : sequence of Metric
+        Of cases that it was not trained on.
+    notes : mapping of str to str
+        How the metrics were computed.
+    with_guard : bool
+        Whether the bundle learns what the training patients look like.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    preset = entry.preset
     mean, std = embedding_statistics(train)
+    names = [subtype.name for subtype in preset.classes]
+    site = dict(zip(cohort.patients, cohort.sites.tolist(), strict=True))
+    slides = cohort.manifest.slides
     return save_bundle(
         folder,
-        name=name or f"{preset.plain_name}-fold-{place['repeat']}-{place['fold']}",
+        name=name,
         version=VERSION,
         classes=preset.classes,
         encoder=entry.encoder,
-        fusion=fitted.model,
+        fusion=model,
         patch=preset.patch,
-        modalities=data.specs,
-        heads=fitted.heads,
-        calibration=fitted.calibration,
-        guard=guard,
+        modalities=specs,
+        heads=heads,
+        calibration=calibration,
+        guard=_guard(train) if with_guard else None,
         reference={"embedding_mean": mean.numpy(), "embedding_std": std.numpy()},
         info=TrainingFacts(
             description=f"{preset.title}.",
             intended_use="Research on cohorts like the one it was trained on.",
             limits="Not for diagnosis. Never tested outside the cohort below.",
-            synthetic=all(
-                slide.path.startswith("synthetic:") for slide in cohort.manifest.slides
-            )
-            and bool(cohort.manifest.slides),
+            synthetic=bool(slides)
+            and all(slide.path.startswith("synthetic:") for slide in slides),
             data=(
                 f"Manifest {cohort.manifest.path.name}, SHA-256 "
                 f"{cohort.manifest.digest[:12]}, {len(cohort)} patients."
             ),
-            patients=_patients(data),
-            sites=tuple(sorted({s for s in data.sites[data.train].tolist() if s})),
-            training=_training(entry, data, fitted),
+            patients={
+                part: {n: int((own.labels == c).sum()) for c, n in enumerate(names)}
+                for part, own in patients.items()
+                if len(own)
+            },
+            sites=tuple(sorted({site[p] for p in train.patients if site[p]})),
+            training=dict(training),
             metrics=tuple(metrics),
-            metric_notes=dict(notes or {}),
+            metric_notes=dict(notes),
             pretraining=str(preset.encoder.weights or "none: random weights"),
             citation=preset.source,
         ),
     )
 
 
-def _patients(data: FoldData) -> dict[str, dict[str, int]]:
-    """Count the patients of each class by part."""
-    names = [subtype.name for subtype in data.preset.classes]
-    found = {}
-    for part, rows in data.parts().items():
-        labels = data.cases.labels[rows]
-        if len(rows):
-            found[part] = {n: int((labels == c).sum()) for c, n in enumerate(names)}
-    return found
+def plain_name(preset: Preset) -> str:
+    """Name a preset so that it can be part of a path.
+
+    Parameters
+    ----------
+    preset : Preset
+        Whose variants have a colon in their names.
+
+    Returns
+    -------
+    str
+        Such as ``evidence-site-preserved``.
+    """
+    return preset.name.replace(":", "-").replace("/", "-")
 
 
-def _training(entry: PresetInput, data: FoldData, fitted: FittedFold) -> dict[str, Any]:
-    """Say how the model, and its encoder, were trained."""
-    facts = fitted.facts
-    config = data.preset.fusion_training.to_dict()
-    found = {
-        "preset": data.preset.name,
-        "seed": config.pop("seed"),
-        "best epoch": int(facts["best_epoch"]) + 1,
-        "epochs run": int(facts["epochs"]),
-        "settings": config,
-    }
-    if entry.training and data.preset.patch_training is not None:
-        own = data.preset.patch_training.to_dict()
-        del own["seed"]
-        found["encoder"] = {
-            "patches": entry.training["patches"],
-            "best epoch": entry.training["best_epoch"] + 1,
-            "epochs run": entry.training["epochs"],
-            "settings": own,
+def encoder_record(entry: PresetInput) -> dict[str, Any]:
+    """Say on a card how an encoder was trained.
+
+    Parameters
+    ----------
+    entry : PresetInput
+        Preset and encoder.
+
+    Returns
+    -------
+    dict
+        Under ``encoder``; empty where it was not trained.
+    """
+    known, config = entry.training, entry.preset.patch_training
+    if not known or config is None:
+        return {}
+    settings = config.to_dict()
+    del settings["seed"]
+    return {
+        "encoder": {
+            "patches": known["patches"],
+            "best epoch": known["best_epoch"] + 1,
+            "epochs run": known["epochs"],
+            "settings": settings,
         }
-    return found
+    }
+
+
+def _guard(train: BagSet) -> Guard:
+    """Learn what the training patients look like."""
+    present = {m: train.present[:, c] for c, m in enumerate(train.modalities)}
+    tables = {m: present[m] for m in train.omics}
+    bags = [bag for bag in train.bags if len(bag)]
+    return fit_guard(bags, train.omics, tables)
 
 
 def metric_of(

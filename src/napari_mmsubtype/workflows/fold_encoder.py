@@ -22,6 +22,7 @@ from napari_mmsubtype.training.checkpoint import (
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.training.stored_patches import StoredPatches
 from napari_mmsubtype.workflows.embedding_model import model_of
+from napari_mmsubtype.workflows.fold_bundle import plain_name
 from napari_mmsubtype.workflows.fold_fusion import LEAST_PER_CLASS, SkippedFoldError
 from napari_mmsubtype.workflows.folder_files import finite
 from napari_mmsubtype.workflows.pixel_embeddings import embed_pixels_job
@@ -103,7 +104,7 @@ def fold_input_job(
     if pixels is None:
         return entry
     truth = cohort.labels if labels is None else labels
-    folder = request.out / ENCODERS / preset.plain_name / place
+    folder = request.out / ENCODERS / plain_name(preset) / place
     asked = {
         "version": _VERSION,
         "encoder": preset.to_dict()["encoder"],

@@ -66,7 +66,10 @@ class FittedFold:
 
 
 def fit_fold_job(
-    data: FoldData, variant: FusionVariant, checkpoint: Path | None = None
+    data: FoldData,
+    variant: FusionVariant,
+    checkpoint: Path | None = None,
+    log: Path | None = None,
 ) -> Job[FittedFold]:
     """Train and apply one model on one fold.
 
@@ -78,6 +81,8 @@ def fit_fold_job(
         The model.
     checkpoint : Path or None, default: None
         File in which the training is kept, and from which it goes on.
+    log : Path or None, default: None
+        Folder that receives its curves for TensorBoard.
 
     Yields
     ------
@@ -112,8 +117,9 @@ def fit_fold_job(
         )
     heads = None if len(data.heads.heads) == 1 else data.heads
     fit = yield from fit_fusion(
-        model, train, validation, config, heads, checkpoint=checkpoint
-    )
+        model, train, validation, config, heads,
+        checkpoint=checkpoint, log_folder=log,
+    )  # fmt: skip
     model = fit.model
     yield Progress("fusion training", message="calibrating and answering")
     calibrated = _calibrated_heads(model, data.heads, train, validation)

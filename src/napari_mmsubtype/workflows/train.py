@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.evaluation.guard import fit_guard
 from napari_mmsubtype.evaluation.patient_folds import drawn_patients
 from napari_mmsubtype.evaluation.splits import Split
-from napari_mmsubtype.workflows.cohort_request import CohortRequest, make_request
+from napari_mmsubtype.workflows.card_metrics import card_metrics, read_results
+from napari_mmsubtype.workflows.cohort_request import (
+    CohortOptions,
+    CohortRequest,
+    make_request,
+)
 from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
-from napari_mmsubtype.workflows.crossval_folds import fold_request
-from napari_mmsubtype.workflows.crossval_results import FORMAT
-from napari_mmsubtype.workflows.fold_bundle import metric_of, save_fold_bundle
+from napari_mmsubtype.workflows.fold_bundle import plain_name, save_fold_bundle
 from napari_mmsubtype.workflows.fold_data import prepare_fold
 from napari_mmsubtype.workflows.fold_encoder import fold_input_job
+from napari_mmsubtype.workflows.fold_ensemble import join_folds_job
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
+from napari_mmsubtype.workflows.fold_request import fold_request
 from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.model_list import fusion_variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
-    from napari_mmsubtype.models.training_facts import Metric
-    from napari_mmsubtype.training.bags import BagSet
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_setup import PresetInput
 
 BUNDLE = "bundle"
-_NAMES = {"roc_auc": "ROC-AUC", "balanced_accuracy": "balanced accuracy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,17 @@ class TrainOutcome:
         Its folder.
     patients : dict of str to int
         That it was trained and stopped on, by part.
-    best_epoch, epochs : int
-        Chosen, counted from 1, and run.
+    members : int
+        Models that were joined in the bundle; 1 for a model of its own.
+    best_epoch, epochs : int or None
+        Chosen, counted from 1, and run; None where folds were joined.
     """
 
     bundle: Path
     patients: dict[str, int]
-    best_epoch: int
-    epochs: int
+    members: int
+    best_epoch: int | None
+    epochs: int | None
 
 
 def train(
@@ -65,18 +67,10 @@ def train(
     preset: str | Path,
     *,
     out: str | Path,
-    overrides: Iterable[str] = (),
-    rna: str | Path | None = None,
-    methylation: str | Path | None = None,
-    clinical: str | Path | None = None,
-    rna_unit: str | None = None,
-    methylation_unit: str | None = None,
-    embeddings: str | Path | None = None,
     results: str | Path | None = None,
-    mpp: float | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
+    ensemble_of: str | Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    **options: Unpack[CohortOptions],
 ) -> TrainOutcome:
     """Train a preset on a cohort and wait for its bundle.
 
@@ -88,25 +82,16 @@ def train(
         What to train.
     out : str or Path
         Folder that receives the bundle and the embeddings.
-    overrides : iterable of str, default: ()
-        Settings to change, such as ``fusion_training.epochs=10``.
-    rna, methylation, clinical : str or Path, optional
-        Tables of the whole cohort.
-    rna_unit, methylation_unit : str, optional
-        Units of the tables, where what is detected is wrong.
-    embeddings : str or Path, optional
-        Where `embed` or `crossval` left the slides; a folder in ``out`` if left out.
     results : str or Path, optional
         ``results.json`` of a cross-validation of this preset, whose numbers go onto
         the card.
-    mpp : float, optional
-        Microns per pixel of the slides of which the manifest does not tell.
-    device : str, default: "auto"
-        As `analyze`.
-    batch_size : int, optional
-        Patches per forward pass of the encoder.
+    ensemble_of : str or Path, optional
+        Folder of a complete cross-validation of this preset on this cohort: its folds
+        are joined in one bundle, and nothing is trained.
     on_progress : callable, optional
         Receives every `Progress` event.
+    **options
+        Tables, settings, device and so on: any of `cohort_request.CohortOptions`.
 
     Returns
     -------
@@ -119,16 +104,7 @@ def train(
         One clear message where manifest, tables or preset cannot serve.
     """
     request = make_request(
-        manifest,
-        preset,
-        out=out,
-        overrides=overrides,
-        tables={"rna": rna, "methylation": methylation, "clinical": clinical},
-        units={"rna": rna_unit, "methylation": methylation_unit},
-        embeddings=embeddings,
-        mpp=mpp,
-        device=device,
-        batch_size=batch_size,
+        manifest, preset, out=out, ensemble_of=ensemble_of, **options
     )
     path = None if results is None else Path(results)
     return run_job(train_job(request, path), on_progress)
@@ -158,8 +134,8 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     Raises
     ------
     ConfigurationError
-        If there is not one preset, the cohort is too small, or the results are of
-        another preset.
+        If there is not one preset, the cohort is too small, or the results or the
+        cross-validation to be joined are of another preset.
 
     Notes
     -----
@@ -169,10 +145,19 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     if len(request.presets) != 1:
         msg = f"train takes one preset, found {len(request.presets)}"
         raise ConfigurationError(msg)
-    known = None if results is None else _read_results(results)
+    if request.ensemble_of is not None:
+        if results is not None:
+            msg = (
+                "the folder of the cross-validation has results of its own; leave "
+                "results out where ensemble_of is given"
+            )
+            raise ConfigurationError(msg)
+        joined = yield from join_folds_job(request, request.out / BUNDLE)
+        return TrainOutcome(joined.bundle, joined.patients, joined.members, None, None)
+    known = None if results is None else read_results(results)
     opened = yield from open_cohort_job(request)
     cohort, (entry,) = opened.cohort, opened.inputs
-    metrics = () if known is None else _card_metrics(known, entry.preset.name)
+    metrics = () if known is None else card_metrics(known, entry.preset.name)
     split = whole_split(
         cohort, entry.preset.validation.inner_share, entry.preset.validation.seeds[0]
     )
@@ -189,7 +174,9 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
         seed=entry.preset.validation.seeds[0], embeddings=entry.digest,
     )  # fmt: skip
     begun = FoldStore(request.out).checkpoint("final", 0, 0, own)
-    job = fit_fold_job(data, fusion_variants(entry.preset)[0], checkpoint=begun)
+    variant = fusion_variants(entry.preset)[0]
+    log = None if request.tensorboard is None else request.tensorboard / "final"
+    job = fit_fold_job(data, variant, checkpoint=begun, log=log)
     try:
         with closing(job):
             fitted = yield from job
@@ -207,15 +194,16 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
         data,
         fitted,
         cohort=cohort,
-        name=entry.preset.plain_name,
+        name=plain_name(entry.preset),
         metrics=metrics,
         notes=notes,
-        guard=_guard(data.cases.take(data.train)),
+        with_guard=True,
     )
     begun.unlink(missing_ok=True)
     parts = {part: len(rows) for part, rows in data.parts().items() if len(rows)}
+    facts = fitted.facts
     return TrainOutcome(
-        bundle, parts, int(fitted.facts["best_epoch"]) + 1, int(fitted.facts["epochs"])
+        bundle, parts, 1, int(facts["best_epoch"]) + 1, int(facts["epochs"])
     )
 
 
@@ -249,38 +237,3 @@ def whole_split(cohort: Cohort, share: float, seed: int) -> Split:
     names = [cohort.persons[row] for row in rest]
     inner = drawn_patients(cohort.labels[rest], names, share, seed=seed)
     return Split(0, 0, rest[~inner], rest[inner], np.flatnonzero(test))
-
-
-def _guard(train: BagSet) -> Any:
-    """Learn what the training patients look like."""
-    present = {m: train.present[:, c] for c, m in enumerate(train.modalities)}
-    tables = {m: present[m] for m in train.omics}
-    bags = [bag for bag in train.bags if len(bag)]
-    return fit_guard(bags, train.omics, tables)
-
-
-def _read_results(path: Path) -> dict[str, Any]:
-    """Read the results of a cross-validation."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        msg = f"results {str(path)!r} cannot be read ({err}); give a results.json"
-        raise ConfigurationError(msg) from err
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        msg = f"{str(path)!r} is no results.json of a cross-validation"
-        raise ConfigurationError(msg)
-    return content
-
-
-def _card_metrics(content: Mapping[str, Any], name: str) -> tuple[Metric, ...]:
-    """Take what a cross-validation found of a preset, by subset of modalities."""
-    models = content["models"]
-    if name not in models:
-        known = ", ".join(n for n, m in models.items() if m["kind"] == "fusion")
-        msg = f"the results are of {known}, not of preset {name!r}; give its own"
-        raise ConfigurationError(msg)
-    made = []
-    for subset, scores in models[name]["subsets"].items():
-        given = [Modality(part) for part in subset.split("+")]
-        made += [metric_of(word, given, scores[key]) for key, word in _NAMES.items()]
-    return tuple(metric for metric in made if metric is not None)
