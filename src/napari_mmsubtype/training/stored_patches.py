@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -49,7 +49,8 @@ class StoredPatches:
             raise StoreError(msg)
         self._shapes = shapes
         self._starts = np.cumsum([0, *(shape[0] for shape in shapes)])
-        self.shape = (int(self._starts[-1]), *shapes[0][1:])
+        height, width = (int(side) for side in shapes[0][1:3])
+        self.shape = (int(self._starts[-1]), height, width, 3)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -102,7 +103,7 @@ Patches: TypeAlias = "NDArray[np.uint8] | StoredPatches"
 def _mapped(path: Path) -> NDArray[np.uint8]:
     """Map a file; nothing stays open once the array is gone."""
     try:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        pixels: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as err:
         msg = f"the patches in {path} cannot be read: {err}; delete the file, run again"
         raise StoreError(msg) from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from napari_mmsubtype.workflows.pixel_embeddings import embed_pixels_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from napari_mmsubtype.models.bundle_schema import Bundle
     from napari_mmsubtype.models.encoders import Encoder
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.training.preset import Preset
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
-    from napari_mmsubtype.workflows.manifest import Manifest
+    from napari_mmsubtype.workflows.manifest import Manifest, SlideEntry
     from napari_mmsubtype.workflows.patch_pixels import PatchPixels
 
 logger = logging.getLogger(__name__)
@@ -157,11 +159,8 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
                 per_slide=config.patches_per_slide,
             )
         if manifest.slides and model.digest not in known:
-            how = {"device": request.device, "batch_size": request.batch_size}
-            known[model.digest] = yield from (
-                embed_job(manifest.slides, model, folder, **how)
-                if pixels is None
-                else embed_pixels_job(manifest.slides, pixels, model, folder, **how)
+            known[model.digest] = yield from _embed_job(
+                manifest.slides, pixels, model, folder, request
             )
         embedded = known.get(model.digest)
         failures = {} if embedded is None else dict(embedded.failures)
@@ -280,6 +279,25 @@ def _model(preset: Preset, *, has_slides: bool) -> Bundle:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return model_of(build_encoder(preset, pretrained=False), preset.patch)
+
+
+def _embed_job(
+    slides: Sequence[SlideEntry],
+    pixels: PatchPixels | None,
+    model: Bundle,
+    folder: Path,
+    request: CohortRequest,
+) -> Job[EmbeddedSlides]:
+    """Embed slides from their pixels, where these were read, or by the engine."""
+    device, size = request.device, request.batch_size
+    if pixels is None:
+        job = embed_job(slides, model, folder, device=device, batch_size=size)
+    else:
+        job = embed_pixels_job(
+            slides, pixels, model, folder, device=device, batch_size=size
+        )
+    with closing(job):
+        return (yield from job)
 
 
 def _refuse_empty(cohort: Cohort, inputs: Sequence[PresetInput]) -> None:
