@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class StoredPatches:
         ndarray of uint8, shape (y, x, 3)
             Its pixels.
         """
-        return self[np.array([index])][0]
+        return self[np.array([index])].reshape(self.shape[1:])
 
     @property
     def counts(self) -> list[int]:
