@@ -9,7 +9,7 @@ Temperatures and offsets come from validation patients, and everything is measur
 fresh ones. Given for each subset, as means over seeds, are the calibration error
 (15 bins of equal mass) and the log-loss, before and after; and ``honest``, what the
 calibration error of these probabilities would be by chance alone, were they perfectly
-true: mean and highest 5 %. Prints one JSON object.
+true: mean, highest 5 % and highest 0.1 %. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Sizes:
     fresh: int = 2000
     epochs: int = 20
     bins: int = 15
-    chances: int = 200
+    chances: int = 2000
 
 
 def main() -> int:
@@ -151,19 +151,16 @@ def surprise(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def honest(
     probabilities: np.ndarray, sizes: Sizes, draw: np.random.Generator
 ) -> dict[str, float]:
-    """Draw labels from the probabilities themselves: what chance alone makes."""
-    edges = probabilities.cumsum(axis=1)[:, :-1]
-    by_chance = [
-        error(
-            (draw.random(len(edges))[:, None] > edges).sum(axis=1),
-            probabilities,
-            sizes.bins,
-        )
-        for _ in range(sizes.chances)
-    ]
+    """Draw who is right from the probabilities themselves: what chance alone makes."""
+    confidence = np.sort(probabilities.max(axis=1))
+    right = draw.random((sizes.chances, len(confidence))) < confidence
+    parts = np.array_split(np.arange(len(confidence)), sizes.bins)
+    gaps = np.add.reduceat(right - confidence, [part[0] for part in parts], axis=1)
+    by_chance = np.abs(gaps).sum(axis=1) / len(confidence)
     return {
-        "honest": float(np.mean(by_chance)),
+        "honest": float(by_chance.mean()),
         "honest_95": float(np.quantile(by_chance, 0.95)),
+        "honest_999": float(np.quantile(by_chance, 0.999)),
     }
 
 

@@ -47,3 +47,16 @@ def test_an_encoder_that_saw_tcga_is_named():
     assert any("patients of TCGA are not independent" in note for note in notes)
     _, notes = license_findings({"license": "MIT"}, "h-optimus-0")
     assert not any("TCGA" in note for note in notes)
+
+
+def test_weights_of_unknown_origin_are_to_be_asked_for_unless_the_author_says():
+    stated = {"license": "MIT"}
+    _, (note,) = license_findings(stated, "resnet18", "file w.pth")
+    assert note.startswith(
+        "the encoder 'resnet18' was pretrained on data that file w.p"
+    )
+    assert "ask its authors" in note
+    stated["pretraining"] = "our slides"
+    assert license_findings(stated, "resnet18", "file w.pth")[1] == []
+    _, notes = license_findings(stated, "resnet18", "hf://owkin/phikon-v2@main")
+    assert any("patients of TCGA are not independent" in note for note in notes)

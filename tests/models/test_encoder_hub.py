@@ -12,7 +12,7 @@ from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_hub import fetch_weights, is_hub_source
 from napari_mmsubtype.models.encoder_weights import load_weights
 from napari_mmsubtype.models.foundation import FoundationEncoder
-from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS, published_model
 from napari_mmsubtype.models.registry import create_encoder
 
 HIBOU = "histai/hibou-b"
@@ -58,6 +58,8 @@ def publish(hub, tmp_path, name, encoder, file):
     else:
         torch.save(state, folder / file)
     hub.repositories[name] = folder
+    if revision := published_model(name).revision:
+        hub.revisions[revision] = revision
 
 
 @pytest.mark.parametrize("address", ["hf://org/cnn", f"hf://org/cnn@{COMMIT}"])
@@ -78,11 +80,29 @@ def test_a_foundation_model_is_had_from_its_authors(hub, tmp_path, file):
     publish(hub, tmp_path, UNI, published, file)
     encoder = small("uni")
     load_weights(encoder, "hub")
-    assert encoder.origin == f"hf://{UNI}@{COMMIT}"
+    assert encoder.origin == f"hf://{UNI}@{FOUNDATION_MODELS['uni'].revision}"
     assert hub.downloads() == [file]
     loaded = encoder.body.state_dict()
     for name, value in published.body.state_dict().items():
         assert torch.equal(loaded[name], value), name
+
+
+def test_the_commit_of_the_table_is_taken_though_there_is_a_newer_one(hub, tmp_path):
+    publish(hub, tmp_path, UNI, small("uni"), "model.safetensors")
+    newer = small("uni")
+    load_weights(newer, f"hf://{UNI}")
+    assert newer.origin == f"hf://{UNI}@{COMMIT}"
+    pinned = small("uni")
+    load_weights(pinned, "hub")
+    assert pinned.origin == f"hf://{UNI}@{FOUNDATION_MODELS['uni'].revision}"
+
+
+def test_a_commit_that_is_gone_is_named(hub, tmp_path):
+    publish(hub, tmp_path, UNI, small("uni"), "model.safetensors")
+    known = FOUNDATION_MODELS["uni"].revision
+    del hub.revisions[known]
+    with pytest.raises(ConfigurationError, match=f"exist at revision '{known}'"):
+        load_weights(small("uni"), "hub")
 
 
 def test_safetensors_are_taken_where_both_are_there(hub, tmp_path):
@@ -117,7 +137,7 @@ def test_terms_of_a_repository_hold_for_every_encoder(hub):
 def test_a_gated_repository_says_how_to_be_let_in(hub, tmp_path, monkeypatch):
     publish(hub, tmp_path, UNI, small("uni"), "model.safetensors")
     hub.gated.add(UNI)
-    with pytest.raises(ConfigurationError, match=r"UNI is gated: ask for acc.*HF_TOK"):
+    with pytest.raises(ConfigurationError, match=r"UNI@b55a\w+ is gated: ask.*HF_TOK"):
         load_weights(small("uni"), "hub")
     hub.token = "hf_test"
     monkeypatch.setenv("HF_TOKEN", "hf_test")

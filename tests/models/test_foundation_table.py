@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS, published_model
 
-OPEN = {"ctranspath", "h-optimus-0", "hibou-b", "hibou-l", "midnight-12k"}
+OPEN = {"ctranspath", "midnight-12k"}
 MODELS = sorted(FOUNDATION_MODELS.items())
 
 
@@ -30,6 +31,8 @@ def test_terms_are_said_as_they_are():
         FOUNDATION_MODELS["phikon-v2"].require_permission(False)
     with pytest.raises(ConfigurationError, match=r"is gated \(licence: Apache"):
         FOUNDATION_MODELS["gigapath"].require_permission(False)
+    with pytest.raises(ConfigurationError, match=r"is gated \(licence: Apache-2.0\)"):
+        FOUNDATION_MODELS["h-optimus-0"].require_permission(False)
 
 
 def test_models_that_saw_tcga_are_marked():
@@ -50,6 +53,19 @@ def test_facts_are_possible():
             "NC" in model.licence or "non-commercial" in model.licence
         )
         assert model.url.endswith(model.hub_id)
+        assert re.fullmatch(r"[0-9a-f]{40}", model.revision or "0" * 40)
+
+
+def test_commits_are_known_of_all_but_three():
+    unknown = {name for name, model in MODELS if model.revision is None}
+    assert unknown == {"ctranspath", "hibou-b", "hibou-l"}
+    known = [model.revision for _name, model in MODELS if model.revision]
+    assert len(set(known)) == len(known)
+
+
+def test_models_are_found_by_their_repository_in_any_case():
+    assert published_model("mahmoodlab/uni") is FOUNDATION_MODELS["uni"]
+    assert published_model("MahmoodLab/UNI3") is None
 
 
 @pytest.mark.parametrize(("name", "model"), MODELS)
@@ -57,8 +73,11 @@ def test_the_documents_say_the_same(name, model):
     page = Path(__file__).parents[2] / "docs" / "encoders.md"
     lines = page.read_text(encoding="utf-8").splitlines()
     (row,) = [line for line in lines if line.startswith(f"| `{name}` |")]
-    _, _, hub, sizes, licence, permission, seen, _ = map(str.strip, row.split("|"))
+    cells = map(str.strip, row.split("|"))
+    _, _, hub, revision, sizes, licence, permission, seen, _ = cells
     assert hub.startswith(model.hub_id)
+    other = "-" if model.layout == "ctranspath" else "newest"
+    assert revision == (f"`{model.revision[:8]}`" if model.revision else other)
     assert sizes == f"{model.patch_px}, {model.dim}"
     assert licence == model.licence + (", gated" if model.gated else "")
     assert permission == ("yes" if model.gated or model.noncommercial else "no")

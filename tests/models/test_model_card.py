@@ -183,5 +183,21 @@ def test_an_encoder_brings_its_terms_and_what_it_saw(card):
     assert "saw TCGA" not in own
 
 
+@pytest.mark.parametrize(
+    ("origin", "stated", "words"),
+    [
+        ("", None, "- Pretraining of the encoder: Not stated."),
+        ("torchvision's resnet18", None, "encoder: ImageNet-1k (photographs)"),
+        ("file w.pth", None, "- Of the encoder's pretraining: ask its authors"),
+        ("hf://owkin/phikon-v2@main", None, "- The encoder saw TCGA before this"),
+        ("file w.pth", "TCGA and ours", "- The encoder saw TCGA before this"),
+    ],
+)
+def test_where_the_weights_began_is_what_it_saw(card, origin, stated, words):
+    encoder = create_encoder("demo-cnn")
+    encoder.origin = origin
+    assert words in section(card(encoder=encoder, pretraining=stated), "License")
+
+
 def test_a_card_of_old_has_no_header_to_take_off():
     assert card_body("# demo 1.0.0\n\ntext\n") == "# demo 1.0.0\n\ntext\n"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import erf
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.models.omics_encoders import (
@@ -31,6 +32,25 @@ def test_thousands_of_features_keep_the_token_at_unit_scale():
     torch.manual_seed(0)
     token = SelfNormalizing(5_000, 64).eval()(torch.randn(50, 5_000))
     assert 0.3 < token.std().item() < 1.5
+
+
+def test_clinical_network_follows_its_formula():
+    torch.manual_seed(0)
+    net = ClinicalMLP(6, 3, hidden=5).eval()
+    with torch.no_grad():
+        net.layers[1].weight.normal_()
+        net.layers[1].bias.normal_()
+    p = {name: value.detach().numpy() for name, value in net.named_parameters()}
+    # A number, three of a category and an indicator of each that is missing.
+    x = np.array([[0.4, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1]], np.float32)
+    hidden = x @ p["layers.0.weight"].T + p["layers.0.bias"]
+    centered = hidden - hidden.mean(axis=1, keepdims=True)
+    spread = np.sqrt((centered**2).mean(axis=1, keepdims=True) + 1e-5)
+    hidden = centered / spread * p["layers.1.weight"] + p["layers.1.bias"]
+    hidden = hidden * (1 + erf(hidden / np.sqrt(2))) / 2
+    expected = hidden @ p["layers.4.weight"].T + p["layers.4.bias"]
+    found = net(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

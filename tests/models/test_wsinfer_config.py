@@ -72,7 +72,31 @@ PUBLISHED = {
         ("resnet34", ["Grade3", "Grade4or5", "Benign"], 175, 0.5, 224),
         ([0.6462, 0.507, 0.8055], [0.1381, 0.1674, 0.1358]),
     ),
+    "breast-tumor-inception_v4.tcga-brca": (
+        ("inception_v4", ["Other", "Tumor"], 350, 0.25, 299),
+        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+    ),
     # Scaled to 0 to 1 and not normalized.
+    "colorectal-tiatoolbox-resnet50.kather100k": (
+        (
+            "resnet50",
+            [
+                "background",
+                "normal_colon_mucosa",
+                "debris",
+                "colorectal_adenocarcinoma_epithelium",
+                "adipose",
+                "mucus",
+                "smooth_muscle",
+                "cancer_associated_stroma",
+                "lymphocytes",
+            ],
+            224,
+            0.5,
+            224,
+        ),
+        None,
+    ),
     "lymphnodes-tiatoolbox-resnet50.patchcamelyon": (
         ("resnet50", ["Other", "Metastasis"], 96, 1.0, 96),
         None,

@@ -325,8 +325,8 @@ def test_networks_are_checked_without_being_made(name, changes, message):
 
 def test_the_encoder_is_changed_as_the_file_says():
     text = preset_text("evidence")
-    words = re.search(r"allows: (encoder\.name=.*)", text).group(1).split()
-    preset = load_preset("evidence", words)
+    words = re.search(r"# (encoder\.name=.*)", text).group(1)
+    preset = load_preset("evidence", re.split(r" (?=encoder)", words))
     check_networks(preset)
     assert preset.encoder.name == "h-optimus-0"
     assert preset.encoder.weights == "FILE"

@@ -8,17 +8,24 @@ from builders.training import make_answers, make_heads
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import fit_conformal
-from napari_mmsubtype.models.survival_heads import CoxHead, HazardHead
+from napari_mmsubtype.evaluation.survival_brier import FollowUp
 from napari_mmsubtype.workflows.fold_answers import (
     COLUMNS,
     answer_frame,
     class_columns,
     complete,
-    median_risks,
-    risks,
 )
+from napari_mmsubtype.workflows.fold_survival import SurvivalScale
 
 BOTH = (Modality.IMAGE, Modality.RNA)
+
+
+def scale_of(cases, name, limit):
+    time, event = cases.targets[name].astype(float).T
+    known = np.isfinite(time)
+    training = FollowUp(time[known], event[known] > 0)
+    risk = np.zeros(int(known.sum()))
+    return SurvivalScale(limit, training, risk, np.linspace(0, 1, 5))
 
 
 def test_every_head_has_its_rows():
@@ -30,7 +37,10 @@ def test_every_head_has_its_rows():
         heads,
         Calibration(2.0),
         subset=BOTH,
-        limits={"risk": 0.0, "survival": -1.5},
+        scales={
+            "risk": scale_of(cases, "risk", 0.0),
+            "survival": scale_of(cases, "survival", -1.5),
+        },
         main=True,
     )
     assert frame.groupby("head", sort=False).size().to_dict() == {
@@ -45,6 +55,8 @@ def test_every_head_has_its_rows():
     risk = frame[frame["head"] == "risk"]
     np.testing.assert_array_equal(risk["high_risk"], (risk["risk"] > 0).astype(float))
     np.testing.assert_allclose(risk["time"], cases.targets["risk"][:, 0])
+    assert risk["brier"].between(0, 1).all()
+    assert frame.loc[frame["head"] == "class", "brier"].isna().all()
     assert set(frame["present"]) == {"image+rna"}
 
 
@@ -58,20 +70,6 @@ def test_sets_hold_the_truth_or_do_not():
     np.testing.assert_array_equal(found["in_set"], [1, 0, 1, np.nan])
     none = class_columns(labels, logits, Calibration(), "rna")
     assert np.isnan(none["set_size"]).all()
-
-
-def test_risks_grow_with_danger_and_their_median_divides():
-    logits = np.array([[-2.0], [0.5], [3.0]])
-    np.testing.assert_array_equal(risks(CoxHead(), logits), [-2.0, 0.5, 3.0])
-    hazard = HazardHead((10.0,))
-    rising = risks(hazard, np.array([[-3.0, -3.0], [0.0, 0.0], [3.0, 3.0]]))
-    assert (np.diff(rising) > 0).all()
-    survive = torch.sigmoid(torch.tensor(-0.0)).item()
-    assert np.isclose(rising[1], -(survive + survive**2))
-    heads = make_heads()
-    values = np.zeros((3, heads.size))
-    values[:, heads.columns("risk")] = logits
-    assert median_risks(heads, values)["risk"] == 0.5
 
 
 def test_a_frame_is_completed_in_order_and_type():

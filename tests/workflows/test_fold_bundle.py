@@ -29,6 +29,8 @@ def saved(tmp_path_factory):
     entry = SimpleNamespace(
         training={}, encoder=preset_model(data.preset).encoder, preset=data.preset
     )
+    # As if it had been filled from there.
+    entry.encoder.origin = f"hf://owkin/phikon-v2@{'0' * 40}"
     path = save_fold_bundle(
         folder / "out" / "fold-0-0",
         entry,
@@ -64,6 +66,8 @@ def test_the_card_says_what_it_was_trained_on(saved):
     assert bundle.info["metrics"] == {"ROC-AUC": 0.5}
     assert bundle.info["synthetic"] is True
     assert "cohort.csv" in bundle.card
+    assert bundle.info["pretraining"] == "TCGA, CPTAC and GTEx"
+    assert "The encoder saw TCGA before this training" in bundle.card
 
 
 def test_a_bundle_is_there_or_not(saved, tmp_path):

@@ -113,7 +113,9 @@ def describe_bundle(source: str | Path) -> BundleDetails:
         read_trust(calibration, {})  # refuses what is not understood
         tables = read_modalities(folder, manifest)
         about = manifest["encoder"]
-        license_, notes = license_findings(manifest["info"], str(about["name"]))
+        license_, notes = license_findings(
+            manifest["info"], str(about["name"]), str(about.get("origin", ""))
+        )
         del license_
         return BundleDetails(
             summary=summarize_bundle(folder),

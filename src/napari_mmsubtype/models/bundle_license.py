@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.errors import BundleIntegrityError
 from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.pretraining import pretraining_of
 from napari_mmsubtype.models.training_facts import TrainingFacts
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def hub_license(text: str | None) -> str:
     return "other"
 
 
-def license_findings(info: Mapping[str, Any], encoder: str) -> tuple[str, list[str]]:
+def license_findings(
+    info: Mapping[str, Any], encoder: str, began: str = ""
+) -> tuple[str, list[str]]:
     """Say under which terms a bundle stands, and what its user should know.
 
     Parameters
@@ -55,6 +58,8 @@ def license_findings(info: Mapping[str, Any], encoder: str) -> tuple[str, list[s
         Facts about training, as the bundle has them.
     encoder : str
         Name of the encoder.
+    began : str, default: ""
+        Where its weights began, as `encoders.Encoder.origin`.
 
     Returns
     -------
@@ -88,9 +93,10 @@ def license_findings(info: Mapping[str, Any], encoder: str) -> tuple[str, list[s
         notes.append(
             terms + (": not for commercial use" if origin.noncommercial else "")
         )
-        if origin.saw_tcga:
-            notes.append(
-                f"the encoder {encoder!r} was pretrained on {origin.pretraining}: "
-                "results on patients of TCGA are not independent of it"
-            )
+    seen = pretraining_of(encoder, began)
+    # Who trained the model may know more than its encoder tells.
+    if seen.caution and (seen.saw_tcga or not facts.pretraining):
+        notes.append(
+            f"the encoder {encoder!r} was pretrained on {seen.words}: {seen.caution}"
+        )
     return facts.license or "not stated", notes

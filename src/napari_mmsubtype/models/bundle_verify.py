@@ -102,7 +102,9 @@ def verify_bundle(
                 )
                 raise BundleIntegrityError(msg)
             checks["self-test"] += f"; on {device}: differs by {error:.2g}"
-    license_, notes = license_findings(bundle.info, bundle.encoder.name)
+    license_, notes = license_findings(
+        bundle.info, bundle.encoder.name, bundle.encoder.origin
+    )
     checks["license"] = license_
     return Verification(
         bundle.name, bundle.version, bundle.digest, checks, tuple(notes)

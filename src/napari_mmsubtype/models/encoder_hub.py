@@ -12,7 +12,7 @@ from napari_mmsubtype.models.bundle_address import (
     HubAddress,
     parse_hub_address,
 )
-from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.foundation_table import published_model
 from napari_mmsubtype.models.hub_errors import hub_errors
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _address(encoder: Encoder, weights: str) -> HubAddress:
                 "known here; give hf://organisation/name or a file"
             )
             raise ConfigurationError(msg)
-        return HubAddress(encoder.hub_id)
+        model = published_model(encoder.hub_id)
+        return HubAddress(encoder.hub_id, model.revision if model else None)
     try:
         return parse_hub_address(weights)
     except BundleError as err:
@@ -135,6 +136,5 @@ def _address(encoder: Encoder, weights: str) -> HubAddress:
 def _require_terms(encoder: Encoder, address: HubAddress) -> None:
     """Hold a known repository to its terms, whatever encoder is filled from it."""
     agreed = bool(encoder.options.get("allow_noncommercial", False))
-    for model in FOUNDATION_MODELS.values():
-        if model.hub_id.lower() == address.repository.lower():
-            model.require_permission(agreed)
+    if model := published_model(address.repository):
+        model.require_permission(agreed)

@@ -54,6 +54,9 @@ class FoundationModel:
         What it was pretrained on.
     saw_tcga : bool
         Whether that includes TCGA, so that tests on TCGA are not independent.
+    revision : str or None
+        Commit on Hugging Face that ``"hub"`` takes, so that it is the same weights for
+        everyone; None where no commit is known for certain, and the newest is taken.
     """
 
     name: str
@@ -73,6 +76,7 @@ class FoundationModel:
     noncommercial: bool = False
     pretraining: str
     saw_tcga: bool = False
+    revision: str | None = None
 
     def require_permission(self, allow_noncommercial: bool) -> None:
         """Refuse a model of restricted use, unless the user agrees to its terms.
@@ -138,6 +142,7 @@ _MODELS = (
         licence="Apache-2.0 with research terms",
         gated=True,
         pretraining="private slides of Providence",
+        revision="eba85dd46097c3eedfcc2a3a9a930baecb6bcc19",
     ),
     FoundationModel(
         name="h-optimus-0",
@@ -149,7 +154,9 @@ _MODELS = (
         mean=_H_OPTIMUS[0],
         std=_H_OPTIMUS[1],
         licence="Apache-2.0",
+        gated=True,
         pretraining="private slides",
+        revision="b145cc1e6c6b30d3251aa8b1f844e6974188a743",
     ),
     FoundationModel(
         name="hibou-b",
@@ -163,6 +170,7 @@ _MODELS = (
         mean=_HIBOU[0],
         std=_HIBOU[1],
         licence="Apache-2.0",
+        gated=True,
         pretraining="private slides",
     ),
     FoundationModel(
@@ -177,6 +185,7 @@ _MODELS = (
         mean=_HIBOU[0],
         std=_HIBOU[1],
         licence="Apache-2.0",
+        gated=True,
         pretraining="private slides",
     ),
     FoundationModel(
@@ -192,6 +201,7 @@ _MODELS = (
         licence="MIT",
         pretraining="TCGA",
         saw_tcga=True,
+        revision="adc6b15679c981cce6f9b018bbad09d16eeeda9f",
     ),
     FoundationModel(
         name="phikon-v2",
@@ -205,6 +215,7 @@ _MODELS = (
         noncommercial=True,
         pretraining="TCGA, CPTAC and GTEx",
         saw_tcga=True,
+        revision="2ae989a9c40cffaa27f0a6cb29cc94d1d6f9a5fd",
     ),
     FoundationModel(
         name="uni",
@@ -217,6 +228,7 @@ _MODELS = (
         gated=True,
         noncommercial=True,
         pretraining="private slides and GTEx",
+        revision="b55a5ec6cade1a39edfe6534189a9b8ca7a022f0",
     ),
     FoundationModel(
         name="uni2-h",
@@ -239,6 +251,7 @@ _MODELS = (
         gated=True,
         noncommercial=True,
         pretraining="private slides",
+        revision="d517a8dd47902dd7c308b3c36f63bce47e7b9a43",
     ),
     FoundationModel(
         name="virchow2",
@@ -257,7 +270,27 @@ _MODELS = (
         gated=True,
         noncommercial=True,
         pretraining="private slides of Memorial Sloan Kettering",
+        revision="3158645804b69e3f3bc4439d4116edddf0840a72",
     ),
 )
 
 FOUNDATION_MODELS = {model.name: model for model in _MODELS}
+
+
+def published_model(hub_id: str) -> FoundationModel | None:
+    """Find the foundation model that a repository of Hugging Face holds.
+
+    Parameters
+    ----------
+    hub_id : str
+        ``org/name``, in any case.
+
+    Returns
+    -------
+    FoundationModel or None
+        None where the repository is none of the table.
+    """
+    for model in _MODELS:
+        if model.hub_id.lower() == hub_id.lower():
+            return model
+    return None

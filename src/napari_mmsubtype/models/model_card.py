@@ -9,6 +9,7 @@ import yaml
 
 from napari_mmsubtype.models.bundle_license import hub_license
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.pretraining import Pretraining, pretraining_of
 
 if TYPE_CHECKING:
     from napari_mmsubtype.core.patch_grid import PatchSpec
@@ -77,7 +78,7 @@ def render_card(
         "Performance": _performance(facts),
         "With modalities missing": _missing(facts),
         "Calibration": list(calibration),
-        "License": _licenses(facts, encoder.name),
+        "License": _licenses(facts, encoder),
         "How to cite": _fact(facts.citation),
     }
     further = {**({"synthetic": True} if facts.synthetic else {}), **facts.further}
@@ -222,23 +223,24 @@ def _missing(facts: TrainingFacts) -> list[str]:
     return _table(["given", *names], rows)
 
 
-def _licenses(facts: TrainingFacts, encoder: str) -> list[str]:
+def _licenses(facts: TrainingFacts, encoder: Encoder) -> list[str]:
     """State the terms of the weights and of what they were made from."""
-    origin = FOUNDATION_MODELS.get(encoder)
-    terms, seen = facts.encoder_license, facts.pretraining
+    origin = FOUNDATION_MODELS.get(encoder.name)
+    terms = facts.encoder_license
     if origin is not None:
         terms = terms or f"{origin.licence} ({origin.url})"
-        seen = seen or origin.pretraining
+    seen = pretraining_of(encoder.name, encoder.origin)
+    if facts.pretraining:
+        seen = Pretraining(facts.pretraining, "tcga" in facts.pretraining.lower())
     lines = [
         f"- Weights: {facts.license or NOT_STATED}",
-        f"- Encoder {encoder}: {terms or NOT_STATED}",
-        f"- Pretraining of the encoder: {seen or NOT_STATED}",
+        f"- Encoder {encoder.name}: {terms or NOT_STATED}",
+        f"- Pretraining of the encoder: {seen.words or NOT_STATED}",
     ]
-    if "tcga" in (seen or "").lower():
-        lines.append(
-            "- The encoder saw TCGA before this training: results on patients of TCGA "
-            "are not independent of it."
-        )
+    if seen.saw_tcga:
+        lines.append(f"- The encoder saw TCGA before this training: {seen.caution}.")
+    elif seen.caution:
+        lines.append(f"- Of the encoder's pretraining: {seen.caution}.")
     return lines
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
-from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
+from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS, published_model
 from napari_mmsubtype.models.option_names import require_options
 from napari_mmsubtype.models.triton_shield import shield_from_triton
 
@@ -152,11 +152,8 @@ def check_encoder_options(name: str, options: Mapping[str, Any]) -> None:
 
 def _plain_name(name: str) -> str:
     """Give the name of a foundation model that is called by its id on Hugging Face."""
-    wanted = name.removeprefix("timm:").removeprefix("hf-hub:").lower()
-    for model in FOUNDATION_MODELS.values():
-        if model.hub_id.lower() == wanted:
-            return model.name
-    return name
+    model = published_model(name.removeprefix("timm:").removeprefix("hf-hub:"))
+    return model.name if model else name
 
 
 def _factory(name: str) -> Callable[..., Encoder]:

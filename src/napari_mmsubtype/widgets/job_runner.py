@@ -87,6 +87,9 @@ class JobRunner(QObject):
     has_bar : bool, default: True
         Show the job among napari's activities; short jobs that a panel shows itself
         go without, as making that bar takes longer than they do.
+    asked_about : tuple of type, default: ()
+        Errors after which the owner asks the user what to do: the question says what
+        happened, and a notification beside it would outlast the answer.
     door : Door, default: Door.ANALYZE_PANEL
         In whose words errors give advice.
     """
@@ -104,10 +107,12 @@ class JobRunner(QObject):
         parent: QObject | None = None,
         *,
         has_bar: bool = True,
+        asked_about: tuple[type[Exception], ...] = (),
         door: Door = Door.ANALYZE_PANEL,
     ) -> None:
         super().__init__(parent)
         self._title = title
+        self._asked_about = asked_about
         self._door = door
         self._has_bar = has_bar
         self._worker: _JobWorker | None = None
@@ -206,7 +211,7 @@ class JobRunner(QObject):
         self.finished.emit()
 
     def _report(self, error: Exception) -> str:
-        """Show an error once, in words that the user can act on."""
+        """Put an error into words that the user can act on, and show it once."""
         logger.error("%s failed", self._title, exc_info=error)
         message = for_door(str(error), self._door) or type(error).__name__
         if not isinstance(error, MMSubtypeError):
@@ -214,5 +219,6 @@ class JobRunner(QObject):
                 f"{self._title}: unexpected {type(error).__name__}: {message} "
                 "(the log has the details)"
             )
-        show_error(message)
+        if not isinstance(error, self._asked_about):
+            show_error(message)
         return message

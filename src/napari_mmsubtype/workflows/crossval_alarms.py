@@ -14,7 +14,6 @@ from napari_mmsubtype.evaluation.leakage import (
     random_label_alarm,
     site_alarm,
 )
-from napari_mmsubtype.evaluation.metric_table import classification_estimates
 from napari_mmsubtype.evaluation.telling_columns import telling_column_alarm
 from napari_mmsubtype.omics.clinical_leakage import find_leaks
 from napari_mmsubtype.workflows.cohort_profiles import patient_profiles
@@ -122,15 +121,16 @@ def _control(frame: pd.DataFrame, classes: int, resamples: int, seed: int) -> Al
     """Judge a model that was trained on shuffled labels by those labels."""
     rows = frame if frame.empty else class_rows(frame)
     if rows.empty or rows["y"].nunique() < classes:
-        return random_label_alarm(None)
-    found = classification_estimates(
+        return random_label_alarm([], [], [], [])
+    place = rows.groupby(["repeat", "fold"]).ngroup()
+    return random_label_alarm(
         rows["y"].to_numpy(),
         chances(rows, classes),
         rows["patient_id"].tolist(),
+        place.to_numpy(np.int64),
         repeats=resamples,
         seed=seed,
     )
-    return random_label_alarm(found["roc_auc"])
 
 
 def _duplicates(opened: OpenedCohort) -> Alarm:

@@ -10,7 +10,7 @@ import torch
 
 from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
-from napari_mmsubtype.models.survival_heads import CoxHead
+from napari_mmsubtype.workflows.fold_survival import survival_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.evaluation.calibration_record import Calibration
-    from napari_mmsubtype.models.heads import Head, Heads
+    from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.training.bags import BagSet
+    from napari_mmsubtype.workflows.fold_survival import SurvivalScale
 
 CLASS = "class"
 COVERAGE = 0.9
@@ -43,6 +44,8 @@ COLUMNS = (
     "high_risk",
     "time",
     "event",
+    "brier",
+    "brier_reference",
 )
 """Columns of ``predictions.parquet`` besides the probabilities."""
 
@@ -54,7 +57,7 @@ def answer_frame(
     calibration: Calibration,
     *,
     subset: Sequence[Modality],
-    limits: Mapping[str, float],
+    scales: Mapping[str, SurvivalScale],
     main: bool,
 ) -> pd.DataFrame:
     """Put the answers of all heads into rows.
@@ -71,8 +74,8 @@ def answer_frame(
         Of the classes.
     subset : sequence of Modality
         What the model was allowed.
-    limits : mapping of str to float
-        Median risk of the training patients, by survival head.
+    scales : mapping of str to SurvivalScale
+        By survival head.
     main : bool
         Whether that is all that the model takes.
 
@@ -91,7 +94,7 @@ def answer_frame(
         elif isinstance(head, ClassHead | OrdinalHead):
             columns = _levels(head, own, cases.targets[name])
         else:
-            columns = _survival(head, own, cases.targets[name], limits[name])
+            columns = survival_columns(head, own, cases.targets[name], scales[name])
         frame = pd.DataFrame(columns)
         frame.insert(0, "patient_id", list(cases.patients))
         present = [
@@ -144,49 +147,6 @@ def class_columns(
     }
 
 
-def median_risks(heads: Heads, logits: NDArray[np.float64]) -> dict[str, float]:
-    """Find the limit between low and high risk.
-
-    Parameters
-    ----------
-    heads : Heads
-        Of the model.
-    logits : ndarray of float64, shape (n, size)
-        Of the training patients.
-
-    Returns
-    -------
-    dict of str to float
-        Median risk by survival head.
-    """
-    return {
-        name: float(np.median(risks(head, logits[:, heads.columns(name)])))
-        for name, head in heads.others.items()
-        if not isinstance(head, ClassHead | OrdinalHead)
-    }
-
-
-def risks(head: Head, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring a survival head's answer down to one number.
-
-    Parameters
-    ----------
-    head : Head
-        `CoxHead` or `HazardHead`.
-    logits : ndarray of float64, shape (n, size)
-        Its own.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Greater is worse: the log-risk, or less the sum of the survival curve.
-    """
-    answer = head.answer(torch.from_numpy(np.asarray(logits, np.float64))).numpy()
-    if isinstance(head, CoxHead):
-        return np.asarray(answer[:, 0], np.float64)
-    return np.asarray(-answer.sum(axis=1), np.float64)
-
-
 def _levels(
     head: ClassHead | OrdinalHead,
     logits: NDArray[np.float64],
@@ -198,24 +158,6 @@ def _levels(
         "y": truth,
         **_columns(probabilities),
         "predicted": probabilities.argmax(axis=1),
-    }
-
-
-def _survival(
-    head: Head,
-    logits: NDArray[np.float64],
-    targets: NDArray[np.floating],
-    limit: float,
-) -> dict[str, Any]:
-    risk = risks(head, logits)
-    nothing = np.full(len(risk), -1, np.int64)
-    return {
-        "y": nothing,
-        "predicted": nothing,
-        "risk": risk,
-        "high_risk": (risk > limit).astype(float),
-        "time": targets[:, 0].astype(float),
-        "event": targets[:, 1].astype(float),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.evaluation.guard import fit_guard
 from napari_mmsubtype.models.bundle_schema import MANIFEST
 from napari_mmsubtype.models.bundle_writer import save_bundle
+from napari_mmsubtype.models.pretraining import pretraining_of
 from napari_mmsubtype.models.training_facts import Metric, TrainingFacts
 from napari_mmsubtype.training.bag_statistics import embedding_statistics
 
@@ -207,10 +208,17 @@ def save_model(
             training=dict(training),
             metrics=tuple(metrics),
             metric_notes=dict(notes),
-            pretraining=str(preset.encoder.weights or "none: random weights"),
+            pretraining=_pretraining(entry),
             citation=preset.source,
         ),
     )
+
+
+def _pretraining(entry: PresetInput) -> str:
+    """Say what the encoder saw before this training."""
+    if not entry.encoder.origin:
+        return "none: random weights"
+    return pretraining_of(entry.encoder.name, entry.encoder.origin).words
 
 
 def plain_name(preset: Preset) -> str:

@@ -14,9 +14,10 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.training.fusion_trainer import fit_fusion, predict_logits
 from napari_mmsubtype.training.head_targets import calibrate_heads, center_risks
 from napari_mmsubtype.training.preset_build import build_fusion
-from napari_mmsubtype.workflows.fold_answers import answer_frame, median_risks
+from napari_mmsubtype.workflows.fold_answers import answer_frame
 from napari_mmsubtype.workflows.fold_calibration import calibrate_model
 from napari_mmsubtype.workflows.fold_data import place_of
+from napari_mmsubtype.workflows.fold_survival import survival_scales
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def fit_fold_job(
     calibrated = _calibrated_heads(model, data.heads, train, validation)
     matrix = subsets(allowed) if variant.kind == "fusion" else [allowed]
     calibration = calibrate_model(model, validation, matrix, len(preset.classes))
-    limits = median_risks(data.heads, predict_logits(model, train))
+    scales = survival_scales(calibrated, predict_logits(model, train), train, cases)
     frames = []
     for subset in matrix:
         view = _part(cases, data.test, subset)
@@ -138,7 +139,7 @@ def fit_fold_job(
                 calibrated,
                 calibration,
                 subset=subset,
-                limits=limits,
+                scales=scales,
                 main=subset == allowed,
             )
         )
