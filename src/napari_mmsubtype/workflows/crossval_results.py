@@ -241,6 +241,7 @@ def _fold_record(
         "epochs": entry.get("epochs"),
         "temperature": entry.get("temperature"),
         "threshold": entry.get("threshold"),
+        "encoder": entry.get("encoder"),
     }
 
 

@@ -103,7 +103,7 @@ def fit_fold_job(
     started = time.monotonic()
     preset, config = data.preset, data.preset.fusion_training
     allowed = variant.modalities
-    cases = _shuffled(data.cases, config.seed) if variant.shuffled else data.cases
+    cases = shuffled_cases(data.cases, config.seed) if variant.shuffled else data.cases
     train, validation, test = (
         _part(cases, rows, allowed) for rows in (data.train, data.validation, data.test)
     )
@@ -187,8 +187,21 @@ def _check_parts(train: BagSet, validation: BagSet, classes: int) -> None:
         raise SkippedFoldError(msg)
 
 
-def _shuffled(cases: BagSet, seed: int) -> BagSet:
-    """Give patients the answers of others, the same in all folds of a repeat."""
+def shuffled_cases(cases: BagSet, seed: int) -> BagSet:
+    """Give patients the answers of others, the same in all folds of a repeat.
+
+    Parameters
+    ----------
+    cases : BagSet
+        All patients of a cohort.
+    seed : int
+        Of the repeat.
+
+    Returns
+    -------
+    BagSet
+        With classes and targets in another order.
+    """
     order = np.random.default_rng([seed, len(cases)]).permutation(len(cases))
     targets = {name: values[order] for name, values in cases.targets.items()}
     return replace(cases, labels=cases.labels[order], targets=targets)
