@@ -66,3 +66,11 @@ def test_without_a_map_there_is_no_legend(legend) -> None:
     legend.setLayer(None, "")
     assert legend.isHidden()
     assert legend.words() == ()
+
+
+def test_the_middle_is_left_out_where_it_would_touch_the_ends(legend) -> None:
+    legend.setLayer(evidence(), "Basal/HER2")
+    legend.resize(900, legend.sizeHint().height())
+    assert legend._has_room(*legend.words())
+    legend.resize(200, legend.sizeHint().height())
+    assert not legend._has_room(*legend.words())

@@ -10,7 +10,7 @@ from typing import IO
 
 _PR_SET_PDEATHSIG = 1
 _BELOW_NORMAL = 0x4000
-_NICE = 10
+_NICE = 5
 
 
 def private_stdout() -> IO[bytes]:

@@ -103,6 +103,14 @@ class ColorLegend(QWidget):
         """
         return QSize(80, self.sizeHint().height())
 
+    def _has_room(self, left: str, middle: str, right: str) -> bool:
+        """Tell whether the word in the middle touches neither of the others."""
+        ends, own = (
+            max(int(self.fontMetrics().horizontalAdvance(word)) for word in words)
+            for words in ((left, right), (f" {middle} ",))
+        )
+        return 2 * ends + own < int(self.width())
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint strip and words.
 
@@ -123,8 +131,9 @@ class ColorLegend(QWidget):
         top = _STRIP_PX + _GAP_PX
         place = QRectF(0, top, self.width(), self.height() - top)
         sides = [Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight]
-        if len(self._words) > len(sides):
-            sides.insert(1, Qt.AlignmentFlag.AlignHCenter)
-        for side, word in zip(sides, self._words, strict=True):
+        ends = (self._words[0], self._words[-1])
+        for side, word in zip(sides, ends, strict=True):
             painter.drawText(place, side | Qt.AlignmentFlag.AlignVCenter, word)
+        if len(self._words) > len(ends) and self._has_room(*self._words):
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, self._words[1])
         painter.end()

@@ -120,6 +120,7 @@ class JobRunner(QObject):
         self._outcome: _Outcome | None = None
         self.last_error: Exception | None = None
         self._bar: progress | None = None
+        self._stage = ""
 
     @property
     def is_running(self) -> bool:
@@ -155,6 +156,7 @@ class JobRunner(QObject):
         self._is_paused = False
         self._outcome = self.last_error = None
         self._bar = progress(total=0, desc=self._title) if self._has_bar else None
+        self._stage = ""
         self.started.emit()
         worker.start()
 
@@ -186,8 +188,12 @@ class JobRunner(QObject):
             if bar.total != event.total:
                 bar.reset(total=event.total)
                 bar.total = event.total
-            bar.set_description(f"{self._title}: {event.stage}")
-            bar.update(event.done - bar.n)
+            # Each of these lets Qt draw the whole window anew.
+            if event.stage != self._stage:
+                self._stage = event.stage
+                bar.set_description(f"{self._title}: {event.stage}")
+            if event.done != bar.n:
+                bar.update(event.done - bar.n)
         self.progressed.emit(event)
 
     def _on_returned(self, outcome: _Outcome) -> None:
