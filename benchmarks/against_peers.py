@@ -214,7 +214,7 @@ def run(
         script = f"run_{'own' if name == OWN else name}.py"
         words = [str(python), str(RUNNERS / script), str(place), str(report)]
         with (Path(folder) / "said.txt").open("w+", encoding="utf-8") as said:
-            seconds, peak, code = watch(words, said.fileno())
+            seconds, peak, code = watch(words, said.fileno(), folder)
             said.seek(0)
             lines = said.read().strip().splitlines()
         if code or not report.exists():
@@ -237,10 +237,11 @@ def find_python(name: str, environments: Path) -> Path:
     return environments.absolute() / name / Path(*inside)
 
 
-def watch(words: list[str], out: int) -> tuple[float, int, int]:
-    """Run a command; give its seconds, peak memory and exit code."""
+def watch(words: list[str], out: int, folder: str) -> tuple[float, int, int]:
+    """Run a command in a folder; give its seconds, peak memory and exit code."""
     start = time.perf_counter()
-    process = subprocess.Popen(words, stdout=out, stderr=out)
+    # Slideflow leaves a log where it is started.
+    process = subprocess.Popen(words, stdout=out, stderr=out, cwd=folder)
     tree = psutil.Process(process.pid)
     peak = 0
     while True:

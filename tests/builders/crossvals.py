@@ -17,10 +17,10 @@ from napari_mmsubtype.evaluation.metric_table import (
     class_table,
     classification_estimates,
     confusion_table,
-    site_table,
 )
 from napari_mmsubtype.evaluation.metrics import balanced_accuracy, roc_auc
 from napari_mmsubtype.evaluation.patient_folds import repeated_folds
+from napari_mmsubtype.evaluation.site_table import site_table
 
 MODELS = {
     # name: kind, title, modalities, skill
@@ -60,12 +60,15 @@ def _rows(name, subset, main, cohort, skill, rng):
                 "y": labels,
                 **{f"p{c}": p[:, c] for c in range(count)},
                 "predicted": p.argmax(axis=1),
+                "called": p.argmax(axis=1),
                 "set_size": size.astype(float),
                 "in_set": (p[np.arange(len(p)), labels] >= 0.1).astype(float),
                 "risk": np.nan,
                 "high_risk": np.nan,
                 "time": np.nan,
                 "event": np.nan,
+                "brier": np.nan,
+                "brier_reference": np.nan,
             }
         )
         frames.append(frame)
@@ -131,7 +134,14 @@ def _model(name, frame, classes, skipped=None):
         "metrics": {key: _metric(value) for key, value in found.items()},
         "per_class": class_table(y, p, classes),
         "confusion": confusion_table(y, p),
-        "per_site": site_table(y, p, patients, rows["site"].tolist()),
+        "per_site": [
+            {
+                **row,
+                "balanced_accuracy": _metric(row["balanced_accuracy"]),
+                "accuracy": _metric(row["accuracy"]),
+            }
+            for row in site_table(y, p, patients, rows["site"].tolist())
+        ],
     }
     for (repeat, fold), part in rows.groupby(["repeat", "fold"]):
         scores = part[[f"p{c}" for c in range(len(classes))]].to_numpy()
@@ -164,7 +174,15 @@ def _model(name, frame, classes, skipped=None):
             }
         if (frame["head"] == "survival").any():
             interval = {"value": 0.71, "low": 0.66, "high": 0.77, "level": 0.95}
-            record["heads"] = {"survival": {"c_index": interval, "logrank_p": 0.0004}}
+            brier = {"value": 0.163, "low": 0.149, "high": 0.178, "level": 0.95}
+            record["heads"] = {
+                "survival": {
+                    "c_index": interval,
+                    "integrated_brier": brier,
+                    "integrated_brier_reference": {**brier, "value": 0.171},
+                    "logrank_p": 0.0004,
+                }
+            }
     return record
 
 

@@ -8,7 +8,8 @@ import pytest
 
 BEGIN = (
     "import sys, time\n"
-    "from napari_mmsubtype.core.child_process import end_with_parent, private_stdout\n"
+    "from napari_mmsubtype.core.child_process import (\n"
+    "    end_with_parent, private_stdout, step_back)\n"
 )
 
 
@@ -48,3 +49,10 @@ def test_it_does_not_begin_without_its_parent():
         said, _ = process.communicate(timeout=60)
     assert said == b""
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no nice value")
+def test_it_steps_back_behind_who_started_it():
+    with start("import os; step_back(); print(os.nice(0))") as process:
+        said, _ = process.communicate(timeout=60)
+    assert int(said) == min(os.nice(0) + 5, 19)

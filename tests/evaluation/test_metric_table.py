@@ -9,7 +9,7 @@ from napari_mmsubtype.evaluation.metric_table import (
     class_table,
     classification_estimates,
     confusion_table,
-    site_table,
+    mean_estimates,
 )
 
 
@@ -158,15 +158,13 @@ def test_confusion_has_truth_along_the_rows():
     assert confusion_table([0, 0, 0, 1], scores) == [[1, 2], [1, 0]]
 
 
-def test_sites_are_told_the_largest_first():
-    labels = np.array([0, 1, 0, 1, 1, 1])
-    scores = np.eye(2)[[0, 1, 1, 1, 1, 0]]
-    patients = ["a", "b", "c", "d", "e", "e"]
-    sites = ["S", "S", "S", "S", "T", "T"]
-    assert site_table(labels, scores, patients, sites) == [
-        {"site": "S", "patients": 4, "balanced_accuracy": 0.75, "accuracy": 0.75},
-        {"site": "T", "patients": 1, "balanced_accuracy": None, "accuracy": 0.5},
-    ]
+def test_means_have_intervals_and_leave_out_what_is_not_known():
+    values = np.array([1.0, 3.0, np.nan, 5.0])
+    given = {"known": values, "unknown": np.full(4, np.nan)}
+    found = mean_estimates(given, list("abcd"), np.zeros(4), repeats=400)
+    assert found["unknown"] is None
+    assert found["known"].value == 3.0
+    assert 1.0 <= found["known"].low < 3.0 < found["known"].high <= 5.0
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,20 @@ def test_delong_follows_its_definition(seed):
     assert delong(labels, other, one).statistic == pytest.approx(-found.statistic)
 
 
+def test_error_of_delong_is_that_published_for_109_ct_images():
+    # Ratings 1 to 5 of 58 normal and 51 abnormal images: Hanley and McNeil, Radiology
+    # 1982, area 0.893. Its error by DeLong is 0.0307, as roctab of Stata gives it.
+    normal, abnormal = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)
+    labels = np.repeat([0] * 5 + [1] * 5, normal + abnormal)
+    rating = np.repeat([1.0, 2, 3, 4, 5] * 2, normal + abnormal)
+    blind = np.full((109, 2), 0.5)
+    area = roc_auc(labels, np.stack([-rating, rating], axis=1))
+    found = delong(labels, np.stack([-rating, rating], axis=1), blind)
+    assert area == pytest.approx(0.8932, abs=5e-5)
+    # A model that says the same of everyone has an area of 0.5 without error.
+    assert (area - 0.5) / found.statistic == pytest.approx(0.0307, abs=5e-5)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_error_of_delong_is_that_of_the_bootstrap(classes):
     labels, one, other = two_models(1, n=250, classes=classes, skills=(1.6, 0.9))

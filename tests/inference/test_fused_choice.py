@@ -5,7 +5,7 @@ import torch
 from builders.grids import small_grid
 from builders.patches import RandomPatches
 from builders.stores import attributes
-from napari_mmsubtype.inference import fused_choice
+from napari_mmsubtype.inference import fused_choice, fused_graph
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import prepare
 from napari_mmsubtype.inference.fused_choice import FACT, FILE_NAME, choose_encoder
@@ -122,12 +122,33 @@ def test_other_numbers_are_not_taken(
     assert FACT not in writer.attributes["provenance"]
 
 
-def test_what_fails_when_fused_runs_as_it_is(encoder, writer, clock, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError, TypeError])
+def test_what_fails_when_fused_runs_as_it_is(
+    encoder, writer, clock, monkeypatch, caplog, error
+):
     def fail(self, images):
-        raise RuntimeError("sizes differ")
+        raise error("the operation takes other arguments")
 
+    caplog.set_level("INFO")
     monkeypatch.setattr(FusedEncoder, "feature_map", fail)
     assert choose(encoder, writer) is encoder
+    assert "resnet18 runs as it is: fused, it fails: the operation" in caplog.text
+    assert FACT not in writer.attributes["provenance"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_without_the_operations_a_run_goes_on_and_says_so(
+    encoder, writer, clock, monkeypatch, caplog, begun
+):
+    if begun:
+        choose(encoder, writer)
+        begin(writer)
+    caplog.set_level("INFO")
+    caplog.clear()
+    monkeypatch.setattr(fused_graph, "_OPERATION", "_convolution_pointwise_of_2030")
+    assert choose(encoder, writer) is encoder
+    assert "has no mkldnn._convolution_pointwise_of_2030" in caplog.text
+    assert ("was begun in fused steps" in caplog.text) == begun
 
 
 @pytest.mark.parametrize("was_fused", [True, False])

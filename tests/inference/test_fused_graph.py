@@ -113,9 +113,17 @@ def test_sides_given_by_name_are_left_alone():
     assert fuse_encoder(encoder) is None
 
 
-def test_a_pytorch_without_the_operations_fuses_nothing(monkeypatch):
-    monkeypatch.setattr(fused_graph, "can_fuse", lambda: False)
+@pytest.mark.parametrize(
+    "name", ["_convolution_pointwise_of_2030", "_reorder_convolution_weight"]
+)
+def test_a_pytorch_without_the_operations_fuses_nothing(monkeypatch, caplog, name):
+    # The second is there, but takes no second map.
+    monkeypatch.setattr(fused_graph, "_OPERATION", name)
+    caplog.set_level("INFO")
+    assert not can_fuse()
     assert fuse_encoder(encoder_of(lambda conv, x: torch.relu(conv(x)))) is None
+    assert "runs without fused steps: PyTorch" in caplog.text
+    assert f"has no mkldnn.{name}" in caplog.text
 
 
 def test_a_single_step_is_the_closed_form():

@@ -36,6 +36,20 @@ def test_normalize_agrees_with_torchvision(encoder):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_normalize_gives_the_bits_of_the_formula_and_leaves_its_input(encoder):
+    pixels = torch.randint(0, 256, (4, 9, 7, 3), dtype=torch.uint8)
+    for patches in (pixels, pixels[::2], pixels.transpose(1, 2), pixels.float()):
+        before = patches.clone()
+        planes = patches.permute(0, 3, 1, 2).float()
+        mean, std = (
+            255 * torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.mean, encoder.std)
+        )
+        found = encoder.normalize(patches)
+        assert torch.equal(found, (planes - mean) / std)
+        assert torch.equal(patches, before)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 3), (2, 8, 8, 4), (2, 3, 8, 8)])
 def test_normalize_refuses_what_is_not_rgb(encoder, shape):
     with pytest.raises(ValueError, match=r"\(n, y, x, 3\), found"):

@@ -53,6 +53,7 @@ def test_a_map_without_classes_is_one_layer_from_zero_up(tmp_path):
     assert kwargs["name"] == "attention rollout"
     np.testing.assert_array_equal(data, canvas[0])
     assert kwargs["contrast_limits"][0] == 0
+    assert kwargs["interpolation2d"] == "nearest"
     facts = kwargs["metadata"][METADATA_KEY]
     assert (facts["class"], facts["unit"]) == ("", "share of the attention")
 

@@ -89,3 +89,13 @@ def test_a_full_disk_is_one_clear_error(result, monkeypatch):
     monkeypatch.setattr(zarr.Array, "__setitem__", full)
     with pytest.raises(StoreError, match=r"No space left.*goes on there"):
         writer.write_cells(0, cells)
+
+
+def test_what_a_killed_process_was_writing_is_removed(result):
+    cells = drawn(result)
+    CamWriter(result.path, "hires-cam", cells.shape)
+    before = sorted((result.path / "cams").rglob("*"))
+    for folder in ("cams", "cams/hires-cam/cells"):
+        (result.path / folder / "zarr.0a1b2c3d.partial").write_bytes(b"{")
+    CamWriter(result.path, "hires-cam", cells.shape)
+    assert sorted((result.path / "cams").rglob("*")) == before

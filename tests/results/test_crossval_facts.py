@@ -50,6 +50,9 @@ def test_models_are_rows_and_the_best_is_marked(copied):
     cell = interval(skill["evidence"]["metrics"]["roc_auc"])
     assert rows[0]["cells"][1] == cell
     assert rows[3]["skipped"] == "no patient has RNA"
+    # In a table of losses, the lowest would be best: another metric decides.
+    by_loss = metric_rows(copied, ["log_loss"], "balanced_accuracy")
+    assert [row["best"] for row in by_loss] == [row["best"] for row in rows]
 
 
 def test_metrics_are_ordered_and_unknown_ones_kept(copied):

@@ -38,6 +38,15 @@ def test_every_fold_of_every_model_is_a_dot(record):
     assert right.get_title("left") == "ROC-AUC, fold by fold"
 
 
+def test_model_without_a_score_in_any_fold_has_no_dots(record):
+    models = copy.deepcopy(record.models)
+    for fold in models["evidence"]["folds"]:
+        fold["roc_auc"] = None
+    left, right = draw_folds(changed(record, models=models)).axes
+    assert len(left.collections[0].get_offsets()) == 5
+    assert len(right.collections[0].get_offsets()) == 0
+
+
 def test_confusion_shows_shares_and_counts(record):
     (axis,) = draw_confusion(record, ["evidence"]).axes
     table = np.array(record.models["evidence"]["confusion"])

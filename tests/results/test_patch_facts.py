@@ -58,7 +58,8 @@ def test_a_line_holds_call_evidence_rank_and_features(result):
     place = 1 + int((against[used] > against[2]).sum())
     call = result.patch_calls[2]
     assert facts.words(2, 1) == (
-        f"patch alone: Luminal {call[0]:.1%}, Basal/HER2 {call[1]:.1%} · "
+        "patch alone, with the tables: "
+        f"Luminal {call[0]:.1%}, Basal/HER2 {call[1]:.1%} · "
         f"evidence: Luminal {-against[2]:+.2g}, Basal/HER2 {against[2]:+.2g} · "
         f"{ordinal(place)} of {used.sum()} for Basal/HER2 · "
         "tables: GENE10 (RNA) -2, GENE9 (RNA) +1.8, GENE8 (RNA) -1.6"

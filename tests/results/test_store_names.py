@@ -2,6 +2,7 @@ from builders.stores import begin_store, complete_store
 from napari_mmsubtype.results.store_names import (
     existing_stores,
     remove_drafts,
+    remove_half_written,
     store_path,
 )
 
@@ -27,3 +28,14 @@ def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path):
     remove_drafts(path)
     left = {item.name for item in tmp_path.iterdir()}
     assert left == {path.name, ".other.mmsubtype.zarr.0a1b2c3d.partial"}
+
+
+def test_half_written_files_are_removed_and_nothing_else(tmp_path):
+    path = complete_store(tmp_path).path
+    before = {item for item in path.rglob("*") if item.is_file()}
+    name = "0.0a1b2c3d4e5f60718293a4b5c6d7e8f9.partial"
+    for folder in (path, path / "patches" / "status" / "c"):
+        (folder / name).write_bytes(b"half")
+    remove_half_written(path)
+    assert {item for item in path.rglob("*") if item.is_file()} == before
+    remove_half_written(tmp_path / "none")

@@ -354,7 +354,8 @@ def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
         return answer == "Yes"
 
     monkeypatch.setattr(analyze_panel, "ask_for_cpu", question)
-    monkeypatch.setattr("napari_mmsubtype.widgets.job_runner.show_error", str)
+    shown: list[str] = []
+    monkeypatch.setattr("napari_mmsubtype.widgets.job_runner.show_error", shown.append)
     lost = FakeJob(error=DeviceLostError("the device stopped answering"))
     jobs = [lost, FakeJob(make_result(tmp_path, slide=ADDRESS))]
     recipes: list[AnalyzeRecipe] = []
@@ -371,7 +372,12 @@ def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
     if answer == "No":
         qtbot.wait(100)
         assert [recipe.device for recipe in recipes] == ["auto"]
+        assert panel.bar.text() == "the device stopped answering"
+        assert shown == []
         return
     qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 1, timeout=20_000)
     assert [recipe.device for recipe in recipes] == ["auto", "cpu"]
     assert recipes[1] == replace(recipes[0], device="cpu")
+    # The question said it; a notification would outlast the answer.
+    assert shown == []
+    assert "stopped answering" not in panel.bar.text()

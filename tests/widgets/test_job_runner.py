@@ -178,3 +178,33 @@ def test_a_job_may_go_without_a_bar_of_napari(
     run_job(runner, FakeJob("result", steps=2))
     assert results == ["result"]
     assert bars == (["Look up"] if has_bar else [])
+
+
+def test_the_bar_of_napari_is_touched_by_news_only(
+    runner, run_job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_mmsubtype.widgets import job_runner
+
+    said: list[Any] = []
+
+    class Told(job_runner.progress):
+        def set_description(self, desc: str) -> None:
+            said.append(desc)
+
+        def update(self, n: int = 1) -> None:
+            said.append(n)
+            super().update(n)
+
+    monkeypatch.setattr(job_runner, "progress", Told)
+
+    def job() -> Job[str]:
+        for _ in range(30):
+            yield Progress("fit", message="laying out the map")
+        for done in (1, 1, 3):
+            yield Progress("place", done, 3)
+        return "made"
+
+    heard = listen(runner.progressed)
+    run_job(runner, job)
+    assert len(heard) == 33
+    assert said == ["Analyze slide: fit", "Analyze slide: place", 1, 2]

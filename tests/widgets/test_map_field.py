@@ -50,6 +50,10 @@ def test_a_scale_recolors_the_layers_of_this_result_and_says_so(
     show(viewer, other)
     field.setResult(summarize(first))
     assert field.legend().startswith("evidence: Luminal: Full color")
+    assert field.colors.words()[1:] == (
+        "0",
+        f"for Luminal +{viewer.layers[1].contrast_limits[1]:.2g}",
+    )
     viewer.layers.selection.active = viewer.layers[0]
     field.describe()
     assert field.legend().startswith("evidence: Basal/HER2: Full color")
@@ -63,6 +67,7 @@ def test_a_scale_recolors_the_layers_of_this_result_and_says_so(
     assert foreign.contrast_limits == before[1]
     np.testing.assert_array_equal(mine.data, before[0])
     assert field.legend().startswith("evidence: Luminal: Logarithmic from")
+    assert field.colors.words()[2] == f"for Luminal +{largest:.2g}"
     field.scaleCombo.setCurrentText(LINEAR)
     assert mine.colormap.name == before[2]
     assert "the largest value of the slide" in field.legend()
@@ -79,6 +84,7 @@ def test_an_exact_map_offers_rollout_alone_and_no_result_nothing(
     assert field.isEnabled()
     assert entries(field.methodCombo) == ["attention-rollout"]
     assert field.legend() == ""
+    assert field.colors.isHidden()
 
 
 def test_the_whole_slide_is_drawn_by_another_method(

@@ -71,6 +71,18 @@ def test_panel_follows_the_selected_layer(panel, viewer, qtbot, tmp_path: Path) 
     assert not panel._combo.isHidden()
 
 
+def test_the_legend_follows_what_is_seen(panel, viewer, qtbot, tmp_path: Path) -> None:
+    add(viewer, make_result(tmp_path))
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    settle(qtbot, panel)
+    viewer.layers.selection.active = None
+    top, other = (x for x in reversed(viewer.layers) if x.name.startswith("evidence"))
+    top.visible, other.visible = False, True
+    assert panel._maps.legend().startswith(f"{other.name}: ")
+    other.contrast_limits = (-0.25, 0.25)
+    assert panel._maps.colors.words()[0] == "-0.25 against"
+
+
 def test_result_whose_layers_are_removed_is_forgotten(
     panel, viewer, qtbot, tmp_path: Path
 ) -> None:

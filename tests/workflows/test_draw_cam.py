@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 
@@ -120,3 +123,15 @@ def test_attention_is_rolled_out_beside_an_exact_map(tmp_path):
     first = canvas[row[0] * side : (row[0] + 1) * side]
     first = first[:, col[0] * side : (col[0] + 1) * side]
     assert np.ptp(first) > 1e-3 * first.mean()
+
+
+def test_a_drawn_map_loses_the_lock_of_a_killed_process_only(analysed):
+    draw_cam(analysed.path, "layer-cam", device="cpu")
+    with StoreLock.acquire(analysed.path) as living:
+        draw_cam(analysed.path, "layer-cam", device="cpu")
+        assert living.path.exists()
+        # As it is after a kill between the map and the release.
+        left = replace(living.owner, birth="another boot/1")
+        living.path.write_text(json.dumps(asdict(left)))
+        draw_cam(analysed.path, "layer-cam", device="cpu")
+        assert list(analysed.path.parent.iterdir()) == [analysed.path]

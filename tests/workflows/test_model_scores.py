@@ -42,6 +42,7 @@ def frame_of(n=60, seed=0, **columns):
             "p0": 1 - chance,
             "p1": chance,
             "predicted": (chance > 0.5).astype(int),
+            "called": (chance > 0.4).astype(int),
         }
     )
     return complete(frame.assign(**columns), 4)
@@ -56,10 +57,16 @@ def test_scores_of_classes_agree_with_scikit_learn():
     )
     expected = balanced_accuracy_score(frame["y"], frame["predicted"])
     assert metrics["balanced_accuracy"]["value"] == pytest.approx(expected)
+    found_at = balanced_accuracy_score(frame["y"], frame["called"])
+    assert metrics["balanced_accuracy_at_threshold"]["value"] == pytest.approx(found_at)
+    assert found_at != expected
     assert metrics["conformal_coverage"] is None
     assert found["patients"] == sum(map(sum, found["confusion"])) == 60
     assert [row["name"] for row in found["per_class"]] == ["a", "b"]
     assert {row["site"] for row in found["per_site"]} == {"A", "B", "C", ""}
+    assert all(
+        row["accuracy"]["low"] < row["accuracy"]["value"] for row in found["per_site"]
+    )
     plain = fold_scores(class_rows(frame), 2)
     assert plain["balanced_accuracy"] == pytest.approx(expected)
     assert fold_scores(frame[frame["y"] == 1], 2)["roc_auc"] is None
@@ -90,8 +97,10 @@ def test_stages_and_survival_are_scored_by_their_own_measures():
     columns = {f"p{c}": chances[:, c] for c in range(4)}
     stage = frame_of(head="stage", y=level, **columns)
     time = rng.uniform(1, 50, 60)
+    part = rng.uniform(0, 0.5, 60)
     death = frame_of(head="death", y=-1, time=time, event=1.0, risk=-time,
-                     high_risk=(time < 25).astype(float))  # fmt: skip
+                     high_risk=(time < 25).astype(float), brier=part,
+                     brier_reference=0.25)  # fmt: skip
     heads = Heads(
         {
             "class": ClassHead(("a", "b")),
@@ -108,15 +117,18 @@ def test_stages_and_survival_are_scored_by_their_own_measures():
     assert found["stage"]["early_late_roc_auc"]["value"] == pytest.approx(late)
     assert found["death"]["c_index"]["value"] == 1.0
     assert found["death"]["logrank_p"] < 1e-6
+    brier = found["death"]["integrated_brier"]
+    assert brier["value"] == pytest.approx(part.mean())
+    assert brier["low"] < brier["value"] < brier["high"]
+    assert found["death"]["integrated_brier_reference"]["value"] == 0.25
 
 
 def test_nothing_known_gives_nothing():
     assert score_classes(frame_of(y=-1), ("a", "b"), **FEW)["metrics"] == {}
     death = frame_of(head="death", y=-1)
     heads = Heads({"class": ClassHead(("a", "b")), "death": CoxHead()})
-    assert score_heads(death, heads, **FEW) == {
-        "death": {"c_index": None, "logrank_p": None}
-    }
+    names = ("c_index", "integrated_brier", "integrated_brier_reference", "logrank_p")
+    assert score_heads(death, heads, **FEW) == {"death": dict.fromkeys(names)}
 
 
 def test_records_are_plain():

@@ -9,6 +9,8 @@ import threading
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1
+_BELOW_NORMAL = 0x4000
+_NICE = 5
 
 
 def private_stdout() -> IO[bytes]:
@@ -41,6 +43,17 @@ def end_with_parent(parent: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
     threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def step_back() -> None:
+    """Let a window, and whoever waits for an answer, have the processor first."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL)
+    else:
+        os.nice(_NICE)
 
 
 def _wait_for_end() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mmsubtype.evaluation.proportions import wilson
 from napari_mmsubtype.evaluation.resampling import patient_weights
 from napari_mmsubtype.evaluation.weighted_metrics import area_under_risk, ratio
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _POINTS = 101
 _DRAWS = 500
-_Z = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,16 +202,8 @@ def reliability(correct: ArrayLike, said: ArrayLike, *, bins: int = 10) -> Relia
     parts = np.array_split(order, min(bins, len(order)))
     count = np.array([len(part) for part in parts], dtype=np.int64)
     found = np.array([true[part].mean() for part in parts])
-    center = (found + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = np.sqrt(found * (1 - found) / count + _Z**2 / (4 * count**2))
-    half *= _Z / (1 + _Z**2 / count)
-    return Reliability(
-        np.array([values[part].mean() for part in parts]),
-        found,
-        np.maximum(center - half, 0.0),
-        np.minimum(center + half, 1.0),
-        count,
-    )
+    means = np.array([values[part].mean() for part in parts])
+    return Reliability(means, found, *wilson(found, count), count)
 
 
 def decision_curve(

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mmsubtype.evaluation.probes import association_p, probe_area
+from napari_mmsubtype.evaluation.probes import (
+    area_estimate,
+    association_p,
+    probe_area,
+)
 from napari_mmsubtype.evaluation.resampling import REPEATS
 
 if TYPE_CHECKING:
@@ -22,6 +26,11 @@ PROBE_LIMIT = 0.6
 
 _CHANCE = 0.5
 _SURE = 0.005
+_FAR = 2.5758293035489004
+"""Standard deviations that chance exceeds upwards in 1 of 200 cases."""
+_SHARED = 2**0.5
+"""Folds are judged by models that learned from each other's labels: what a pair of
+patients has in common counts in both their folds, which can double the variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,29 +156,91 @@ def site_alarm(
     )
 
 
-def random_label_alarm(value: Estimate | None) -> Alarm:
-    """Ask whether a model that was trained on shuffled labels knows something.
+def random_label_alarm(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: Sequence[str],
+    folds: ArrayLike,
+    *,
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> Alarm:
+    """Ask whether labels of held-out patients reach the training.
+
+    Labels are shuffled among all patients before anything is trained, and predictions
+    are judged by the shuffled ones: nothing but the labels themselves knows those of
+    held-out patients. Judged by the true labels, the same predictions would be far from
+    chance to either side without any fault, as a boundary that shuffled labels happen
+    to put between two true classes parts these well, or exactly the wrong way round.
 
     Parameters
     ----------
-    value : Estimate or None
-        Area under the ROC curve of a model that was trained and judged with labels
-        shuffled among all patients before the folds were trained; None where it was
-        not trained.
+    labels : array_like of int, shape (n,)
+        Shuffled classes, from 0; may be empty where nothing was trained.
+    scores : array_like of float, shape (n, c)
+        Probabilities of models that were trained on them, out of fold.
+    patients : sequence of str, length n
+        Patient of each row.
+    folds : array_like of int, shape (n,)
+        Fold of each row; folds of different repeats have different numbers.
+    repeats : int, default: 2000
+        Resamples behind the interval.
+    seed : int, default: 0
+        Of the resamples.
 
     Returns
     -------
     Alarm
-        Raised where the shuffled labels of held-out patients are predicted: only rows
-        shared between training and test can do that.
+        Of the area under the ROC curve within folds, raised where it is further above
+        chance than it would be in 1 of 200 cases. One patient under two identifiers is
+        no such case: the two have shuffled labels of their own.
     """
-    return _probe_alarm(
-        "random_labels",
-        (value, True),
-        "a model trained on shuffled labels",
-        "held-out patients were seen in training: look for shared patients, slides or "
-        "rows, and fit everything inside the folds",
+    truth = np.asarray(labels, dtype=np.int64)
+    said = np.asarray(scores, dtype=np.float64)
+    place = np.asarray(folds, dtype=np.int64)
+    what = "a model trained on shuffled labels"
+    found = None
+    if len(truth):
+        found = area_estimate(truth, said, patients, place, repeats=repeats, seed=seed)
+    if found is None:
+        return _not_judged("random_labels", what)
+    limit = _CHANCE + _FAR * _SHARED * _spread(truth, said, place)
+    raised = found.value > limit
+    words = f"ROC-AUC {found}, where 0.5 is chance"
+    message = (
+        f"{what} knows those of held-out patients ({words}): their labels reach the "
+        "training; look for patients in both parts, and fit everything inside the "
+        "folds, above all the choice of features"
+        if raised
+        else f"{what} does not know those of held-out patients ({words})"
     )
+    return Alarm("random_labels", raised, found, limit, _sentence(message))
+
+
+def _spread(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], folds: NDArray[np.int64]
+) -> float:
+    """Give the standard deviation of the area if labels were dealt anew within folds.
+
+    That of Mann and Whitney, with ties. Over several classes, the mean of theirs, as if
+    they rose and fell together.
+    """
+    count = scores.shape[1]
+    spreads = []
+    for value in [1] if count == 2 else range(count):
+        variance = pairs = 0.0
+        for fold in np.unique(folds):
+            own = folds == fold
+            size, member = int(own.sum()), int((truth[own] == value).sum())
+            here = float(member * (size - member))
+            if not here:
+                continue
+            _, ties = np.unique(scores[own, value], return_counts=True)
+            tied = float((ties.astype(np.float64) ** 3 - ties).sum())
+            variance += here / 12 * (size + 1 - tied / (size * (size - 1)))
+            pairs += here
+        spreads.append(variance**0.5 / pairs)
+    return float(np.mean(spreads))
 
 
 def _unless_chance(
@@ -193,8 +264,7 @@ def _probe_alarm(
     """Judge a probe that should know nothing."""
     value, is_sure = judged
     if value is None:
-        message = f"Not judged: {what} could not be tried"
-        return Alarm(name, raised=False, value=None, limit=PROBE_LIMIT, message=message)
+        return _not_judged(name, what)
     raised = is_sure and value.value >= PROBE_LIMIT and value.low > _CHANCE
     found = f"ROC-AUC {value}, where 0.5 is chance"
     message = (
@@ -202,4 +272,14 @@ def _probe_alarm(
         if raised
         else f"{what} does not tell the class to speak of ({found})"
     )
-    return Alarm(name, raised, value, PROBE_LIMIT, message[0].upper() + message[1:])
+    return Alarm(name, raised, value, PROBE_LIMIT, _sentence(message))
+
+
+def _not_judged(name: str, what: str) -> Alarm:
+    """Say that there was nothing to judge."""
+    message = f"Not judged: {what} could not be tried"
+    return Alarm(name, raised=False, value=None, limit=PROBE_LIMIT, message=message)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

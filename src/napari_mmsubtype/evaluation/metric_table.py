@@ -88,6 +88,48 @@ def classification_estimates(
     )
 
 
+def mean_estimates(
+    values: Mapping[str, ArrayLike],
+    patients: Sequence[str],
+    strata: ArrayLike,
+    *,
+    repeats: int = REPEATS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate | None]:
+    """Give means over rows with intervals from resampled patients.
+
+    Parameters
+    ----------
+    values : mapping of str to array_like of float, shape (n,)
+        By name; NaN where not known.
+    patients : sequence of str, length n
+        Patient of each row.
+    strata : array_like, shape (n,) or (n, k)
+        As in `resampling.patient_weights`.
+    repeats : int, default: 2000
+        Number of resamples.
+    level : float, default: 0.95
+        Coverage of the intervals.
+    seed : int, default: 0
+        Of the resampling.
+
+    Returns
+    -------
+    dict of str to Estimate or None
+        By name; None where nothing is known.
+    """
+    given = {name: np.asarray(row, dtype=np.float64) for name, row in values.items()}
+    return estimates(
+        lambda weights: {n: weighted.mean(weights, row) for n, row in given.items()},
+        patients,
+        strata,
+        repeats=repeats,
+        level=level,
+        seed=seed,
+    )
+
+
 def classification_sweep(
     weights: NDArray[np.float64],
     truth: NDArray[np.int64],
@@ -199,52 +241,6 @@ def confusion_table(labels: ArrayLike, probabilities: ArrayLike) -> list[list[in
     once = np.ones((1, len(truth)))
     table = weighted.confusion(once, truth, scores.argmax(axis=1), scores.shape[1])[0]
     return [[int(cell) for cell in row] for row in table]
-
-
-def site_table(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    patients: Sequence[str],
-    sites: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Describe how each site fares.
-
-    Parameters
-    ----------
-    labels : array_like of int, shape (n,)
-        True classes.
-    probabilities : array_like of float, shape (n, c)
-        One row per case.
-    patients, sites : sequence of str, length n
-        Of each row.
-
-    Returns
-    -------
-    list of dict
-        ``site``, ``patients``, ``balanced_accuracy`` (None where only one class
-        occurs) and ``accuracy``; the largest site first.
-    """
-    truth, scores = checked(labels, probabilities)
-    named, places = np.asarray(patients, dtype=str), np.asarray(sites, dtype=str)
-    rows = []
-    for site in np.unique(places):
-        own = places == site
-        once = np.ones((1, int(own.sum())))
-        called = scores[own].argmax(axis=1)
-        table = weighted.confusion(once, truth[own], called, scores.shape[1])
-        found = weighted.call_metrics(table)
-        single = len(np.unique(truth[own])) < 2
-        rows.append(
-            {
-                "site": str(site),
-                "patients": len(np.unique(named[own])),
-                "balanced_accuracy": (
-                    None if single else _plain(found["balanced_accuracy"])
-                ),
-                "accuracy": _plain(found["accuracy"]),
-            }
-        )
-    return sorted(rows, key=lambda row: (-row["patients"], row["site"]))
 
 
 def checked(

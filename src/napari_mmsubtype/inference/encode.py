@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from napari_mmsubtype.inference.acceleration import fold_batch_norms, lower_weig
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
+from napari_mmsubtype.inference.lane import open_lane
 from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.core.progress import Job
     from napari_mmsubtype.inference.device import Processor
+    from napari_mmsubtype.inference.lane import Arrival
     from napari_mmsubtype.inference.provisional import ProvisionalJudge
     from napari_mmsubtype.inference.stream import Transform
     from napari_mmsubtype.models.encoders import Encoder
@@ -165,6 +168,7 @@ def forward_batches(
     DeviceLostError
         If the device stopped answering.
     """
+    lane = open_lane(processor.device)
     reading = read_batches(
         source,
         batches,
@@ -173,22 +177,36 @@ def forward_batches(
         measure=meter,
         measures=0 if meter is None else len(MEASURES),
         transform=transform,
+        room=lane.room,
     )
 
-    def _work(batch: PatchBatch, part: slice) -> list[NDArray[Any]]:
+    def _work(batch: PatchBatch, part: slice) -> Arrival:
         with watch_device(processor.device):
-            pixels = torch.from_numpy(batch.pixels[part]).to(processor.device)
+            pixels = lane.send(batch.pixels[part])
             with processor.autocasting():
                 images = encoder.normalize(pixels)
                 images = images.contiguous(memory_format=torch.channels_last)
                 features = encoder.feature_map(images)
             inside = slice(batch.start + part.start, batch.start + part.stop)
-            return [x.cpu().numpy() for x in finish(features.float(), inside)]
+            return lane.fetch(finish(features.float(), inside))
+
+    # A batch that is under way keeps its pixels until its numbers are here.
+    under_way: deque[tuple[PatchBatch, list[Arrival]]] = deque()
+
+    def _land() -> tuple[PatchBatch, list[NDArray[Any]]]:
+        batch, arrivals = under_way.popleft()
+        with watch_device(processor.device):
+            parts = [arrive() for arrive in arrivals]
+        return batch, [np.concatenate(x) for x in zip(*parts, strict=True)]
 
     try:
         for batch in reading:
-            parts = limit.run(partial(_work, batch), len(batch.pixels))
-            yield batch, [np.concatenate(x) for x in zip(*parts, strict=True)]
+            work = partial(_work, batch)
+            under_way.append((batch, limit.run(work, len(batch.pixels))))
+            if len(under_way) > lane.ahead:
+                yield _land()
+        while under_way:
+            yield _land()
     finally:
         reading.close()  # type: ignore[attr-defined]
 

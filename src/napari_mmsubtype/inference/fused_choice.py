@@ -82,10 +82,15 @@ def choose_encoder(
         return encoder
     fused = fuse_encoder(encoder)
     patches = sample_patches(source, transform) if fused else None
-    if fused is None or patches is None or not len(patches):
-        return encoder
-    found = _time_both(encoder, fused, patches, processor)
-    if found is None:
+    found = None
+    if fused is not None and patches is not None and len(patches):
+        found = _time_both(encoder, fused, patches, processor)
+    if fused is None or found is None:
+        if begun:
+            logger.warning(
+                "this run was begun in fused steps, which are not to be had here: the "
+                "other patches run as usual, and differ from them by rounding only"
+            )
         return encoder
     if not begun:
         known.keep(key, found)
@@ -109,8 +114,9 @@ def _time_both(
     rows, plain_s = try_patches(encoder, patches, processor)
     try:
         others, fused_s = try_patches(fused, patches, processor)
-    except RuntimeError as err:
-        # For example a sum of maps of two sizes, which only the plain steps can do.
+    except (AttributeError, RuntimeError, TypeError) as err:
+        # For example a sum of maps of two sizes, which only the plain steps can do, or
+        # an operation that another version of PyTorch calls differently.
         logger.info("encoder %s runs as it is: fused, it fails: %s", encoder.name, err)
         return None
     if processor.autocast is None:

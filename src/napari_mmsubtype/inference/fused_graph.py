@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_OPERATION = "_convolution_pointwise"
+"""Private to PyTorch: another version may name it, or what it takes, differently."""
+
 _SUMS = (operator.add, operator.iadd, torch.add)
 _RELUS = (torch.relu, nn.functional.relu)
 
@@ -107,7 +110,7 @@ class FusedConv(nn.Module):
         conv = self.conv
         images = images.to(conv.weight.dtype)
         shape = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        step: Any = torch.ops.mkldnn._convolution_pointwise
+        step: Any = getattr(torch.ops.mkldnn, _OPERATION)
         if other is None:
             after = self._after or "none"
             found = step(images, conv.weight, conv.bias, *shape, after, [], "")
@@ -127,8 +130,11 @@ def can_fuse() -> bool:
     bool
         False without oneDNN, or where a version calls them by other names.
     """
-    return bool(torch._C._has_mkldnn) and hasattr(
-        torch.ops.mkldnn, "_convolution_pointwise"
+    step = getattr(torch.ops.mkldnn, _OPERATION, None)
+    return (
+        bool(torch._C._has_mkldnn)
+        and step is not None
+        and {"default", "binary"} <= set(step.overloads())
     )
 
 
@@ -147,6 +153,13 @@ def fuse_encoder(encoder: Encoder) -> FusedEncoder | None:
         fused, or what the network does depends on what it is given.
     """
     if not can_fuse():
+        logger.info(
+            "encoder %s runs without fused steps: PyTorch %s has no mkldnn.%s; the "
+            "result is as usual, it may take a little longer",
+            encoder.name,
+            torch.__version__,
+            _OPERATION,
+        )
         return None
     try:
         graph = fx.symbolic_trace(_FeatureMap(encoder))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Measure = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     Transform = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    Room = Callable[[tuple[int, ...]], NDArray[np.uint8]]
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def read_batches(
     measure: Measure | None = None,
     measures: int = 0,
     transform: Transform | None = None,
+    room: Room | None = None,
 ) -> Iterator[PatchBatch]:
     """Yield batches in order while threads read the next ones.
 
@@ -109,6 +111,9 @@ def read_batches(
     transform : callable, optional
         Takes patches, uint8, shape (k, y, x, 3), and gives them with other colors. It
         runs in the reader threads, after what is measured was measured.
+    room : callable, optional
+        Takes the shape of a batch and gives memory for its pixels, uint8; the usual
+        kind if left out.
 
     Yields
     ------
@@ -127,9 +132,13 @@ def read_batches(
 
     def _begin(indices: range) -> tuple[PatchBatch, list[Future[None]]]:
         count = len(indices)
+        shape = (count, size_px, size_px, 3)
+        pixels = np.empty(shape, np.uint8) if room is None else room(shape)
+        # A patch that cannot be read stays white.
+        pixels.fill(255)
         batch = PatchBatch(
             indices.start,
-            np.full((count, size_px, size_px, 3), 255, np.uint8),
+            pixels,
             np.ones(count, bool),
             np.full((count, measures), np.nan, np.float32),
         )

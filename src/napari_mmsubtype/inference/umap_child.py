@@ -10,7 +10,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from napari_mmsubtype.core.child_process import end_with_parent, private_stdout
+from napari_mmsubtype.core.child_process import (
+    end_with_parent,
+    private_stdout,
+    step_back,
+)
 
 
 def main() -> None:
@@ -18,6 +22,7 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     answer = private_stdout()
     end_with_parent(int(request["parent"]))
+    step_back()
     with answer:
         _answer(request, answer)
     # Taking the libraries down would take seconds.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -44,13 +43,13 @@ from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.heads import read_heads
 from napari_mmsubtype.models.portability import require_portable
+from napari_mmsubtype.models.reference_patches import read_arrays
 from napari_mmsubtype.models.registry import create_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_mmsubtype.core.cases import Modality
@@ -102,7 +101,7 @@ def _load(folder: Path, source: Path) -> Bundle:
             heads = read_heads(manifest["heads"])
             encoder, fusion, patch, modalities = _build(folder, manifest, heads)
         classes = tuple(Subtype(**entry) for entry in manifest["classes"])
-        reference = _read_reference(folder / REFERENCE, manifest["files"])
+        reference = read_arrays(folder / REFERENCE, manifest["files"])
         calibration, guard = read_trust(stored, reference)
         temperature = calibration.temperature
         check_parts(classes, heads, encoder, fusion, patch, modalities, temperature)
@@ -173,23 +172,6 @@ def _build(
         **manifest["fusion"]["options"],
     )
     return encoder, fusion.eval(), PatchSpec(**manifest["patch"]), modalities
-
-
-def _read_reference(
-    path: Path, listed: Mapping[str, str]
-) -> dict[str, NDArray[np.generic]]:
-    """Read the statistics of the training data, if the bundle has them."""
-    if path.name not in listed:
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, AttributeError) as err:
-        msg = (
-            f"{path.name!r} in bundle {path.parent.name!r} does not hold plain arrays "
-            f"({err}); arrays of Python objects are refused"
-        )
-        raise BundleIntegrityError(msg) from err
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.subtypes import UNKNOWN_CLASS
-from napari_mmsubtype.errors import BundleError
-from napari_mmsubtype.models.bundle_schema import REFERENCE
+from napari_mmsubtype.errors import (
+    BundleError,
+    BundleIntegrityError,
+    ConfigurationError,
+)
+from napari_mmsubtype.models.bundle_files import opened, sha256_file
+from napari_mmsubtype.models.bundle_manifest import find_bundle, read_description
+from napari_mmsubtype.models.bundle_schema import MANIFEST, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -90,6 +97,85 @@ def read_reference(
         )
         raise BundleError(msg)
     return rows.astype(np.float16), known.astype(np.uint8)
+
+
+def load_reference(
+    source: str | Path, digest: str, *, dim: int, classes: int
+) -> tuple[NDArray[np.float16], NDArray[np.uint8]] | None:
+    """Load the training patches of a bundle, and no networks, hence no PyTorch.
+
+    Parameters
+    ----------
+    source : str or Path
+        As `bundle.load_bundle` takes it.
+    digest : str
+        Of the bundle that is meant; another one is refused.
+    dim : int
+        Length of an embedding.
+    classes : int
+        How many the model tells apart.
+
+    Returns
+    -------
+    embeddings, classes : ndarray
+        As `read_reference` gives them; None where the bundle carries none.
+
+    Raises
+    ------
+    ConfigurationError
+        If the bundle is another one.
+    BundleError
+        If there is no bundle, or its arrays do not fit the model.
+    BundleIntegrityError
+        If a file was changed, is missing or cannot be read.
+    """
+    path = find_bundle(source)
+    try:
+        with opened(path) as folder:
+            manifest, _ = read_description(folder, path)
+            if sha256_file(folder / MANIFEST) != digest:
+                msg = f"bundle {str(source)!r} is no longer the one that is meant"
+                raise ConfigurationError(msg)
+            arrays = read_arrays(folder / REFERENCE, manifest["files"])
+    except OSError as err:
+        msg = f"bundle {str(path)!r} cannot be read ({err}); check its permissions"
+        raise BundleError(msg) from err
+    return read_reference(arrays, dim=dim, classes=classes)
+
+
+def read_arrays(
+    path: Path, listed: Mapping[str, str]
+) -> dict[str, NDArray[np.generic]]:
+    """Read the statistics of the training data, if the bundle has them.
+
+    Parameters
+    ----------
+    path : Path
+        ``reference.npz`` of an unpacked bundle.
+    listed : mapping of str to str
+        Files of the bundle, all checked, with their hashes.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By name; empty where the bundle has none.
+
+    Raises
+    ------
+    BundleIntegrityError
+        If the file holds anything else than plain arrays.
+    """
+    if path.name not in listed:
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, AttributeError) as err:
+        msg = (
+            f"{path.name!r} in bundle {path.parent.name!r} does not hold plain arrays "
+            f"({err}); arrays of Python objects are refused"
+        )
+        raise BundleIntegrityError(msg) from err
 
 
 def _are_classes(known: NDArray[Any], count: int) -> bool:

@@ -212,7 +212,8 @@ def map_image(
     known["range"] = [measured.typical, measured.largest]
     kwargs = {
         "name": name,
-        "interpolation2d": "nearest" if known["kind"] == ATTENTION else "linear",
+        # Between something and nothing, colors of little would draw a frame.
+        "interpolation2d": "nearest" if subtype is None else "linear",
         "blending": "translucent",
         "visible": False,
         **scale_options(known, PERCENTILE),

@@ -15,6 +15,7 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic, cell_size
 from napari_mmsubtype.results.patch_rows import PatchRows
+from napari_mmsubtype.results.store_names import remove_half_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +148,7 @@ class CamWriter:
         self, store: Path, method: str, shape: tuple[int, int, int, int]
     ) -> None:
         self._store = store
+        remove_half_written(store / schema.CAMS)
         try:
             self._group = zarr.open_group(store, mode="r+").require_group(
                 f"{schema.CAMS}/{method}"

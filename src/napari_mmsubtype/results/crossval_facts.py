@@ -17,6 +17,7 @@ MISSING = "–"
 
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy_at_threshold": "balanced accuracy at the folds' thresholds",
     "roc_auc": "ROC-AUC",
     "roc_auc_micro": "ROC-AUC, micro",
     "average_precision": "average precision",
@@ -35,6 +36,8 @@ METRIC_NAMES = {
     "conformal_size": "classes in a set",
     "early_late_roc_auc": "ROC-AUC, early or late",
     "c_index": "C-index",
+    "integrated_brier": "Brier score over time",
+    "integrated_brier_reference": "the same of a Kaplan-Meier curve",
     "logrank_p": "log-rank p",
 }
 """Metrics in words, in the order of the report."""
@@ -134,7 +137,9 @@ def interval(metric: Mapping[str, Any] | None, *, signed: bool = False) -> str:
     return form.format(metric["value"], metric["low"], metric["high"])
 
 
-def metric_rows(record: CrossvalRecord, names: Sequence[str]) -> list[dict[str, Any]]:
+def metric_rows(
+    record: CrossvalRecord, names: Sequence[str], rank_by: str | None = None
+) -> list[dict[str, Any]]:
     """Lay out models by metrics.
 
     Parameters
@@ -143,17 +148,19 @@ def metric_rows(record: CrossvalRecord, names: Sequence[str]) -> list[dict[str, 
         A cross-validation.
     names : sequence of str
         Metrics, by their keys.
+    rank_by : str or None, default: None
+        Metric that is better where it is higher; the first one if None.
 
     Returns
     -------
     list of dict
         ``name``, ``title``, ``kind``, ``patients``, ``skipped``, and ``cells``, one
-        text per metric; ``best`` marks the model whose first metric is highest among
-        those that may be compared.
+        text per metric; ``best`` marks the model that ranks highest among those that
+        may be compared.
     """
     rows = []
     for name, model in record.models.items():
-        first = model["metrics"].get(names[0])
+        first = model["metrics"].get(rank_by or names[0])
         rows.append(
             {
                 "name": name,
@@ -311,7 +318,7 @@ def methods_text(record: CrossvalRecord) -> list[str]:
     inner = float(plan.get("inner_share") or 0)
     held = (
         f"In each fold, {inner:.0%} of the training patients were held out for early "
-        "stopping, temperature and prediction sets. "
+        "stopping, temperature, threshold and prediction sets. "
         if inner
         else ""
     )

@@ -68,7 +68,7 @@ def draw_folds(record: CrossvalRecord) -> Figure | None:
                 capprops={"color": GREY},
             )
             for place, own in enumerate(values, start=1):
-                offsets = np.linspace(-0.14, 0.14, len(own)) if len(own) > 1 else [0]
+                offsets = np.linspace(-0.14, 0.14, len(own)) if len(own) != 1 else [0]
                 axis.scatter(
                     own,
                     place + np.asarray(offsets),

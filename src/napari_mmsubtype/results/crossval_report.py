@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.html"
 """Name of the report in the folder of a cross-validation."""
 
-_SURVIVAL = ("cox", "hazards")
+_SURVIVAL = ("cox", "hazard")
 _COMPARED = ("balanced_accuracy", "roc_auc")
 _SHOWN_SITES = 15
+_COLUMNS = 5
+"""Metrics side by side that a page has room for."""
 
 
 def write_crossval_report(
@@ -116,8 +118,7 @@ def crossval_html(record: CrossvalRecord) -> str:
         metric_names=METRIC_NAMES,
         shown=shown,
         rows=metric_rows(record, shown) if shown else [],
-        rest=rest,
-        rest_rows=metric_rows(record, rest) if rest else [],
+        rest=_other_tables(record, rest, shown[0] if shown else None),
         presets=[_preset(record, name) for name in presets],
         charts=_charts(record),
         splits=content.get("splits", []),
@@ -131,6 +132,17 @@ def crossval_html(record: CrossvalRecord) -> str:
         interval=interval,
         shown_sites=_SHOWN_SITES,
     )
+
+
+def _other_tables(
+    record: CrossvalRecord, names: list[str], rank_by: str | None
+) -> list[tuple[list[str], list[dict[str, Any]]]]:
+    """Lay out the metrics beside the main ones, as many as a page has room for."""
+    parts = [names[i : i + _COLUMNS] for i in range(0, len(names), _COLUMNS)]
+    return [
+        (part, [r for r in metric_rows(record, part, rank_by) if not r["skipped"]])
+        for part in parts
+    ]
 
 
 def _design(record: CrossvalRecord) -> str:

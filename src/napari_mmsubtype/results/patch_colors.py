@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.attributions import against_others
-from napari_mmsubtype.results.colors import AGAINST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 CLASS, TISSUE, EVIDENCE = "class", "tissue", "evidence"
 
 _MIDDLE = (0.93, 0.93, 0.93)
+_AGAINST = (0.42, 0.42, 0.48)
+"""Darker than the middle and lighter than the dark ground that dots lie on."""
 _TISSUE = (0.0, 0.62, 0.45)
 _PERCENTILE = 99.0
 
@@ -59,7 +60,7 @@ def patch_colors(
     Returns
     -------
     ndarray of uint8, shape (n, 3)
-        Red, green, blue. Evidence runs from near black (against the class) over light
+        Red, green, blue. Evidence runs from dark grey (against the class) over light
         grey to the color of the class, and saturates at the 99th percentile.
     """
     if choice == TISSUE:
@@ -72,7 +73,7 @@ def patch_colors(
     limit = float(np.percentile(np.abs(values), _PERCENTILE)) if len(values) else 0.0
     strength = np.clip(values / (limit or 1.0), -1, 1)
     above = _between(_MIDDLE, classes[number].rgb, strength)
-    below = _between(_MIDDLE, AGAINST, -strength)
+    below = _between(_MIDDLE, _AGAINST, -strength)
     return _bytes(np.where(strength[:, None] >= 0, above, below))
 
 

@@ -132,7 +132,9 @@ class PatchFacts:
                 f"{self.classes[c]} {format_probability(float(self.calls[patch, c]))}"
                 for c in order
             )
-            parts.append(f"patch alone: {', '.join(named)}")
+            # Where the tables decide, the call may go against the patch's evidence.
+            given = "patch alone, with the tables" if self.features else "patch alone"
+            parts.append(f"{given}: {', '.join(named)}")
         named = (f"{self.classes[c]} {self.evidence[patch, c]:+.2g}" for c in order)
         parts.append(f"evidence: {', '.join(named)}")
         place = ordinal(int(self.rank[patch, chosen]))

@@ -289,6 +289,11 @@ class Result(StoredSlide):
         return self._read(schema.EMBEDDING)
 
     @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+        return int(self._root[schema.EMBEDDING].shape[1])  # type: ignore[union-attr]
+
+    @property
     def cell_evidence(self) -> NDArray[np.float32]:
         """Evidence per cell and unit of patch weight, float32, shape (n, c, y, x)."""
         return self._read(schema.CELL_EVIDENCE)

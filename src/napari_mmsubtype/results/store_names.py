@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from napari_mmsubtype.slides.slide_name import file_stem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def existing_stores(folder: Path, slide_name: str) -> list[Path]:
@@ -68,3 +71,21 @@ def remove_drafts(path: Path) -> None:
     """
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the files that killed processes were writing when they ended.
+
+    zarr writes a file under another name and renames it, so these are read by nobody;
+    they only take room.
+
+    Parameters
+    ----------
+    folder : Path
+        A store, or a group of it; the caller holds the lock of the store.
+    """
+    for draft in folder.rglob("*.partial"):
+        try:
+            draft.unlink()
+        except OSError as err:
+            logger.debug("cannot remove %s: %s", draft, err)

@@ -25,7 +25,8 @@ _PAPER = (24, 26, 31)
 _MARGIN_PX = 10
 _DIM = 0.25
 _CLICK_PX = 6.0
-_MANY = 20_000
+_SIZES = ((1_000, 3.2), (20_000, 2.2))
+"""Up to so many dots have this radius, in pixels; more have 1."""
 _LINE = QColor(255, 255, 255, 220)
 
 
@@ -172,7 +173,7 @@ class DotPlot(QWidget):
         )
         canvas = np.empty((height, width, 4), np.uint8)
         canvas[:] = (*_PAPER, 255)
-        radius = (1.0 if len(self._points) > _MANY else 2.2) * ratio
+        radius = _radius(len(self._points)) * ratio
         _splat(
             canvas, self._to_widget(self._behind) * ratio, self._behind_colors, ratio
         )
@@ -286,6 +287,11 @@ class DotPlot(QWidget):
             bits.setsize(image.sizeInBytes())
         shape = (self.height() + 1, self.width() + 1, 4)
         return np.frombuffer(bits, np.uint8).reshape(shape)[..., 3] > 0
+
+
+def _radius(count: int) -> float:
+    """Choose the radius of dots, larger where there is room."""
+    return next((radius for most, radius in _SIZES if count <= most), 1.0)
 
 
 def _place(event: QMouseEvent) -> tuple[float, float]:

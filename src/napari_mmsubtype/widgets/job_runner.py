@@ -87,6 +87,9 @@ class JobRunner(QObject):
     has_bar : bool, default: True
         Show the job among napari's activities; short jobs that a panel shows itself
         go without, as making that bar takes longer than they do.
+    asked_about : tuple of type, default: ()
+        Errors after which the owner asks the user what to do: the question says what
+        happened, and a notification beside it would outlast the answer.
     door : Door, default: Door.ANALYZE_PANEL
         In whose words errors give advice.
     """
@@ -104,10 +107,12 @@ class JobRunner(QObject):
         parent: QObject | None = None,
         *,
         has_bar: bool = True,
+        asked_about: tuple[type[Exception], ...] = (),
         door: Door = Door.ANALYZE_PANEL,
     ) -> None:
         super().__init__(parent)
         self._title = title
+        self._asked_about = asked_about
         self._door = door
         self._has_bar = has_bar
         self._worker: _JobWorker | None = None
@@ -115,6 +120,7 @@ class JobRunner(QObject):
         self._outcome: _Outcome | None = None
         self.last_error: Exception | None = None
         self._bar: progress | None = None
+        self._stage = ""
 
     @property
     def is_running(self) -> bool:
@@ -150,6 +156,7 @@ class JobRunner(QObject):
         self._is_paused = False
         self._outcome = self.last_error = None
         self._bar = progress(total=0, desc=self._title) if self._has_bar else None
+        self._stage = ""
         self.started.emit()
         worker.start()
 
@@ -181,8 +188,12 @@ class JobRunner(QObject):
             if bar.total != event.total:
                 bar.reset(total=event.total)
                 bar.total = event.total
-            bar.set_description(f"{self._title}: {event.stage}")
-            bar.update(event.done - bar.n)
+            # Each of these lets Qt draw the whole window anew.
+            if event.stage != self._stage:
+                self._stage = event.stage
+                bar.set_description(f"{self._title}: {event.stage}")
+            if event.done != bar.n:
+                bar.update(event.done - bar.n)
         self.progressed.emit(event)
 
     def _on_returned(self, outcome: _Outcome) -> None:
@@ -206,7 +217,7 @@ class JobRunner(QObject):
         self.finished.emit()
 
     def _report(self, error: Exception) -> str:
-        """Show an error once, in words that the user can act on."""
+        """Put an error into words that the user can act on, and show it once."""
         logger.error("%s failed", self._title, exc_info=error)
         message = for_door(str(error), self._door) or type(error).__name__
         if not isinstance(error, MMSubtypeError):
@@ -214,5 +225,6 @@ class JobRunner(QObject):
                 f"{self._title}: unexpected {type(error).__name__}: {message} "
                 "(the log has the details)"
             )
-        show_error(message)
+        if not isinstance(error, self._asked_about):
+            show_error(message)
         return message

@@ -26,6 +26,7 @@ from napari_mmsubtype.plugin.map_layers import (
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import is_in_view
 from napari_mmsubtype.results.map_scale import SCALES
+from napari_mmsubtype.widgets.color_legend import ColorLegend
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
@@ -53,6 +54,7 @@ class MapField(QWidget):
         self._adder = LayerAdder(viewer, self)
         self.scaleCombo = _combo(self, "Color scale", SCALES)
         self.scaleCombo.setToolTip("Changes what is seen, never the numbers")
+        self.colors = ColorLegend(self)
         self._legend = QLabel(self)
         self._legend.setWordWrap(True)
         self.methodCombo = _combo(self, "Method of another map", ())
@@ -70,6 +72,7 @@ class MapField(QWidget):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Colors", self.scaleCombo)
+        form.addRow(self.colors)
         form.addRow(self._legend)
         form.addRow("Other map", self.methodCombo)
         layout = QVBoxLayout(self)
@@ -152,10 +155,13 @@ class MapField(QWidget):
         scale, layers = self.scaleCombo.currentText(), self._own_layers()
         active = self._viewer.layers.selection.active
         shown = [x for x in layers if x is active] or [x for x in layers if x.visible]
-        words = ""
+        words, top, about = "", None, ""
         if shown:
             top = shown[-1]
-            words = f"{top.name}: {scale_words(top.metadata[METADATA_KEY], scale)}"
+            facts = top.metadata[METADATA_KEY]
+            about = facts["class"]
+            words = f"{top.name}: {scale_words(facts, scale)}"
+        self.colors.setLayer(top, about)
         self._legend.setText(words)
         self._legend.setVisible(bool(words))
 

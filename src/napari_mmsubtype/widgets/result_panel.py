@@ -42,6 +42,8 @@ _NOTHING = (
     "of a result."
 )
 
+_LOOKS = {"visible", "opacity", "contrast_limits", "colormap"}
+
 
 class ResultPanel(QWidget):
     """Shows the results whose layers are in the viewer, one at a time.
@@ -102,6 +104,7 @@ class ResultPanel(QWidget):
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._load_next)
         layers.events.removed.connect(self._forget)
+        layers.events.connect(self._on_layer)
         layers.selection.events.active.connect(self._on_active)
         self.destroyed.connect(self._disconnector())
         self._show_current()
@@ -162,10 +165,12 @@ class ResultPanel(QWidget):
         """Make a function that lets go of the viewer without keeping this alive."""
         layers = self._viewer.layers
         load, forget, active = self._load_next, self._forget, self._on_active
+        look = self._on_layer
 
         def disconnect(*_: object) -> None:
             layers.events.inserted.disconnect(load)
             layers.events.removed.disconnect(forget)
+            layers.events.disconnect(look)
             layers.selection.events.active.disconnect(active)
 
         return disconnect
@@ -204,6 +209,11 @@ class ResultPanel(QWidget):
         if index >= 0:
             self._combo.setCurrentIndex(index)
         self._maps.describe()
+
+    def _on_layer(self, event: Any) -> None:
+        """Follow what decides which colors a map is seen in."""
+        if event.type in _LOOKS:
+            self._maps.describe()
 
     def _show_current(self) -> None:
         summary = self.summary()

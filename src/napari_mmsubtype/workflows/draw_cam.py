@@ -10,7 +10,7 @@ from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.drawing import drawing_job
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.store import Result, open_result
-from napari_mmsubtype.results.store_lock import StoreLock
+from napari_mmsubtype.results.store_lock import StoreLock, clear_stale_lock
 from napari_mmsubtype.workflows.jobs import run_job
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def draw_cam_job(
     method = checked_cam(method)
     result = open_result(store)
     if method == result.cam_method or method in {cam.method for cam in result.cams}:
+        # Its process may have been killed before it let go of what it finished.
+        clear_stale_lock(result.path)
         yield Progress("maps", 1, 1, f"{method} is drawn already: nothing to do")
         return result
     drawing = yield from drawing_job(result, method, choose_processor(device))

@@ -10,7 +10,7 @@ import torch
 
 from napari_mmsubtype.core.cases import Modality, subset_key
 from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
-from napari_mmsubtype.models.survival_heads import CoxHead
+from napari_mmsubtype.workflows.fold_survival import survival_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.evaluation.calibration_record import Calibration
-    from napari_mmsubtype.models.heads import Head, Heads
+    from napari_mmsubtype.evaluation.decision import DecisionRule
+    from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.training.bags import BagSet
+    from napari_mmsubtype.workflows.fold_survival import SurvivalScale
 
 CLASS = "class"
 COVERAGE = 0.9
@@ -37,12 +39,15 @@ COLUMNS = (
     "site",
     "y",
     "predicted",
+    "called",
     "set_size",
     "in_set",
     "risk",
     "high_risk",
     "time",
     "event",
+    "brier",
+    "brier_reference",
 )
 """Columns of ``predictions.parquet`` besides the probabilities."""
 
@@ -52,9 +57,10 @@ def answer_frame(
     logits: NDArray[np.float64],
     heads: Heads,
     calibration: Calibration,
+    decision: DecisionRule,
     *,
     subset: Sequence[Modality],
-    limits: Mapping[str, float],
+    scales: Mapping[str, SurvivalScale],
     main: bool,
 ) -> pd.DataFrame:
     """Put the answers of all heads into rows.
@@ -69,10 +75,12 @@ def answer_frame(
         With temperatures and centers.
     calibration : Calibration
         Of the classes.
+    decision : DecisionRule
+        Calls a class at the fold's threshold.
     subset : sequence of Modality
         What the model was allowed.
-    limits : mapping of str to float
-        Median risk of the training patients, by survival head.
+    scales : mapping of str to SurvivalScale
+        By survival head.
     main : bool
         Whether that is all that the model takes.
 
@@ -86,12 +94,12 @@ def answer_frame(
     for name, head in heads.heads.items():
         own = logits[:, heads.columns(name)]
         if head is heads.classes:
-            columns = class_columns(cases.labels, own, calibration, key)
+            columns = class_columns(cases.labels, own, calibration, key, decision)
             name = CLASS
         elif isinstance(head, ClassHead | OrdinalHead):
             columns = _levels(head, own, cases.targets[name])
         else:
-            columns = _survival(head, own, cases.targets[name], limits[name])
+            columns = survival_columns(head, own, cases.targets[name], scales[name])
         frame = pd.DataFrame(columns)
         frame.insert(0, "patient_id", list(cases.patients))
         present = [
@@ -107,8 +115,9 @@ def class_columns(
     logits: NDArray[np.float64],
     calibration: Calibration,
     subset: str,
+    decision: DecisionRule,
 ) -> dict[str, Any]:
-    """Give probabilities and prediction sets of the classes.
+    """Give probabilities, calls and prediction sets of the classes.
 
     Parameters
     ----------
@@ -120,6 +129,8 @@ def class_columns(
         Of the model.
     subset : str
         As `cases.subset_key`.
+    decision : DecisionRule
+        Calls a class at the fold's threshold.
 
     Returns
     -------
@@ -139,52 +150,10 @@ def class_columns(
         "y": labels,
         **_columns(probabilities),
         "predicted": probabilities.argmax(axis=1),
+        "called": decision.call(probabilities),
         "set_size": size,
         "in_set": inside,
     }
-
-
-def median_risks(heads: Heads, logits: NDArray[np.float64]) -> dict[str, float]:
-    """Find the limit between low and high risk.
-
-    Parameters
-    ----------
-    heads : Heads
-        Of the model.
-    logits : ndarray of float64, shape (n, size)
-        Of the training patients.
-
-    Returns
-    -------
-    dict of str to float
-        Median risk by survival head.
-    """
-    return {
-        name: float(np.median(risks(head, logits[:, heads.columns(name)])))
-        for name, head in heads.others.items()
-        if not isinstance(head, ClassHead | OrdinalHead)
-    }
-
-
-def risks(head: Head, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring a survival head's answer down to one number.
-
-    Parameters
-    ----------
-    head : Head
-        `CoxHead` or `HazardHead`.
-    logits : ndarray of float64, shape (n, size)
-        Its own.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Greater is worse: the log-risk, or less the sum of the survival curve.
-    """
-    answer = head.answer(torch.from_numpy(np.asarray(logits, np.float64))).numpy()
-    if isinstance(head, CoxHead):
-        return np.asarray(answer[:, 0], np.float64)
-    return np.asarray(-answer.sum(axis=1), np.float64)
 
 
 def _levels(
@@ -198,24 +167,6 @@ def _levels(
         "y": truth,
         **_columns(probabilities),
         "predicted": probabilities.argmax(axis=1),
-    }
-
-
-def _survival(
-    head: Head,
-    logits: NDArray[np.float64],
-    targets: NDArray[np.floating],
-    limit: float,
-) -> dict[str, Any]:
-    risk = risks(head, logits)
-    nothing = np.full(len(risk), -1, np.int64)
-    return {
-        "y": nothing,
-        "predicted": nothing,
-        "risk": risk,
-        "high_risk": (risk > limit).astype(float),
-        "time": targets[:, 0].astype(float),
-        "event": targets[:, 1].astype(float),
     }
 
 
@@ -244,10 +195,12 @@ def complete(frame: pd.DataFrame, width: int) -> pd.DataFrame:
     chances = [f"p{c}" for c in range(width)]
     order = [*COLUMNS[:10], *chances, *COLUMNS[10:]]
     whole = frame.reindex(columns=order)
-    whole = whole.fillna({"y": -1, "predicted": -1, "site": ""})
+    whole = whole.fillna({"y": -1, "predicted": -1, "called": -1, "site": ""})
     text = dict.fromkeys(
         ("model", "head", "subset", "present", "patient_id", "site"), str
     )
-    whole_numbers = dict.fromkeys(("repeat", "fold", "y", "predicted"), np.int64)
-    numbers = dict.fromkeys((*chances, *COLUMNS[11:]), np.float64)
+    whole_numbers = dict.fromkeys(
+        ("repeat", "fold", "y", "predicted", "called"), np.int64
+    )
+    numbers = dict.fromkeys((*chances, *COLUMNS[12:]), np.float64)
     return whole.astype({**text, **whole_numbers, **numbers, "main": bool})

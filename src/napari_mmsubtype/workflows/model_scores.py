@@ -11,8 +11,9 @@ from napari_mmsubtype.evaluation.metric_table import (
     class_table,
     classification_estimates,
     confusion_table,
-    site_table,
+    mean_estimates,
 )
+from napari_mmsubtype.evaluation.site_table import site_table
 from napari_mmsubtype.evaluation.survival import concordance_estimate, logrank
 from napari_mmsubtype.models.class_heads import ClassHead, OrdinalHead
 from napari_mmsubtype.workflows.cohort_targets import are_stages
@@ -30,9 +31,17 @@ if TYPE_CHECKING:
 LEAST_PATIENTS = 10
 """Patients with all of a subset below which it is not scored."""
 
+AT_THRESHOLD = "balanced_accuracy_at_threshold"
+"""Mean recall of the classes as called at each fold's own threshold."""
+
 _MATRIX = ("roc_auc", "balanced_accuracy")
 _ORDINAL = ("quadratic_kappa", "mean_absolute_error", "balanced_accuracy")
 _CLASSES = ("roc_auc", "balanced_accuracy")
+_BRIER = {
+    "integrated_brier": "brier",
+    "integrated_brier_reference": "brier_reference",
+}
+_SURVIVAL = ("c_index", *_BRIER)
 
 
 def estimate_record(found: Estimate | None) -> dict[str, float] | None:
@@ -132,7 +141,14 @@ def score_classes(
         "metrics": _estimates(rows, scores, resamples, seed),
         "per_class": class_table(truth, scores, classes),
         "confusion": confusion_table(truth, scores),
-        "per_site": site_table(truth, scores, patients, rows["site"].tolist()),
+        "per_site": [
+            {
+                **row,
+                "balanced_accuracy": estimate_record(row["balanced_accuracy"]),
+                "accuracy": estimate_record(row["accuracy"]),
+            }
+            for row in site_table(truth, scores, patients, rows["site"].tolist())
+        ],
     }
 
 
@@ -263,11 +279,25 @@ def _estimates(
         averages={
             "conformal_coverage": rows["in_set"].to_numpy(np.float64),
             "conformal_size": rows["set_size"].to_numpy(np.float64),
+            AT_THRESHOLD: _found(rows),
         },
         repeats=resamples,
         seed=seed,
     )
     return {name: estimate_record(value) for name, value in found.items()}
+
+
+def _found(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Give each row what it adds to the balanced accuracy at the folds' thresholds.
+
+    Resamples keep the number of rows of each class, so that the mean recall of the
+    classes is a mean over rows.
+    """
+    if (rows["called"] < 0).any():
+        return np.full(len(rows), np.nan)
+    _, member, counts = np.unique(rows["y"], return_inverse=True, return_counts=True)
+    hits = (rows["called"] == rows["y"]).to_numpy(np.float64)
+    return hits * len(rows) / (len(counts) * counts[member])
 
 
 def _score_levels(
@@ -295,7 +325,7 @@ def _score_levels(
 def _score_survival(rows: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
     known = rows[rows["time"].notna() & rows["event"].notna()]
     if known.empty:
-        return {"c_index": None, "logrank_p": None}
+        return dict.fromkeys((*_SURVIVAL, "logrank_p"))
     # Risks of different models have different zeros: pairs are within a fold.
     once = known[known["repeat"] == known["repeat"].min()]
     place = once["fold"].to_numpy(np.int64)
@@ -310,7 +340,18 @@ def _score_survival(rows: pd.DataFrame, resamples: int, seed: int) -> dict[str, 
         seed=seed,
     )
     groups = logrank(time, event, once["high_risk"].to_numpy() > 0)
-    return {"c_index": estimate_record(found), "logrank_p": groups.p}
+    means = mean_estimates(
+        {name: known[column].to_numpy() for name, column in _BRIER.items()},
+        known["patient_id"].tolist(),
+        strata_of(known),
+        repeats=resamples,
+        seed=seed,
+    )
+    return {
+        "c_index": estimate_record(found),
+        **{name: estimate_record(value) for name, value in means.items()},
+        "logrank_p": groups.p,
+    }
 
 
 def head_record(head: Head) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError, MMSubtypeError, StoreError
 from napari_mmsubtype.inference.umap_layout import FEWEST
 from napari_mmsubtype.inference.umap_process import layout_job
+from napari_mmsubtype.models.reference_patches import load_reference
+from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.patch_map import MapSpec, PatchMap, write_patch_map
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.store_lock import StoreLock
+from napari_mmsubtype.results.store_names import remove_half_written
 from napari_mmsubtype.workflows.jobs import run_job
 
 if TYPE_CHECKING:
@@ -111,6 +114,7 @@ def umap_job(
         )
         raise StoreError(msg)
     with StoreLock.acquire(result.path):
+        remove_half_written(result.path / schema.UMAP)
         known = None
         if reference != "own":
             yield Progress("umap", message="looking for patches in the bundle")
@@ -148,19 +152,17 @@ def _check(spec: MapSpec, reference: str) -> None:
 
 
 def _reference(result: Result, *, must: bool) -> tuple[Any, Any] | None:
-    """Read the training patches of the bundle that made a result."""
-    # PyTorch takes seconds to import, and maps of the slide's own need none.
-    from napari_mmsubtype.models.bundle import load_bundle
-    from napari_mmsubtype.models.reference_patches import read_reference
+    """Read the training patches of the bundle that made a result.
 
+    The networks are not loaded: a window stands still while PyTorch is imported.
+    """
     name = result.recipe.bundle
     try:
-        bundle = load_bundle(name)
-        if bundle.digest != result.bundle_facts.get("digest"):
-            msg = f"bundle {name!r} is no longer the one that made this result"
-            raise ConfigurationError(msg)
-        found = read_reference(
-            bundle.reference, dim=bundle.encoder.dim, classes=len(bundle.classes)
+        found = load_reference(
+            name,
+            str(result.bundle_facts.get("digest")),
+            dim=result.embedding_size,
+            classes=len(result.classes),
         )
         if found is None and must:
             msg = f"bundle {name!r} carries no training patches to lay a map out from"

@@ -15,6 +15,7 @@ from napari_mmsubtype.results.store_lock import StoreLock, clear_stale_lock
 from napari_mmsubtype.results.store_names import (
     existing_stores,
     remove_drafts,
+    remove_half_written,
     store_path,
 )
 from napari_mmsubtype.results.store_writer import StoreWriter
@@ -74,6 +75,7 @@ def claim_store(
                 yield writer
                 return
             with StoreLock.acquire(path):
+                remove_half_written(path)
                 # Opened again: another process may have finished it meanwhile.
                 yield StoreWriter(path)
             return
