@@ -199,6 +199,11 @@ def test_only_what_needs_all_patches_at_each_point_is_thinned(name, monkeypatch)
     full = logits(case, embeddings)
     gap = np.abs(summed(thinned) - (full - thinned.baseline)).max()
     assert thinned.gap == pytest.approx(gap, abs=1e-6)
+    if name == "cross_attention":
+        # Only what further points change is taken from fewer patches.
+        few = embeddings[np.linspace(0, 59, 20).round().astype(int)]
+        plain = summed(attribute_features(case, few, SPECS))
+        assert thinned.gap < np.abs(plain - (full - thinned.baseline)).max() / 2
     assert MAX_PATCHES > 1000
 
 

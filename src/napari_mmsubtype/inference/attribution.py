@@ -27,7 +27,8 @@ TOLERANCE = 1e-3
 MAX_POINTS = 192
 MAX_PATCHES = 2048
 """Where `POINTS` do not suffice and patches and tables attend to each other, so that
-each point needs all patches anew, larger bags are thinned evenly to this many."""
+each point needs all patches anew, what more points change is taken from larger bags
+thinned evenly to this many."""
 _SMALLEST_RANGE = 1e-2
 
 
@@ -86,14 +87,17 @@ def attribute_features(
         limit, points = TOLERANCE * spread, MAX_POINTS - POINTS
         first = path.part(0.0, 1.0)
         cheap = case.model.exact_cam or case.model.image_apart
+        coarse = first
         if first.gap > limit and not cheap and len(embeddings) > MAX_PATCHES:
             chosen = np.linspace(0, len(embeddings) - 1, MAX_PATCHES).round()
             path = TablePath(case, embeddings[chosen.astype(int)], starts)
-            first = path.part(0.0, 1.0)
-        parts = path.refine([first], limit, points)
+            coarse = path.part(0.0, 1.0)
+        parts = path.refine([coarse], limit, points)
     values = [
-        torch.stack(pieces).sum(dim=0).double().cpu().numpy()
-        for pieces in zip(*(part.values for part in parts), strict=True)
+        (torch.stack(pieces).sum(dim=0) + (whole_bag - thinned)).double().cpu().numpy()
+        for *pieces, whole_bag, thinned in zip(
+            *(part.values for part in (*parts, first, coarse)), strict=True
+        )
     ]
     total = np.sum([value.sum(axis=1) for value in values], axis=0)
     return Attributions(
