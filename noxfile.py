@@ -22,6 +22,9 @@ nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test", "lint"]
 
+PROCESSES = 2
+"""That run the whole suite, a file at a time."""
+
 TOP = Path(__file__).resolve().parent
 ENVIRONMENT = TOP / ".nox" / "env"
 SCRIPTS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
@@ -74,10 +77,16 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run the whole suite, windows included."""
+    """Run the whole suite, windows included, or what is named: PATH [PATH ...]."""
     install(session, "gui", "test")
     with screen(session) as variables:
-        run(session, "pytest", *session.posargs, env=variables)
+        if not session.posargs:
+            # Each process takes up to 4 GB, so two on any machine; they share its
+            # cores, or both would compute in as many threads as there are.
+            threads = max(1, (os.cpu_count() or 2) // PROCESSES)
+            variables |= {"OMP_NUM_THREADS": str(threads)}
+        words = session.posargs or ["-n", str(PROCESSES), "--dist", "loadfile"]
+        run(session, "pytest", *words, env=variables)
 
 
 @nox.session

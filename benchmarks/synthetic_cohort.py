@@ -1,12 +1,13 @@
 """A synthetic cohort whose label needs image and tables, cross-validated.
 
-Usage: ``python benchmarks/synthetic_cohort.py OUT [--patients 200] [--slide-px 512]``
+Usage: ``python benchmarks/synthetic_cohort.py OUT [--patients 200] [--slide-px 1024]``
 
 Synthetic patients are drawn, and about 200 kept such that neither the slide nor the
 tables tell the label alone: in two of three patients they disagree, and the stronger
 one is right. Slides are embedded with the encoder of the demo bundle, which was trained
 on patches of other synthetic patients. The preset ``evidence`` is cross-validated with
 all baselines, and the evidence of held-out slides is held against what was planted.
+The settings were chosen on the cohort of ``--seed 6``.
 Goals: fused at 0.95 balanced accuracy or more, every modality alone at 0.75 or less,
 evidence above 0.95 area under the ROC curve over patches. Prints one JSON object.
 """
@@ -41,6 +42,9 @@ SETTINGS = (
     "encoder.options={}",
     f"patch={{size_px: {PATCH_PX}, mpp: 0.5, stride_px: {PATCH_PX}, min_tissue: 0.5}}",
     "fusion.options={token_dim: 16, dropout: 0.1}",
+    # 128 patients train a fold: half of the 287 genes are enough to get lost in.
+    "modalities.rna.options.top=150",
+    "modalities.methylation.options.top=150",
     "fusion_training.epochs=60",
     "fusion_training.batch_size=32",
     "fusion_training.learning_rate=0.002",
@@ -50,7 +54,7 @@ SETTINGS = (
     "fusion_training.alone_weight=0.0",
     "fusion_training.consistency=0.0",
     "fusion_training.drop={image: 0.1, rna: 0.2, methylation: 0.2, clinical: 0.2}",
-    "fusion_training.omics_noise=0.5",
+    "fusion_training.omics_noise=1.0",
     "fusion_training.patience=30",
     "validation.seeds=[0]",
 )
@@ -61,7 +65,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--patients", type=int, default=200)
-    parser.add_argument("--slide-px", type=int, default=512)
+    parser.add_argument("--slide-px", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()

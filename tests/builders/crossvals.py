@@ -60,6 +60,7 @@ def _rows(name, subset, main, cohort, skill, rng):
                 "y": labels,
                 **{f"p{c}": p[:, c] for c in range(count)},
                 "predicted": p.argmax(axis=1),
+                "called": p.argmax(axis=1),
                 "set_size": size.astype(float),
                 "in_set": (p[np.arange(len(p)), labels] >= 0.1).astype(float),
                 "risk": np.nan,

@@ -22,12 +22,15 @@ from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows.analyze import analyze
 from napari_mmsubtype.workflows.draw_cam import draw_cam
 
-KILLS = 5
+KILLS = 4
 SEED = int(os.environ.get("MMSUBTYPE_KILL_SEED", "0"))
 """Another seed kills at other moments."""
 
+PAUSE_S = 0.01
+"""A kill comes up to so much later than the step it waits for."""
+
 METHOD = "layer-cam"
-SLIDE = "synthetic:seed=8,size=1024"
+SLIDE = "synthetic:seed=8,size=768"
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -36,27 +39,35 @@ def draw_and_kill(store, folder):
     torch.set_num_threads(1)
     rng = np.random.default_rng(SEED)
 
-    def attempt(copy, limit_s):
-        started = time.monotonic()
+    def attempt(copy, steps=None):
+        """Draw, and kill a moment after so many steps; give exit code and steps."""
+        hear, tell = os.pipe()
         child = os.fork()
         if child == 0:
             code = 1
             try:
-                draw_cam(copy, METHOD, device="cpu")
+                draw_cam(
+                    copy,
+                    METHOD,
+                    device="cpu",
+                    on_progress=lambda _: os.write(tell, b"."),
+                )
                 code = 0
             finally:
                 os._exit(code)
-        ended = 0
-        while not ended and time.monotonic() - started < limit_s:
-            time.sleep(0.001)
-            ended, status = os.waitpid(child, os.WNOHANG)
-        if not ended:
+        os.close(tell)
+        heard = 0
+        # The pipe ends with the process.
+        while heard != steps and os.read(hear, 1):
+            heard += 1
+        if heard == steps:
+            time.sleep(rng.uniform(0, PAUSE_S))
             os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
+        os.close(hear)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code == -signal.SIGKILL:
             left.append(is_begun(copy))
-        return code, time.monotonic() - started
+        return code, heard
 
     def fresh():
         copies.append(Path(folder, str(len(copies)), Path(store).name))
@@ -64,13 +75,14 @@ def draw_and_kill(store, folder):
         return copies[-1]
 
     left, copies = [], []
-    code, whole_s = attempt(fresh(), 60)
+    code, steps = attempt(fresh())
     codes, copy = [code], fresh()
     while len(left) < KILLS and len(codes) < 5 * KILLS:
-        codes.append(attempt(copy, rng.uniform(0.3, 0.95) * whole_s)[0])
+        # From the first patch to just before the last, the stitching included.
+        codes.append(attempt(copy, int(rng.integers(4, steps)))[0])
         if codes[-1] == 0:
             copy = fresh()
-    codes.append(attempt(copy, 60)[0])
+    codes.append(attempt(copy)[0])
     story = {"codes": codes, "left": left, "copies": list(map(str, copies))}
     json.dump(story, sys.stdout)
 
@@ -112,7 +124,7 @@ def test_kills_at_random_moments_change_no_file_of_a_drawing(tmp_path):
     codes = story["codes"]
     assert set(codes) <= {0, -signal.SIGKILL}, told.stderr
     assert codes.count(-signal.SIGKILL) == KILLS
-    assert sum(story["left"]) >= 2, story
+    assert sum(story["left"]) >= KILLS - 1, story
     straight, *killed = map(Path, story["copies"])
     expected = files(straight)
     (cam,) = open_result(straight).cams

@@ -70,6 +70,8 @@ def test_rate_without_warmup_starts_at_its_highest() -> None:
         (PatchTrainingConfig, {"alignment_weight": -0.1}, "alignment_weight"),
         (FusionTrainingConfig, {"patches_per_bag": 0}, "patches_per_bag"),
         (FusionTrainingConfig, {"patience": 0}, "patience"),
+        (PatchTrainingConfig, {"patience": 0}, "patience must be at least 1"),
+        (PatchTrainingConfig, {"patches_per_slide": 0}, "patches_per_slide"),
         (FusionTrainingConfig, {"consistency": -1.0}, "consistency"),
         (FusionTrainingConfig, {"steadiness": -1.0}, "steadiness"),
         (FusionTrainingConfig, {"drop": {"rna": 1.0}}, "drop"),

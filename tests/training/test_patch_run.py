@@ -10,6 +10,7 @@ from napari_mmsubtype.errors import ComputeError
 from napari_mmsubtype.training.config import PatchTrainingConfig
 from napari_mmsubtype.training.patch_run import PatchRun, cell_entropy, class_balance
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
+from napari_mmsubtype.training.patch_validation import PatchValidation
 from napari_mmsubtype.workflows.jobs import run_job
 
 PLAIN = PatchTrainingConfig(stain_jitter=0.0, tint_jitter=0.0)
@@ -24,9 +25,17 @@ CONFIG = PatchTrainingConfig(
 )
 
 
-def start(config: PatchTrainingConfig = CONFIG) -> PatchRun:
+def start(
+    config: PatchTrainingConfig = CONFIG, validation: PatchValidation | None = None
+) -> PatchRun:
     patches, targets = two_colors(20)
-    return PatchRun(make_encoder(), patches, torch.from_numpy(targets), config)
+    labels = torch.from_numpy(targets)
+    return PatchRun(make_encoder(), patches, labels, config, validation)
+
+
+def held_out(n: int = 9) -> PatchValidation:
+    patches, targets = two_colors(n, seed=7)
+    return PatchValidation(patches, torch.from_numpy(targets))
 
 
 def go(run: PatchRun, epoch: int, step: int) -> PatchRun:
@@ -38,9 +47,11 @@ def go(run: PatchRun, epoch: int, step: int) -> PatchRun:
     return run
 
 
-@pytest.mark.parametrize("stop", [(0, 2), (0, 3), (1, 0), (2, 1)])
-def test_a_run_goes_on_from_any_step_as_if_it_had_never_stopped(stop) -> None:
-    whole, first, second = go(start(), 3, 0), go(start(), *stop), start()
+@pytest.mark.parametrize("judge", [None, held_out()])
+@pytest.mark.parametrize("stop", [(0, 2), (0, 3), (1, 0), (2, 1), (3, 0)])
+def test_a_run_goes_on_from_any_step_as_if_it_had_never_stopped(stop, judge) -> None:
+    first, second = go(start(validation=judge), *stop), start(validation=judge)
+    whole = go(start(validation=judge), 3, 0)
     facts = json.loads(json.dumps(first.facts()))
     second.restore({k: v.clone() for k, v in first.tensors().items()}, facts)
     assert (second.epoch, second.step) == stop
@@ -49,8 +60,25 @@ def test_a_run_goes_on_from_any_step_as_if_it_had_never_stopped(stop) -> None:
         run.finish()
     state, found = (run.trained.state_dict() for run in (whole, second))
     assert all(torch.equal(found[k], state[k]) for k in state)
-    assert second.losses == whole.losses
-    assert second.learning_rates == whole.learning_rates
+    assert second.curves == whole.curves
+
+
+def test_looking_at_validation_patches_changes_no_step() -> None:
+    plain, judged = go(start(), 2, 0), go(start(validation=held_out()), 2, 0)
+    state, found = (run.trained.state_dict() for run in (plain, judged))
+    assert all(torch.equal(found[k], state[k]) for k in state)
+    assert judged.curves.training_losses == plain.curves.training_losses
+    assert plain.curves.validation_losses == ()
+
+
+def test_a_finished_run_keeps_its_best_weights_alone() -> None:
+    run = go(start(validation=held_out()), 3, 0)
+    assert run.done
+    assert {name.split(".")[0] for name in run.tensors()} == {"best"}
+    best = {n.removeprefix("best."): v.clone() for n, v in run.tensors().items()}
+    run.finish()
+    state = run.trained.state_dict()
+    assert all(torch.equal(state[k], best[k]) for k in state)
 
 
 def test_a_loss_that_is_no_number_stops_the_training() -> None:

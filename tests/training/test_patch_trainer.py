@@ -10,6 +10,7 @@ from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.training.config import PatchTrainingConfig
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
+from napari_mmsubtype.training.stored_patches import StoredPatches
 from napari_mmsubtype.training.weight_average import WeightAverage
 from napari_mmsubtype.workflows.jobs import run_job
 
@@ -269,3 +270,53 @@ def test_a_cancelled_training_goes_on_and_another_is_refused(tmp_path) -> None:
     assert torch.equal(weights(finished), weights(whole))
     with pytest.raises(ConfigurationError, match=r"ema \(0.9 there, 0.5 here\)"):
         run_job(job(PatchTrainingConfig(epochs=3, batch_size=8, ema=0.5)))
+
+
+def test_validation_keeps_the_best_epoch_and_ends_the_training(tmp_path) -> None:
+    patches, targets = two_colors(24)
+    # The held-out labels are wrong: whatever is learned makes them less likely.
+    held_out = (two_colors(12, seed=3)[0], two_colors(12, seed=3)[1][:, ::-1].copy())
+    config = PatchTrainingConfig(epochs=30, learning_rate=0.02, patience=2)
+    encoder, path = make_encoder(), tmp_path / "encoder.safetensors"
+
+    def job(encoder):
+        return fit_patch_encoder(
+            encoder, patches, targets, config, validation=held_out, checkpoint=path
+        )
+
+    seen = []
+
+    def note(_: Progress) -> None:
+        weight = encoder.body[0].weight.detach().clone()
+        seen.append(weight)
+
+    fit = run_job(job(encoder), note)
+    losses = fit.validation_losses
+    assert len(losses) == len(fit.losses) == fit.best_epoch + 3 < 30
+    assert min(losses) == losses[fit.best_epoch]
+    assert torch.equal(encoder.body[0].weight, seen[fit.best_epoch])
+    assert not torch.equal(encoder.body[0].weight, seen[-1])
+    again = run_job(job(make_encoder()))
+    assert torch.equal(weights(again), weights(fit))
+    assert again.best_epoch == fit.best_epoch
+    held_out[0][0, 0, 0] += 1
+    with pytest.raises(ConfigurationError, match="validation patches: pixels"):
+        run_job(job(make_encoder()))
+
+
+def test_without_validation_every_epoch_is_run_and_the_last_is_kept() -> None:
+    fit = run(PatchTrainingConfig(epochs=4, patience=1))
+    assert (len(fit.losses), fit.validation_losses, fit.best_epoch) == (4, (), 3)
+
+
+def test_patches_on_disk_train_as_those_in_memory(tmp_path) -> None:
+    patches, targets = two_colors(20)
+    paths = [tmp_path / f"{i}.npy" for i in range(3)]
+    for path, part in zip(paths, np.split(patches, [3, 4]), strict=True):
+        np.save(path, part)
+    config = PatchTrainingConfig(epochs=2, batch_size=8)
+    one, other = (
+        run_job(fit_patch_encoder(make_encoder(), given, targets, config))
+        for given in (patches, StoredPatches(paths))
+    )
+    assert torch.equal(weights(one), weights(other))

@@ -368,6 +368,7 @@ def test_no_setting_goes_unread():
                 "branch_heads.py",
                 "patch_augmentation.py",
                 "layer_rates.py",
+                "../workflows/cohort_setup.py",
             ),
         ),
         (

@@ -12,7 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from napari_mmsubtype.training.processes import Processes, joined_processes
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.training.processes import (
+    Processes,
+    joined_processes,
+    refuse_several_processes,
+)
+from napari_mmsubtype.workflows.embed import embed
 
 TOGETHER = """
 import json, os, sys
@@ -24,11 +30,14 @@ from safetensors.torch import save_file
 from builders.training import (
     make_answers, make_encoder, make_fusion, make_heads, two_colors
 )
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.config import FusionTrainingConfig, PatchTrainingConfig
 from napari_mmsubtype.training.fusion_trainer import fit_fusion
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.training.processes import Processes, joined_processes
+from napari_mmsubtype.workflows.crossval import crossval
 from napari_mmsubtype.workflows.jobs import run_job
+from napari_mmsubtype.workflows.train import train as train_preset
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -84,6 +93,17 @@ def statistics(rank):
     assert Processes().agree(float(rank), torch.device("cpu")) == 0.0
 
 
+def refused():
+    os.environ["WORLD_SIZE"] = "1"
+    for door in (crossval, train_preset):
+        try:
+            door("cohort.csv", "evidence", out=folder / "refused")
+        except ConfigurationError as err:
+            assert "2 processes were started together" in str(err), err
+        else:
+            raise AssertionError(door)
+
+
 train("alone", accumulation=2)
 tune("encoder-alone", accumulation=2)
 children = []
@@ -104,6 +124,7 @@ for rank in range(2):
             train(f"rank-{rank}", 1, folder / "both.safetensors")
             tune(f"encoder-rank-{rank}", 1)
             statistics(rank)
+            refused()
         os._exit(0)
     children.append(child)
 assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
@@ -150,6 +171,7 @@ def test_two_processes_train_as_one_does(tmp_path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "refused").exists()
     for prefix in ("", "encoder-"):
         compare([tmp_path / f"{prefix}{n}" for n in ("alone", "rank-0", "rank-1")])
 
@@ -165,3 +187,18 @@ def compare(stems: list[Path]) -> None:
         assert other == pytest.approx(one, rel=1e-4)
     for name, values in weights[0].items():
         torch.testing.assert_close(weights[1][name], values, rtol=1e-2, atol=1e-4)
+
+
+def test_one_process_alone_is_not_refused(monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    refuse_several_processes()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigurationError, match="4 processes were started together"):
+        refuse_several_processes()
+
+
+def test_embedding_is_refused_as_well(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigurationError, match="start the command once, without"):
+        embed("cohort.csv", out=tmp_path / "out", encoder="demo-cnn")
+    assert list(tmp_path.iterdir()) == []

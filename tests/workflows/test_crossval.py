@@ -155,7 +155,13 @@ def test_the_same_request_trains_nothing_again(run, monkeypatch):
     monkeypatch.setattr(crossval_folds, "fit_fold_job", refuse)
     monkeypatch.setattr(crossval_folds, "fit_logistic", refuse)
     before = outcome.predictions.read_bytes()
-    crossval(preset="evidence", out=folder / "out", overrides=SETTINGS, **options)
+    crossval(
+        preset="evidence",
+        out=folder / "out",
+        overrides=SETTINGS,
+        tensorboard=folder / "curves",
+        **options,
+    )
     assert outcome.predictions.read_bytes() == before
     again = json.loads(outcome.results.read_text(encoding="utf-8"))
     del again["provenance"]

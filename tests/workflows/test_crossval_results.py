@@ -55,6 +55,7 @@ def answers(name, cohort, split, subset):
             "p0": [1 - c for c in chance],
             "p1": chance,
             "predicted": [int(c > 0.5) for c in chance],
+            "called": [int(c > 0.4) for c in chance],
         }
     )
 

@@ -94,18 +94,6 @@ def test_a_slide_that_fails_is_told_and_the_others_go_on(tmp_path):
     assert "broken.svs" in found.failures[str(broken)]
 
 
-def test_a_slide_that_changed_is_embedded_anew(tmp_path):
-    entry = SlideEntry(str(tmp_path / "broken.svs"), None, 2)
-    (tmp_path / "broken.svs").write_bytes(b"no slide")
-    state = embed_module._state(entry)
-    bag = tmp_path / "x.npy"
-    bag.touch()
-    embed_module.write_json(bag.with_suffix(".json"), state)
-    assert embed_module._is_current(bag, entry)
-    (tmp_path / "broken.svs").write_bytes(b"another slide")
-    assert not embed_module._is_current(bag, entry)
-
-
 def test_one_model_must_be_asked_for(tmp_path):
     manifest = write_manifest(tmp_path, SLIDES[0])
     with pytest.raises(ConfigurationError, match="one of encoder, bundle and preset"):

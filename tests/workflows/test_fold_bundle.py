@@ -27,7 +27,7 @@ def saved(tmp_path_factory):
     data = fold_data(folder, n=32)
     fitted = run_job(fit_fold_job(data, fusion_variants(data.preset)[0]))
     entry = SimpleNamespace(
-        encoder=preset_model(data.preset).encoder, preset=data.preset
+        training={}, encoder=preset_model(data.preset).encoder, preset=data.preset
     )
     # As if it had been filled from there.
     entry.encoder.origin = f"hf://owkin/phikon-v2@{'0' * 40}"

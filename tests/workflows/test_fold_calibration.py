@@ -6,6 +6,7 @@ import numpy as np
 
 from builders.training import make_bags
 from napari_mmsubtype.core.cases import Modality, subsets
+from napari_mmsubtype.evaluation.decision import fit_decision
 from napari_mmsubtype.evaluation.scaling import fit_scaling
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.training.fusion_trainer import predict_logits
@@ -23,7 +24,9 @@ def model():
 
 def test_the_whole_set_shares_its_scaling_and_has_sets():
     cases, net = make_bags(40), model()
-    found = calibrate_model(net, cases, EVERY, 2)
+    found, decision = calibrate_model(net, cases, EVERY, 2)
+    chances = found.probabilities("image+rna", predict_logits(net, cases))
+    assert decision == fit_decision(cases.labels, chances)
     expected = fit_scaling(cases.labels, predict_logits(net, cases))
     assert np.isclose(found.temperature, expected.temperature, rtol=1e-3)
     np.testing.assert_allclose(found.offset, expected.offset, atol=1e-3)
@@ -35,7 +38,7 @@ def test_subsets_that_few_have_get_no_sets_of_their_own():
     cases = make_bags(40)
     present = cases.present.copy()
     present[LEAST_PATIENTS - 1 :, 1] = False
-    found = calibrate_model(model(), replace(cases, present=present), EVERY, 2)
+    found, _ = calibrate_model(model(), replace(cases, present=present), EVERY, 2)
     assert set(found.conformal) == {"image+rna", "image"}
     assert "rna" not in found.temperatures
     assert found.scaling_of("rna") == found.scaling_of("image+rna")

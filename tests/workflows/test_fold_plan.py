@@ -2,10 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from builders.crossval import draw, open_cohort, small_preset, write
-from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.workflows.fold_plan import describe_split, plan_folds
 
 
@@ -59,11 +57,6 @@ def test_a_fixed_test_set_is_judged_once_per_seed(tmp_path):
     assert record["train"] + record["inner"] == 30
     assert sum(record["classes"].values()) == 10
     assert record["sites"] == ["S0"]
-
-
-def test_folds_of_images_are_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"set validation\.group=patient"):
-        plan_folds(cohort_of(tmp_path), settings("validation.group=image"))
 
 
 def test_patients_without_a_class_are_dealt_out_too(tmp_path):

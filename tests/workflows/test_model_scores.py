@@ -42,6 +42,7 @@ def frame_of(n=60, seed=0, **columns):
             "p0": 1 - chance,
             "p1": chance,
             "predicted": (chance > 0.5).astype(int),
+            "called": (chance > 0.4).astype(int),
         }
     )
     return complete(frame.assign(**columns), 4)
@@ -56,6 +57,9 @@ def test_scores_of_classes_agree_with_scikit_learn():
     )
     expected = balanced_accuracy_score(frame["y"], frame["predicted"])
     assert metrics["balanced_accuracy"]["value"] == pytest.approx(expected)
+    found_at = balanced_accuracy_score(frame["y"], frame["called"])
+    assert metrics["balanced_accuracy_at_threshold"]["value"] == pytest.approx(found_at)
+    assert found_at != expected
     assert metrics["conformal_coverage"] is None
     assert found["patients"] == sum(map(sum, found["confusion"])) == 60
     assert [row["name"] for row in found["per_class"]] == ["a", "b"]

@@ -17,6 +17,7 @@ MISSING = "–"
 
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy_at_threshold": "balanced accuracy at the folds' thresholds",
     "roc_auc": "ROC-AUC",
     "roc_auc_micro": "ROC-AUC, micro",
     "average_precision": "average precision",
@@ -317,7 +318,7 @@ def methods_text(record: CrossvalRecord) -> list[str]:
     inner = float(plan.get("inner_share") or 0)
     held = (
         f"In each fold, {inner:.0%} of the training patients were held out for early "
-        "stopping, temperature and prediction sets. "
+        "stopping, temperature, threshold and prediction sets. "
         if inner
         else ""
     )

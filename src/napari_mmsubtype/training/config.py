@@ -202,6 +202,12 @@ class PatchTrainingConfig(TrainingConfig):
     alignment_weight : float
         Weight of the disagreement of the branches about each token; for encoders with
         branches.
+    patience : int
+        Epochs without a better validation loss before stopping, where there are
+        validation patches.
+    patches_per_slide : int
+        Patches of each slide that are drawn for training, and kept on disk as pixels;
+        read by cross-validation and `train`.
     """
 
     turns: bool = True
@@ -220,6 +226,8 @@ class PatchTrainingConfig(TrainingConfig):
     class_weights: bool = False
     branch_weight: float = 0.0
     alignment_weight: float = 0.0
+    patience: int = 10
+    patches_per_slide: int = 64
 
     def __post_init__(self) -> None:
         TrainingConfig.__post_init__(self)
@@ -234,6 +242,8 @@ class PatchTrainingConfig(TrainingConfig):
         ):
             self._require(name, getattr(self, name) >= 0, "not negative")
         self._require("backbone_rate", self.backbone_rate > 0, "positive")
+        for name in ("patience", "patches_per_slide"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("randaug_ops", self.randaug_ops >= 0, "not negative")
         for name in ("randaug_magnitude", "frozen"):
             self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")

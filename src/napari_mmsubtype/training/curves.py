@@ -12,7 +12,7 @@ class Curves:
     Attributes
     ----------
     training_losses, validation_losses : tuple of float
-        Of each epoch.
+        Of each epoch; the second stays empty where nothing is validated.
     learning_rates : tuple of float
         At the end of each epoch.
     """
@@ -31,13 +31,17 @@ class Curves:
                 best = epoch
         return best
 
-    def extended(self, training: float, validation: float, rate: float) -> Curves:
+    def extended(
+        self, training: float, validation: float | None, rate: float
+    ) -> Curves:
         """Add an epoch.
 
         Parameters
         ----------
-        training, validation : float
-            Losses.
+        training : float
+            Loss.
+        validation : float or None
+            Loss of what is held out; None where nothing is.
         rate : float
             Learning rate at its end.
 
@@ -48,7 +52,9 @@ class Curves:
         """
         return Curves(
             (*self.training_losses, training),
-            (*self.validation_losses, validation),
+            self.validation_losses
+            if validation is None
+            else (*self.validation_losses, validation),
             (*self.learning_rates, rate),
         )
 
@@ -60,5 +66,7 @@ class Curves:
         str
             For a progress message.
         """
-        training, held_out = self.training_losses[-1], self.validation_losses[-1]
-        return f"loss {training:.3f}, validation {held_out:.3f}"
+        training = f"loss {self.training_losses[-1]:.3f}"
+        if not self.validation_losses:
+            return training
+        return f"{training}, validation {self.validation_losses[-1]:.3f}"

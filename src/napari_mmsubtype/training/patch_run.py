@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from napari_mmsubtype.errors import ComputeError
 from napari_mmsubtype.training.branch_heads import make_branch_heads
 from napari_mmsubtype.training.class_losses import share_entropy
+from napari_mmsubtype.training.curves import Curves
 from napari_mmsubtype.training.layer_rates import (
     frozen_parameters,
     parameter_groups,
@@ -25,6 +25,7 @@ from napari_mmsubtype.training.optimizer_state import (
     under,
 )
 from napari_mmsubtype.training.patch_augmentation import augment
+from napari_mmsubtype.training.patch_validation import PatchValidation, cell_logits
 from napari_mmsubtype.training.precision import autocast
 from napari_mmsubtype.training.processes import Processes
 from napari_mmsubtype.training.weight_average import WeightAverage
@@ -32,10 +33,9 @@ from napari_mmsubtype.training.weight_average import WeightAverage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.training.config import PatchTrainingConfig
+    from napari_mmsubtype.training.stored_patches import Patches
 
 
 class PatchRun:
@@ -48,19 +48,21 @@ class PatchRun:
     ----------
     encoder : Encoder
         Trained in place, on its device.
-    patches : ndarray of uint8, shape (n, y, x, 3)
-        In memory or mapped from disk.
+    patches : ndarray of uint8, shape (n, y, x, 3), or StoredPatches
+        In memory or on disk.
     targets : Tensor of float32, shape (n, k, h, w)
         Shares of classes in each cell.
     config : PatchTrainingConfig
         How to train.
+    validation : PatchValidation, optional
+        Chooses the best epoch, and ends the training when no better one comes.
 
     Attributes
     ----------
     epoch, step : int
         Where the training is: epochs finished, and steps taken in the next one.
-    losses, learning_rates : list of float
-        Of the finished epochs.
+    curves : Curves
+        Of the finished epochs; without validation its losses are empty.
     head : torch.nn.Linear
         The classifier.
     """
@@ -68,11 +70,13 @@ class PatchRun:
     def __init__(
         self,
         encoder: Encoder,
-        patches: NDArray[np.uint8],
+        patches: Patches,
         targets: Tensor,
         config: PatchTrainingConfig,
+        validation: PatchValidation | None = None,
     ) -> None:
         self.encoder, self.config = encoder, config
+        self.validation = validation
         self.patches, self.targets = patches, targets
         self.processes = Processes()
         with torch.random.fork_rng(devices=[]):
@@ -91,8 +95,16 @@ class PatchRun:
         self.average = WeightAverage(self.trained, config.ema) if config.ema else None
         self.per_epoch = -(-len(patches) // config.batch_size)
         self.epoch, self.step, self.total = 0, 0, 0.0
-        self.losses: list[float] = []
-        self.learning_rates: list[float] = []
+        self.curves = Curves()
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch is over, or no better one came for long."""
+        waited = 0
+        if self.validation is not None:
+            waited = self.epoch - 1 - self.curves.best_epoch
+        return self.epoch >= self.config.epochs or waited >= self.config.patience
 
     @property
     def epoch_is_complete(self) -> bool:
@@ -154,15 +166,33 @@ class PatchRun:
         self.step += 1
 
     def end_epoch(self) -> None:
-        """Note the loss and the learning rate."""
-        self.losses.append(self.total / len(self.patches))
-        self.learning_rates.append(self.rate(self.per_epoch - 1))
+        """Note losses and learning rate; keep the weights if they are the best."""
+        loss, rate = self.total / len(self.patches), self.rate(self.per_epoch - 1)
+        held_out = None
+        if self.validation is not None:
+            judged = self._judged()
+            held_out = self.validation.loss(
+                judged, self.weights, self.config, self.processes
+            )
+            self.trained.train()
+            # Processes must stop together, whatever the last digit of each says.
+            held_out = self.processes.agree(held_out, self.device)
+        self.curves = self.curves.extended(loss, held_out, rate)
+        if held_out is not None and self.curves.best_epoch == self.epoch:
+            state = self._judged().state_dict()
+            self.best = {name: v.detach().clone() for name, v in state.items()}
         self.epoch, self.step, self.total = self.epoch + 1, 0, 0.0
 
     def finish(self) -> None:
-        """Take the averaged weights, where there are any."""
-        if self.average is not None:
+        """Take the best weights, or else the averaged ones, where there are any."""
+        if self.best:
+            self.trained.load_state_dict(self.best)
+        elif self.average is not None:
             self.trained.load_state_dict(self.average.module.state_dict())
+
+    def _judged(self) -> nn.Module:
+        """Give what would be kept if the training ended now."""
+        return self.trained if self.average is None else self.average.module
 
     def _descend(self, rows: Tensor) -> float:
         """Leave the gradients of a step; give its loss."""
@@ -224,9 +254,13 @@ class PatchRun:
         Returns
         -------
         dict of str to Tensor
-            Weights, average and moments of the optimizer.
+            Weights, average, moments of the optimizer and best weights. Of a training
+            that is over, the best weights alone, where there are any.
         """
-        found = {f"model.{n}": v for n, v in self.trained.state_dict().items()}
+        found = {f"best.{name}": values for name, values in self.best.items()}
+        if self.best and self.done:
+            return found
+        found |= {f"model.{n}": v for n, v in self.trained.state_dict().items()}
         if self.average is not None:
             for name, values in self.average.state_dict().items():
                 found[f"average.{name}"] = values
@@ -244,8 +278,9 @@ class PatchRun:
             "epoch": self.epoch,
             "step": self.step,
             "total": self.total,
-            "losses": self.losses,
-            "learning_rates": self.learning_rates,
+            "losses": self.curves.training_losses,
+            "validation_losses": self.curves.validation_losses,
+            "learning_rates": self.curves.learning_rates,
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -260,8 +295,15 @@ class PatchRun:
         """
         self.epoch, self.step = int(facts["epoch"]), int(facts["step"])
         self.total = float(facts["total"])
-        self.losses = list(facts["losses"])
-        self.learning_rates = list(facts["learning_rates"])
+        self.curves = Curves(
+            tuple(facts["losses"]),
+            tuple(facts["validation_losses"]),
+            tuple(facts["learning_rates"]),
+        )
+        best = under("best.", tensors)
+        self.best = {name: v.to(self.device) for name, v in best.items()}
+        if self.best and self.done:
+            return
         self.trained.load_state_dict(under("model.", tensors))
         if self.average is not None:
             self.average.load_state_dict(under("average.", tensors))
@@ -320,9 +362,9 @@ def cell_entropy(
     Tensor of float32, shape ()
         Mean cross-entropy over the labelled cells.
     """
-    cells = F.adaptive_avg_pool2d(features, (targets.shape[2], targets.shape[3]))
-    logits = torch.einsum("kd,ndyx->nkyx", head.weight, cells)
-    logits = logits + head.bias[:, None, None]
     return share_entropy(
-        logits, targets, config.label_smoothing, gamma=config.focal_gamma
+        cell_logits(head, features, targets),
+        targets,
+        config.label_smoothing,
+        gamma=config.focal_gamma,
     )

@@ -10,6 +10,7 @@ import torch
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.patch_run import PatchRun
+from napari_mmsubtype.training.patch_validation import PatchValidation
 from napari_mmsubtype.training.run_keeper import RunKeeper
 from napari_mmsubtype.training.training_identity import patch_identity
 
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.training.config import PatchTrainingConfig
+    from napari_mmsubtype.training.stored_patches import Patches
+
+    Labelled = tuple[Patches, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,12 +42,18 @@ class PatchFit:
         Mean training loss of each epoch.
     learning_rates : tuple of float
         At the end of each epoch, of what is not of the backbone.
+    validation_losses : tuple of float
+        Of each epoch; empty without validation patches.
+    best_epoch : int
+        Whose weights these are, counted from 0; the last without validation patches.
     """
 
     encoder: Encoder
     head: nn.Linear
     losses: tuple[float, ...]
     learning_rates: tuple[float, ...]
+    validation_losses: tuple[float, ...]
+    best_epoch: int
 
     @torch.inference_mode()
     def probabilities(
@@ -72,10 +82,11 @@ class PatchFit:
 
 def fit_patch_encoder(
     encoder: Encoder,
-    patches: NDArray[np.uint8],
+    patches: Patches,
     targets: NDArray[np.float32],
     config: PatchTrainingConfig,
     *,
+    validation: Labelled | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> Job[PatchFit]:
@@ -85,13 +96,17 @@ def fit_patch_encoder(
     ----------
     encoder : Encoder
         Trained in place, on its device.
-    patches : ndarray of uint8, shape (n, y, x, 3)
-        Training patches only, square; in memory or mapped from disk.
+    patches : ndarray of uint8, shape (n, y, x, 3), or StoredPatches
+        Training patches only, square; in memory or on disk.
     targets : ndarray of float32, shape (n, k) or (n, k, h, w)
         Share of each of k classes in each patch, or in each cell of the encoder's
         feature map; shares that sum to 0 mark cells without a label.
     config : PatchTrainingConfig
         How to train.
+    validation : tuple of (patches, targets), optional
+        Patches of other patients, and their labels, which choose the epoch whose
+        weights are kept. The training ends when ``patience`` epochs brought no better
+        one. Without them it has all its epochs, and the last weights are kept.
     checkpoint : Path, optional
         File in which the training is kept, and from which it goes on if it is there,
         to the same weights bit by bit.
@@ -101,7 +116,8 @@ def fit_patch_encoder(
     Yields
     ------
     Progress
-        Stage ``patch training``, one per epoch, with the loss in the message.
+        Stage ``patch training``, one per epoch, with the losses in the message and the
+        `Curves` so far as the partial result.
 
     Returns
     -------
@@ -126,26 +142,27 @@ def fit_patch_encoder(
     it was. Processes of `processes.joined_processes` share the patches of each step.
     """
     _check(encoder, patches, targets)
-    wanted = torch.from_numpy(targets).float()
-    if wanted.ndim == 2:
-        wanted = wanted[:, :, None, None]
+    judge = None
+    if validation is not None:
+        _check(encoder, *validation)
+        judge = PatchValidation(validation[0], _by_cell(validation[1]))
     identity = {}
     if checkpoint is not None:
-        identity = patch_identity(encoder, patches, targets, config)
-    run = PatchRun(encoder, patches, wanted, config)
+        identity = patch_identity(encoder, patches, targets, config, validation)
+    run = PatchRun(encoder, patches, _by_cell(targets), config, judge)
     keeper = RunKeeper(run, checkpoint, checkpoint_seconds, identity)
     learned = [parameter.requires_grad for parameter in encoder.parameters()]
     try:
         if keeper.resume():
             yield _progress(run, f"going on after epoch {run.epoch}, step {run.step}")
-        while run.epoch < config.epochs:
+        while not run.done:
             while not run.epoch_is_complete:
                 run.advance()
                 keeper.keep()
             run.end_epoch()
-            keeper.keep(now=run.epoch == config.epochs)
+            keeper.keep(now=run.done)
             try:
-                yield _progress(run, f"loss {run.losses[-1]:.3f}")
+                yield _progress(run, run.curves.last_line())
             except GeneratorExit:
                 keeper.keep(now=True)
                 raise
@@ -154,15 +171,25 @@ def fit_patch_encoder(
         for parameter, flag in zip(encoder.parameters(), learned, strict=True):
             parameter.requires_grad_(flag)
         encoder.eval()
+    curves = run.curves
     return PatchFit(
-        encoder, run.head.eval(), tuple(run.losses), tuple(run.learning_rates)
+        encoder,
+        run.head.eval(),
+        curves.training_losses,
+        curves.learning_rates,
+        curves.validation_losses,
+        run.epoch - 1 if judge is None else curves.best_epoch,
     )
 
 
-def _check(
-    encoder: Encoder, patches: NDArray[np.uint8], targets: NDArray[np.float32]
-) -> None:
-    if len(patches) != len(targets) or targets.ndim not in (2, 4):
+def _by_cell(targets: NDArray[np.float32]) -> Tensor:
+    """Give labels of patches as those of their only cell."""
+    wanted = torch.from_numpy(targets).float()
+    return wanted if wanted.ndim == 4 else wanted[:, :, None, None]
+
+
+def _check(encoder: Encoder, patches: Patches, targets: NDArray[np.float32]) -> None:
+    if len(patches) == 0 or len(patches) != len(targets) or targets.ndim not in (2, 4):
         msg = (
             "expected targets of shape (n, k) or (n, k, h, w) for each patch, found "
             f"{targets.shape} for {len(patches)} patches"
@@ -178,4 +205,5 @@ def _check(
 
 def _progress(run: PatchRun, message: str) -> Progress:
     """Say how many epochs are over."""
-    return Progress("patch training", run.epoch, run.config.epochs, message)
+    epochs = run.config.epochs
+    return Progress("patch training", run.epoch, epochs, message, run.curves)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
+from napari_mmsubtype.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -125,6 +127,26 @@ class Processes:
         """Wait until every process has come here."""
         if self.size > 1:
             dist.barrier()
+
+
+def refuse_several_processes() -> None:
+    """Refuse to do together what writes files of its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``torchrun`` started several processes, or they joined already.
+    """
+    size = max(int(os.environ.get("WORLD_SIZE", "1")), Processes().size)
+    if size > 1:
+        msg = (
+            f"{size} processes were started together (torchrun), and would write the "
+            "same files; start the command once, without torchrun. To use several "
+            "GPUs, start it once for each with device cuda:0, cuda:1, ... and a folder "
+            "of its own, for example one seed each (validation.seeds=[0]), or train "
+            "with fit_fusion and fit_patch_encoder in Python, which share the work"
+        )
+        raise ConfigurationError(msg)
 
 
 @contextmanager

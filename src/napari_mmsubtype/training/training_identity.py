@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FusionTrainingConfig,
         PatchTrainingConfig,
     )
+    from napari_mmsubtype.training.stored_patches import Patches
 
 
 def training_identity(
@@ -68,9 +69,10 @@ def training_identity(
 
 def patch_identity(
     encoder: Encoder,
-    patches: NDArray[np.uint8],
+    patches: Patches,
     targets: NDArray[np.float32],
     config: PatchTrainingConfig,
+    validation: tuple[Patches, NDArray[np.float32]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Fingerprint everything that decides an encoder at the end of its training.
 
@@ -78,31 +80,41 @@ def patch_identity(
     ----------
     encoder : Encoder
         With its first weights.
-    patches : ndarray of uint8, shape (n, y, x, 3)
+    patches : ndarray of uint8, shape (n, y, x, 3), or StoredPatches
         Training patches.
     targets : ndarray of float32, shape (n, ...)
         Their labels.
     config : PatchTrainingConfig
         How it is trained.
+    validation : tuple of (patches, targets), optional
+        Patches that choose the best epoch.
 
     Returns
     -------
     dict of str to dict
         As `training_identity`.
     """
-    return {
+    found = {
         "settings": config.to_dict(),
         "encoder": {
             "name": encoder.name,
             "options": _digest([repr(sorted(encoder.options.items())).encode()]),
             "first weights": _weights(encoder),
         },
-        "patches": {
-            "number": len(patches),
-            # One by one: they may lie in a file larger than the memory.
-            "pixels": _digest(part for patch in patches for part in _array(patch)),
-            "labels": _digest(_array(targets)),
-        },
+        "patches": _pixels(patches, targets),
+    }
+    if validation is not None:
+        found["validation patches"] = _pixels(*validation)
+    return found
+
+
+def _pixels(patches: Patches, targets: NDArray[np.float32]) -> dict[str, Any]:
+    """Fingerprint patches and their labels."""
+    return {
+        "number": len(patches),
+        # One by one: they may lie in files larger than the memory.
+        "pixels": _digest(part for patch in patches for part in _array(patch)),
+        "labels": _digest(_array(targets)),
     }
 
 

@@ -35,7 +35,7 @@ class Cohort:
     classes : tuple of str
         Names, in the order of the labels.
     patients : tuple of str
-        Identifiers.
+        Identifiers of the cases; of images where these are divided.
     labels : ndarray of int64, shape (n,)
         Class of each patient; -1 where not known.
     sites : ndarray of str, shape (n,)
@@ -56,6 +56,11 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    @property
+    def persons(self) -> tuple[str, ...]:
+        """Of whom each case is: `patients`, but where cases are images."""
+        return tuple(p.person or p.id for p in self.manifest.patients)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,15 +21,20 @@ from napari_mmsubtype.training.preset_build import (
     check_networks,
 )
 from napari_mmsubtype.training.preset_files import load_preset
+from napari_mmsubtype.training.processes import refuse_several_processes
 from napari_mmsubtype.workflows.cohort import fit_preset, make_cohort
 from napari_mmsubtype.workflows.cohort_tables import read_tables_job
 from napari_mmsubtype.workflows.cohort_targets import head_targets
 from napari_mmsubtype.workflows.embed import EmbeddedSlides, embed_job
 from napari_mmsubtype.workflows.embedding_model import model_of, preset_model
+from napari_mmsubtype.workflows.image_cases import divide_images
 from napari_mmsubtype.workflows.manifest import read_manifest
+from napari_mmsubtype.workflows.patch_pixels import PIXELS, pixels_job
+from napari_mmsubtype.workflows.pixel_embeddings import embed_pixels_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from napari_mmsubtype.models.bundle_schema import Bundle
     from napari_mmsubtype.models.encoders import Encoder
@@ -36,7 +42,8 @@ if TYPE_CHECKING:
     from napari_mmsubtype.training.preset import Preset
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
-    from napari_mmsubtype.workflows.manifest import Manifest
+    from napari_mmsubtype.workflows.manifest import Manifest, SlideEntry
+    from napari_mmsubtype.workflows.patch_pixels import PatchPixels
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +66,11 @@ class PresetInput:
         Of encoder and patches, and of the slides that could not be embedded.
     failures : mapping of str to str
         By slide: why it has no embeddings.
+    pixels : PatchPixels or None
+        Patches on which each fold trains an encoder of its own; None where the encoder
+        stays as its weights are.
+    training : mapping of str to object
+        What is known of the training of the encoder; empty before any.
     """
 
     preset: Preset
@@ -66,6 +78,8 @@ class PresetInput:
     bags: Sequence[Bag]
     digest: str
     failures: Mapping[str, str]
+    pixels: PatchPixels | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +115,7 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
     Yields
     ------
     Progress
-        Stages ``open``, ``tables``, ``slides`` and ``patches``.
+        Stages ``open``, ``tables``, ``pixels``, ``slides`` and ``patches``.
 
     Returns
     -------
@@ -113,6 +127,7 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
     MMSubtypeError
         If presets, manifest, tables or encoders cannot serve.
     """
+    refuse_several_processes()
     yield Progress("open", message="checking presets and manifest")
     presets = load_presets(request)
     heads = joint_heads(presets)
@@ -123,6 +138,8 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
         mpp=request.mpp,
     )
     manifest, unlabelled = _labelled(manifest, heads)
+    if presets[0].validation.group == "image":
+        manifest = divide_images(manifest, request.tables)
     names = [patient.id for patient in manifest.patients]
     tables = yield from read_tables_job(request.tables, names, request.reading)
     classes = [subtype.name for subtype in presets[0].classes]
@@ -133,13 +150,17 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
     for preset in presets:
         own = fit_preset(preset, list(tables))
         model = _model(own, has_slides=bool(manifest.slides))
-        if manifest.slides and model.digest not in known:
-            known[model.digest] = yield from embed_job(
+        pixels, config = None, own.patch_training
+        if manifest.slides and config is not None:
+            pixels = yield from pixels_job(
                 manifest.slides,
                 model,
-                folder,
-                device=request.device,
-                batch_size=request.batch_size,
+                request.out / PIXELS,
+                per_slide=config.patches_per_slide,
+            )
+        if manifest.slides and model.digest not in known:
+            known[model.digest] = yield from _embed_job(
+                manifest.slides, pixels, model, folder, request
             )
         embedded = known.get(model.digest)
         failures = {} if embedded is None else dict(embedded.failures)
@@ -150,6 +171,7 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
                 cohort.bags(embedded, model.encoder.dim),
                 "+".join([model.digest, *sorted(failures)]),
                 failures,
+                pixels,
             )
         )
     _refuse_empty(cohort, inputs)
@@ -172,8 +194,8 @@ def load_presets(request: CohortRequest) -> list[Preset]:
     Raises
     ------
     ConfigurationError
-        If there is none, two have one name or other classes, an encoder would have to
-        be trained, or a table is given that none takes.
+        If there is none, two have one name or other classes, one asks for synthetic
+        patches, or a table is given that none takes.
     """
     presets = [load_preset(name, request.overrides) for name in request.presets]
     if not presets:
@@ -193,11 +215,11 @@ def load_presets(request: CohortRequest) -> list[Preset]:
                 f"{preset.name!r} has {own}; set classes in both"
             )
             raise ConfigurationError(msg)
-        if preset.patch_training is not None:
+        if preset.synthesis is not None:
             msg = (
-                f"preset {preset.name!r} trains its encoder on patches, which a "
-                "cross-validation of bags does not do; give encoder.weights and set "
-                "patch_training=null"
+                f"preset {preset.name!r} asks for synthetic training patches "
+                "(synthesis), which this version does not make; to go on with real "
+                "patches alone, set synthesis=null"
             )
             raise ConfigurationError(msg)
     for modality in OMICS:
@@ -257,6 +279,25 @@ def _model(preset: Preset, *, has_slides: bool) -> Bundle:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return model_of(build_encoder(preset, pretrained=False), preset.patch)
+
+
+def _embed_job(
+    slides: Sequence[SlideEntry],
+    pixels: PatchPixels | None,
+    model: Bundle,
+    folder: Path,
+    request: CohortRequest,
+) -> Job[EmbeddedSlides]:
+    """Embed slides from their pixels, where these were read, or by the engine."""
+    device, size = request.device, request.batch_size
+    if pixels is None:
+        job = embed_job(slides, model, folder, device=device, batch_size=size)
+    else:
+        job = embed_pixels_job(
+            slides, pixels, model, folder, device=device, batch_size=size
+        )
+    with closing(job):
+        return (yield from job)
 
 
 def _refuse_empty(cohort: Cohort, inputs: Sequence[PresetInput]) -> None:

@@ -17,6 +17,7 @@ from napari_mmsubtype.evaluation.leakage import (
 from napari_mmsubtype.evaluation.telling_columns import telling_column_alarm
 from napari_mmsubtype.omics.clinical_leakage import find_leaks
 from napari_mmsubtype.workflows.cohort_profiles import patient_profiles
+from napari_mmsubtype.workflows.image_cases import persons_on_both_sides
 from napari_mmsubtype.workflows.model_scores import chances, class_rows
 
 if TYPE_CHECKING:
@@ -141,17 +142,18 @@ def _duplicates(opened: OpenedCohort) -> Alarm:
 
 def _overlap(cohort: Cohort, plan: FoldPlan) -> dict[str, Any]:
     """Count patients that are in two parts of a split."""
-    names = cohort.patients
-    shared = 0
-    for split in plan.splits:
-        parts = [{names[row] for row in rows} for rows in split.parts().values()]
-        shared += sum(map(len, parts)) - len(set.union(*parts))
+    shared = persons_on_both_sides(cohort, plan.splits)
+    message = f"{shared} patients are in two parts of one of {len(plan.splits)} splits"
+    if shared:
+        message += (
+            ": the same patient in training and test makes every number here look "
+            "better than it is; set validation.group=patient, or compare with "
+            "published splits by image only"
+        )
     return {
         "name": "overlap",
         "raised": shared > 0,
         "value": None,
         "limit": 1,
-        "message": (
-            f"{shared} patients are in two parts of one of {len(plan.splits)} splits"
-        ),
+        "message": message,
     }

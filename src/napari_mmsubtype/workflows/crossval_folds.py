@@ -16,13 +16,23 @@ from napari_mmsubtype.workflows.fold_bundle import (
     save_fold_bundle,
 )
 from napari_mmsubtype.workflows.fold_data import place_of, prepare_fold
-from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
+from napari_mmsubtype.workflows.fold_encoder import (
+    fold_input_job,
+    labels_of,
+    with_encoder,
+)
+from napari_mmsubtype.workflows.fold_fusion import (
+    SkippedFoldError,
+    fit_fold_job,
+    shuffled_cases,
+)
 from napari_mmsubtype.workflows.fold_logistic import (
     SimpleData,
     feature_data,
     fit_logistic,
     one_hot_sites,
 )
+from napari_mmsubtype.workflows.fold_request import fold_request, variant_request
 from napari_mmsubtype.workflows.model_list import MISSINGNESS
 
 if TYPE_CHECKING:
@@ -31,7 +41,6 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.evaluation.splits import Split
     from napari_mmsubtype.training.preset import Preset
-    from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
     from napari_mmsubtype.workflows.cohort_setup import OpenedCohort, PresetInput
     from napari_mmsubtype.workflows.fold_data import FoldData, TableCache
@@ -42,7 +51,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUNDLES = "bundles"
-_VERSION = 1
 
 
 @dataclass(slots=True)
@@ -121,12 +129,12 @@ def preset_fold_job(
     Yields
     ------
     Progress
-        Stages ``folds`` and ``fusion training``.
+        Stages ``folds``, ``patch training``, ``patches`` and ``fusion training``.
     """
     preset = entry.preset.with_seed(run.plan.seeds[split.repeat])
     place = place_of(split)
     asked = _asked(run, split, preset, entry.digest)
-    data: FoldData | None = None
+    plain: _Prepared | None = None
     for variant in run.variants[preset.name]:
         own = variant_request(asked, variant)
         target = bundle_folder(run.request.out, preset, place)
@@ -135,12 +143,17 @@ def preset_fold_job(
         run.done += 1
         if known is not None and _has_all(known, variant, target):
             continue
-        if data is None:
-            data = prepare_fold(run.opened.cohort, preset, entry.bags, split, cache)
         begun = run.store.checkpoint(variant.name, **place, request=own)
         log = log_folder(run.request, variant.name, place)
-        job = fit_fold_job(data, variant, checkpoint=begun, log=log)
         try:
+            if plain is None:
+                plain = yield from _prepare_job(run, entry, preset, split, cache)
+            ready = plain
+            if variant.shuffled and entry.pixels is not None:
+                ready = yield from _prepare_job(
+                    run, entry, preset, split, cache, instead=plain.data
+                )
+            job = fit_fold_job(ready.data, variant, checkpoint=begun, log=log)
             with closing(job):
                 fitted = yield from job
         except SkippedFoldError as err:
@@ -149,9 +162,42 @@ def preset_fold_job(
                            facts={"skipped": str(err)}, predictions=None)  # fmt: skip
             continue
         if variant.kind == "fusion":
-            save_fold_bundle(target, entry, data, fitted, cohort=run.opened.cohort)
+            save_fold_bundle(
+                target, ready.entry, ready.data, fitted, cohort=run.opened.cohort
+            )
+        facts = with_encoder(fitted.facts, variant, ready.entry)
         run.store.keep(variant.name, **place, request=own,
-                       facts=fitted.facts, predictions=fitted.predictions)  # fmt: skip
+                       facts=facts, predictions=fitted.predictions)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """A fold in the embeddings of its own encoder."""
+
+    entry: PresetInput
+    data: FoldData
+
+
+def _prepare_job(
+    run: CrossvalRun,
+    entry: PresetInput,
+    preset: Preset,
+    split: Split,
+    cache: TableCache,
+    *,
+    instead: FoldData | None = None,
+) -> Job[_Prepared]:
+    """Train the encoder of a fold, or of its control, and prepare its cases."""
+    cohort = run.opened.cohort
+    place, labels = "fold-{repeat}-{fold}".format(**place_of(split)), None
+    if instead is not None:
+        place = f"{place}-random-labels"
+        shuffled = shuffled_cases(instead.cases, preset.fusion_training.seed)
+        labels = labels_of(cohort, shuffled)
+    own = yield from fold_input_job(
+        run.request, cohort, entry, preset, split, place=place, labels=labels
+    )
+    return _Prepared(own, prepare_fold(cohort, preset, own.bags, split, cache))
 
 
 def simple_fold_job(run: CrossvalRun, split: Split, cache: TableCache) -> Job[None]:
@@ -247,68 +293,6 @@ def _asked(
     return fold_request(
         run.request, run.opened.cohort, split, preset, seed=seed, embeddings=digest
     )
-
-
-def fold_request(
-    request: CohortRequest,
-    cohort: Cohort,
-    split: Split,
-    preset: Preset,
-    *,
-    seed: int,
-    embeddings: str,
-) -> dict[str, Any]:
-    """Gather everything that decides what a model of some patients says of others.
-
-    Parameters
-    ----------
-    request : CohortRequest
-        How tables are read.
-    cohort : Cohort
-        The patients.
-    split : Split
-        Who trains, stops and is scored.
-    preset : Preset
-        The model.
-    seed : int
-        Of the training.
-    embeddings : str
-        Digest of the embeddings.
-
-    Returns
-    -------
-    dict
-        Plain JSON types.
-    """
-    names = np.asarray(cohort.patients)
-    return {
-        "version": _VERSION,
-        "preset": preset.to_dict(),
-        "seed": seed,
-        "manifest": cohort.manifest.digest,
-        "tables": {str(m): table.digest for m, table in cohort.tables.items()},
-        "reading": {str(m): dict(o) for m, o in request.reading.items()},
-        "embeddings": embeddings,
-        "parts": {part: names[rows].tolist() for part, rows in split.parts().items()},
-    }
-
-
-def variant_request(asked: Mapping[str, Any], variant: FusionVariant) -> dict[str, Any]:
-    """Add the model to what decides what it says.
-
-    Parameters
-    ----------
-    asked : mapping
-        As `fold_request`.
-    variant : FusionVariant
-        The model.
-
-    Returns
-    -------
-    dict
-        Plain JSON types.
-    """
-    return {**asked, "variant": [variant.kind, *variant.modalities, variant.fusion]}
 
 
 def bundle_folder(out: Path, preset: Preset, place: Mapping[str, int]) -> Path:

@@ -240,6 +240,8 @@ def _fold_record(
         "best_epoch": entry.get("best_epoch"),
         "epochs": entry.get("epochs"),
         "temperature": entry.get("temperature"),
+        "threshold": entry.get("threshold"),
+        "encoder": entry.get("encoder"),
     }
 
 

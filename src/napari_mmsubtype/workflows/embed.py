@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +30,8 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
-from napari_mmsubtype.slides.slide_name import file_stem, slide_name
+from napari_mmsubtype.slides.slide_name import slide_name
+from napari_mmsubtype.training.processes import refuse_several_processes
 from napari_mmsubtype.training.stored_bags import StoredBag
 from napari_mmsubtype.workflows.embedding_model import (
     DEFAULT_MPP,
@@ -40,10 +39,15 @@ from napari_mmsubtype.workflows.embedding_model import (
     named_model,
     preset_model,
 )
-from napari_mmsubtype.workflows.folder_files import write_array, write_json
+from napari_mmsubtype.workflows.folder_files import write_array
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.manifest import read_manifest
 from napari_mmsubtype.workflows.outcome import choose_patches
+from napari_mmsubtype.workflows.slide_files import (
+    read_state,
+    slide_file,
+    write_state,
+)
 from napari_mmsubtype.workflows.store_opening import claim_store
 
 if TYPE_CHECKING:
@@ -152,6 +156,7 @@ def embed(
     MMSubtypeError
         If the manifest or the encoder cannot serve.
     """
+    refuse_several_processes()
     cohort = read_manifest(manifest, mpp=mpp)
     model = _model(encoder, weights, bundle, preset, overrides, patch_px, patch_mpp)
     job = embed_job(
@@ -234,9 +239,9 @@ def embed_job(
     failures: dict[str, str] = {}
     for done, slide in enumerate(slides):
         yield Progress("slides", done, len(slides), slide_name(slide.path))
-        bag = out / BAGS / f"{_key(slide, model)}.npy"
+        bag = bag_file(out, slide, model)
         try:
-            if not _is_current(bag, slide):
+            if read_state(bag, slide) is None:
                 job = _embed_slide(slide, model, out, processor, bag, batch_size)
                 with closing(job):
                     yield from job
@@ -253,6 +258,26 @@ def embed_job(
     told = f"{len(bags)} embedded" + (f", {len(failures)} failed" if failures else "")
     yield Progress("slides", len(slides), len(slides), told)
     return EmbeddedSlides(out, bags, failures)
+
+
+def bag_file(out: Path, slide: SlideEntry, model: Bundle) -> Path:
+    """Say where the embeddings of a slide are kept.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the stores and the bags.
+    slide : SlideEntry
+        Of a manifest.
+    model : Bundle
+        Whose encoder makes them; another one has another file.
+
+    Returns
+    -------
+    Path
+        Ends in ``.npy``.
+    """
+    return out / BAGS / f"{slide_file(slide, model.digest)}.npy"
 
 
 def _embed_slide(
@@ -276,7 +301,7 @@ def _embed_slide(
             values = writer.read(schema.EMBEDDING)[used]
     write_array(bag, np.asarray(values, np.float16))
     # Last: a bag counts only with what says which slide it is of.
-    write_json(bag.with_suffix(".json"), _state(slide))
+    write_state(bag, slide)
 
 
 def _encode(
@@ -300,30 +325,3 @@ def _encode(
         meter=PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp),
         limit=choose_limit(processor, encoder, spec.size_px, batch_size),
     )
-
-
-def _key(slide: SlideEntry, model: Bundle) -> str:
-    """Name the bag of a slide; another encoder makes another bag."""
-    asked = json.dumps([slide.path, slide.mpp, model.digest])
-    mark = hashlib.sha256(asked.encode()).hexdigest()[:12]
-    return f"{file_stem(slide_name(slide.path))}-{mark}"
-
-
-def _state(slide: SlideEntry) -> dict[str, Any]:
-    """Say which state of a file a bag is of."""
-    path = Path(slide.path)
-    if not path.exists():
-        return {"slide": slide.path}
-    facts = path.stat()
-    return {"slide": slide.path, "size": facts.st_size, "changed": facts.st_mtime_ns}
-
-
-def _is_current(bag: Path, slide: SlideEntry) -> bool:
-    """Tell whether a bag is complete and of the slide as it is now."""
-    record = bag.with_suffix(".json")
-    if not (bag.is_file() and record.is_file()):
-        return False
-    try:
-        return bool(json.loads(record.read_text(encoding="utf-8")) == _state(slide))
-    except ValueError:
-        return False

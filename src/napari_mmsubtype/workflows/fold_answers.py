@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.evaluation.calibration_record import Calibration
+    from napari_mmsubtype.evaluation.decision import DecisionRule
     from napari_mmsubtype.models.heads import Heads
     from napari_mmsubtype.training.bags import BagSet
     from napari_mmsubtype.workflows.fold_survival import SurvivalScale
@@ -38,6 +39,7 @@ COLUMNS = (
     "site",
     "y",
     "predicted",
+    "called",
     "set_size",
     "in_set",
     "risk",
@@ -55,6 +57,7 @@ def answer_frame(
     logits: NDArray[np.float64],
     heads: Heads,
     calibration: Calibration,
+    decision: DecisionRule,
     *,
     subset: Sequence[Modality],
     scales: Mapping[str, SurvivalScale],
@@ -72,6 +75,8 @@ def answer_frame(
         With temperatures and centers.
     calibration : Calibration
         Of the classes.
+    decision : DecisionRule
+        Calls a class at the fold's threshold.
     subset : sequence of Modality
         What the model was allowed.
     scales : mapping of str to SurvivalScale
@@ -89,7 +94,7 @@ def answer_frame(
     for name, head in heads.heads.items():
         own = logits[:, heads.columns(name)]
         if head is heads.classes:
-            columns = class_columns(cases.labels, own, calibration, key)
+            columns = class_columns(cases.labels, own, calibration, key, decision)
             name = CLASS
         elif isinstance(head, ClassHead | OrdinalHead):
             columns = _levels(head, own, cases.targets[name])
@@ -110,8 +115,9 @@ def class_columns(
     logits: NDArray[np.float64],
     calibration: Calibration,
     subset: str,
+    decision: DecisionRule,
 ) -> dict[str, Any]:
-    """Give probabilities and prediction sets of the classes.
+    """Give probabilities, calls and prediction sets of the classes.
 
     Parameters
     ----------
@@ -123,6 +129,8 @@ def class_columns(
         Of the model.
     subset : str
         As `cases.subset_key`.
+    decision : DecisionRule
+        Calls a class at the fold's threshold.
 
     Returns
     -------
@@ -142,6 +150,7 @@ def class_columns(
         "y": labels,
         **_columns(probabilities),
         "predicted": probabilities.argmax(axis=1),
+        "called": decision.call(probabilities),
         "set_size": size,
         "in_set": inside,
     }
@@ -186,10 +195,12 @@ def complete(frame: pd.DataFrame, width: int) -> pd.DataFrame:
     chances = [f"p{c}" for c in range(width)]
     order = [*COLUMNS[:10], *chances, *COLUMNS[10:]]
     whole = frame.reindex(columns=order)
-    whole = whole.fillna({"y": -1, "predicted": -1, "site": ""})
+    whole = whole.fillna({"y": -1, "predicted": -1, "called": -1, "site": ""})
     text = dict.fromkeys(
         ("model", "head", "subset", "present", "patient_id", "site"), str
     )
-    whole_numbers = dict.fromkeys(("repeat", "fold", "y", "predicted"), np.int64)
-    numbers = dict.fromkeys((*chances, *COLUMNS[11:]), np.float64)
+    whole_numbers = dict.fromkeys(
+        ("repeat", "fold", "y", "predicted", "called"), np.int64
+    )
+    numbers = dict.fromkeys((*chances, *COLUMNS[12:]), np.float64)
     return whole.astype({**text, **whole_numbers, **numbers, "main": bool})

@@ -108,6 +108,7 @@ def save_fold_bundle(
             "best epoch": int(facts["best_epoch"]) + 1,
             "epochs run": int(facts["epochs"]),
             "settings": config,
+            **encoder_record(entry),
         },
         metrics=metrics,
         notes=notes or {},
@@ -234,6 +235,34 @@ def plain_name(preset: Preset) -> str:
         Such as ``evidence-site-preserved``.
     """
     return preset.name.replace(":", "-").replace("/", "-")
+
+
+def encoder_record(entry: PresetInput) -> dict[str, Any]:
+    """Say on a card how an encoder was trained.
+
+    Parameters
+    ----------
+    entry : PresetInput
+        Preset and encoder.
+
+    Returns
+    -------
+    dict
+        Under ``encoder``; empty where it was not trained.
+    """
+    known, config = entry.training, entry.preset.patch_training
+    if not known or config is None:
+        return {}
+    settings = config.to_dict()
+    del settings["seed"]
+    return {
+        "encoder": {
+            "patches": known["patches"],
+            "best epoch": known["best_epoch"] + 1,
+            "epochs run": known["epochs"],
+            "settings": settings,
+        }
+    }
 
 
 def _guard(train: BagSet) -> Guard:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_mmsubtype.core.cases import subset_key
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import ConformalRule, fit_conformal
+from napari_mmsubtype.evaluation.decision import DecisionRule, fit_decision
 from napari_mmsubtype.evaluation.scaling import fit_scaling
 from napari_mmsubtype.training.fusion_trainer import predict_logits
 
@@ -31,8 +32,8 @@ def calibrate_model(
     validation: BagSet,
     matrix: Sequence[tuple[Modality, ...]],
     classes: int,
-) -> Calibration:
-    """Fit scalings and prediction sets of the classes.
+) -> tuple[Calibration, DecisionRule]:
+    """Fit scalings, prediction sets and the threshold of the classes.
 
     Parameters
     ----------
@@ -47,15 +48,18 @@ def calibrate_model(
 
     Returns
     -------
-    Calibration
+    calibration : Calibration
         Of a subset only where `LEAST_PATIENTS` have all of it. Prediction sets come
         from the patients that chose epoch and scaling: they promise slightly too
         much.
+    decision : DecisionRule
+        Which class is called, by all that the model takes.
     """
     known = validation.take(np.flatnonzero(validation.labels >= 0))
     logits = predict_logits(model, known)[:, :classes]
     whole = subset_key(matrix[0])
     scalings = {whole: fit_scaling(known.labels, logits, patients=known.patients)}
+    decision = fit_decision(known.labels, scalings[whole].probabilities(logits))
     rules: dict[str, ConformalRule] = {}
     for number, subset in enumerate(matrix):
         key = subset_key(subset)
@@ -69,7 +73,7 @@ def calibrate_model(
                 view.labels, own, around=scalings[whole], patients=view.patients
             )
         rules[key] = fit_conformal(view.labels, scalings[key].probabilities(own))
-    return replace(Calibration.of(scalings, whole), conformal=rules)
+    return replace(Calibration.of(scalings, whole), conformal=rules), decision
 
 
 def _of_all(

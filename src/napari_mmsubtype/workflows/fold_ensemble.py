@@ -21,16 +21,13 @@ from napari_mmsubtype.training.record_reader import read_record
 from napari_mmsubtype.workflows.card_metrics import card_metrics, read_results
 from napari_mmsubtype.workflows.cohort import make_cases
 from napari_mmsubtype.workflows.cohort_setup import EMBEDDINGS, open_cohort_job
-from napari_mmsubtype.workflows.crossval_folds import (
-    bundle_folder,
-    fold_request,
-    variant_request,
-)
+from napari_mmsubtype.workflows.crossval_folds import bundle_folder
 from napari_mmsubtype.workflows.crossval_results import RESULTS
 from napari_mmsubtype.workflows.fold_bundle import has_bundle, plain_name, save_model
 from napari_mmsubtype.workflows.fold_calibration import LEAST_PATIENTS
 from napari_mmsubtype.workflows.fold_data import place_of
 from napari_mmsubtype.workflows.fold_plan import plan_folds
+from napari_mmsubtype.workflows.fold_request import fold_request, variant_request
 from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.model_list import fusion_variants
 from napari_mmsubtype.workflows.model_scores import chances, class_rows

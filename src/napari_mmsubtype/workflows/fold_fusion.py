@@ -103,7 +103,7 @@ def fit_fold_job(
     started = time.monotonic()
     preset, config = data.preset, data.preset.fusion_training
     allowed = variant.modalities
-    cases = _shuffled(data.cases, config.seed) if variant.shuffled else data.cases
+    cases = shuffled_cases(data.cases, config.seed) if variant.shuffled else data.cases
     train, validation, test = (
         _part(cases, rows, allowed) for rows in (data.train, data.validation, data.test)
     )
@@ -125,7 +125,9 @@ def fit_fold_job(
     yield Progress("fusion training", message="calibrating and answering")
     calibrated = _calibrated_heads(model, data.heads, train, validation)
     matrix = subsets(allowed) if variant.kind == "fusion" else [allowed]
-    calibration = calibrate_model(model, validation, matrix, len(preset.classes))
+    calibration, decision = calibrate_model(
+        model, validation, matrix, len(preset.classes)
+    )
     scales = survival_scales(calibrated, predict_logits(model, train), train, cases)
     frames = []
     for subset in matrix:
@@ -138,6 +140,7 @@ def fit_fold_job(
                 predict_logits(model, view),
                 calibrated,
                 calibration,
+                decision,
                 subset=subset,
                 scales=scales,
                 main=subset == allowed,
@@ -155,6 +158,7 @@ def fit_fold_job(
         "training_losses": list(fit.training_losses),
         "validation_losses": list(fit.validation_losses),
         "temperature": calibration.temperature,
+        "threshold": decision.threshold,
         "notes": [step for spec in data.specs.values() for step in spec.steps],
     }
     return FittedFold(predictions, facts, model, calibrated, calibration)
@@ -183,8 +187,21 @@ def _check_parts(train: BagSet, validation: BagSet, classes: int) -> None:
         raise SkippedFoldError(msg)
 
 
-def _shuffled(cases: BagSet, seed: int) -> BagSet:
-    """Give patients the answers of others, the same in all folds of a repeat."""
+def shuffled_cases(cases: BagSet, seed: int) -> BagSet:
+    """Give patients the answers of others, the same in all folds of a repeat.
+
+    Parameters
+    ----------
+    cases : BagSet
+        All patients of a cohort.
+    seed : int
+        Of the repeat.
+
+    Returns
+    -------
+    BagSet
+        With classes and targets in another order.
+    """
     order = np.random.default_rng([seed, len(cases)]).permutation(len(cases))
     targets = {name: values[order] for name, values in cases.targets.items()}
     return replace(cases, labels=cases.labels[order], targets=targets)

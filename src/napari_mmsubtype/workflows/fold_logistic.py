@@ -128,6 +128,8 @@ def fit_logistic(
         site=data.sites[data.test],
         y=data.labels[data.test],
         predicted=chances.argmax(axis=1),
+        # Its classes weigh the same from the outset: no threshold is chosen.
+        called=chances.argmax(axis=1),
     )
     facts = {
         "patients": len(data.test),

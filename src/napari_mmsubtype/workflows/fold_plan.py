@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.patient_folds import patient_folds
 from napari_mmsubtype.evaluation.site_folds import site_folds
 from napari_mmsubtype.evaluation.splits import Split, fold_splits, held_out_split
 from napari_mmsubtype.workflows.fold_data import place_of
+from napari_mmsubtype.workflows.image_cases import persons_on_both_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class FoldPlan:
     Attributes
     ----------
     scheme : str
-        ``patient``, ``site``, ``given`` or ``test``.
+        ``patient``, ``site``, ``image``, ``given`` or ``test``.
     splits : tuple of Split
         Of all repeats.
     seeds : tuple of int
@@ -60,7 +60,7 @@ def plan_folds(cohort: Cohort, settings: ValidationSettings) -> FoldPlan:
     Returns
     -------
     FoldPlan
-        Splits whose parts share no patient, nor a site where sites are kept whole.
+        Splits whose parts share no case, nor a site where sites are kept whole.
 
     Raises
     ------
@@ -73,12 +73,6 @@ def plan_folds(cohort: Cohort, settings: ValidationSettings) -> FoldPlan:
         scheme = "test"
     elif any(patient.fold is not None for patient in patients):
         scheme = "given"
-    elif scheme == "image":
-        msg = (
-            "validation.group=image divides the images of a patient, which makes "
-            "results look better than they are; set validation.group=patient"
-        )
-        raise ConfigurationError(msg)
     strata = _strata(cohort)
     notes: dict[str, None] = {}
     splits: list[Split] = []
@@ -118,7 +112,20 @@ def plan_folds(cohort: Cohort, settings: ValidationSettings) -> FoldPlan:
         splits += fold_splits(
             folds, strata, cohort.patients, sites=sites, repeat=repeat, **options
         )
+    if scheme == "image":
+        notes[_image_note(cohort, tuple(splits))] = None
     return FoldPlan(scheme, tuple(splits), settings.seeds, tuple(notes))
+
+
+def _image_note(cohort: Cohort, splits: tuple[Split, ...]) -> str:
+    """Say what results of divided patients are for."""
+    persons = len(set(cohort.persons))
+    return (
+        f"Images were divided, not patients: {len(cohort)} images of {persons} "
+        f"patients, {persons_on_both_sides(cohort, splits)} of whom are in several "
+        "parts of a fold. The results look better than the model is and only "
+        "compare with published splits by image; their intervals count images."
+    )
 
 
 def _strata(cohort: Cohort) -> NDArray[np.int64]:

@@ -69,6 +69,8 @@ class Patient:
         Answers to heads other than the classes; NaN where not known.
     line : int
         First line of the patient.
+    person : str
+        Of whom the case is, where cases are images; empty where they are patients.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Patient:
     split: str | None
     targets: Mapping[str, tuple[float, ...]]
     line: int
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LEAST_PATIENTS = 10
 """Patients with all of a subset below which it is not scored."""
 
+AT_THRESHOLD = "balanced_accuracy_at_threshold"
+"""Mean recall of the classes as called at each fold's own threshold."""
+
 _MATRIX = ("roc_auc", "balanced_accuracy")
 _ORDINAL = ("quadratic_kappa", "mean_absolute_error", "balanced_accuracy")
 _CLASSES = ("roc_auc", "balanced_accuracy")
@@ -276,11 +279,25 @@ def _estimates(
         averages={
             "conformal_coverage": rows["in_set"].to_numpy(np.float64),
             "conformal_size": rows["set_size"].to_numpy(np.float64),
+            AT_THRESHOLD: _found(rows),
         },
         repeats=resamples,
         seed=seed,
     )
     return {name: estimate_record(value) for name, value in found.items()}
+
+
+def _found(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Give each row what it adds to the balanced accuracy at the folds' thresholds.
+
+    Resamples keep the number of rows of each class, so that the mean recall of the
+    classes is a mean over rows.
+    """
+    if (rows["called"] < 0).any():
+        return np.full(len(rows), np.nan)
+    _, member, counts = np.unique(rows["y"], return_inverse=True, return_counts=True)
+    hits = (rows["called"] == rows["y"]).to_numpy(np.float64)
+    return hits * len(rows) / (len(counts) * counts[member])
 
 
 def _score_levels(

@@ -20,11 +20,12 @@ from napari_mmsubtype.workflows.cohort_request import (
     make_request,
 )
 from napari_mmsubtype.workflows.cohort_setup import open_cohort_job
-from napari_mmsubtype.workflows.crossval_folds import fold_request
 from napari_mmsubtype.workflows.fold_bundle import plain_name, save_fold_bundle
 from napari_mmsubtype.workflows.fold_data import prepare_fold
+from napari_mmsubtype.workflows.fold_encoder import fold_input_job
 from napari_mmsubtype.workflows.fold_ensemble import join_folds_job
 from napari_mmsubtype.workflows.fold_fusion import SkippedFoldError, fit_fold_job
+from napari_mmsubtype.workflows.fold_request import fold_request
 from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.model_list import fusion_variants
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_mmsubtype.workflows.cohort import Cohort
+    from napari_mmsubtype.workflows.cohort_setup import PresetInput
 
 BUNDLE = "bundle"
 
@@ -121,7 +123,8 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     Yields
     ------
     Progress
-        Stages ``open``, ``tables``, ``slides``, ``patches`` and ``fusion training``.
+        Stages ``open``, ``tables``, ``pixels``, ``slides``, ``patches``, ``patch
+        training`` and ``fusion training``.
 
     Returns
     -------
@@ -158,6 +161,12 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     split = whole_split(
         cohort, entry.preset.validation.inner_share, entry.preset.validation.seeds[0]
     )
+    try:
+        entry = yield from fold_input_job(
+            request, cohort, entry, entry.preset, split, place="final"
+        )
+    except SkippedFoldError as err:
+        raise _not_trained(entry, err) from err
     yield Progress("fusion training", message="fitting features")
     data = prepare_fold(cohort, entry.preset, entry.bags, split)
     own = fold_request(
@@ -172,8 +181,7 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
         with closing(job):
             fitted = yield from job
     except SkippedFoldError as err:
-        msg = f"preset {entry.preset.name!r} cannot be trained on this cohort: {err}"
-        raise ConfigurationError(msg) from err
+        raise _not_trained(entry, err) from err
     notes = {}
     if metrics:
         notes["how they were computed"] = (
@@ -199,6 +207,13 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     )
 
 
+def _not_trained(entry: PresetInput, reason: Exception) -> ConfigurationError:
+    """Say that a cohort is not enough for a preset."""
+    return ConfigurationError(
+        f"preset {entry.preset.name!r} cannot be trained on this cohort: {reason}"
+    )
+
+
 def whole_split(cohort: Cohort, share: float, seed: int) -> Split:
     """Keep an inner part of a cohort apart, and nothing else.
 
@@ -219,6 +234,6 @@ def whole_split(cohort: Cohort, share: float, seed: int) -> Split:
     patients = cohort.manifest.patients
     test = np.array([patient.split == "test" for patient in patients])
     rest = np.flatnonzero(~test)
-    names = [cohort.patients[row] for row in rest]
+    names = [cohort.persons[row] for row in rest]
     inner = drawn_patients(cohort.labels[rest], names, share, seed=seed)
     return Split(0, 0, rest[~inner], rest[inner], np.flatnonzero(test))
