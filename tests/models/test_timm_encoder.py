@@ -4,10 +4,11 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.models.volo import VOLO
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.registry import create_encoder, list_encoders
-from napari_mmsubtype.models.timm_encoder import build_timm
+from napari_mmsubtype.models.timm_encoder import TimmEncoder, build_timm
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,29 @@ def test_tokens_keep_their_place():
     with torch.inference_mode():
         moved = encoder.feature_map(changed) - encoder.feature_map(images)
     assert moved.norm(dim=1).flatten().argmax() == 7
+
+
+def test_a_class_token_that_is_not_told_of_is_left_out():
+    torch.manual_seed(0)
+    network = VOLO(
+        (1, 1, 1, 1), num_classes=0, embed_dims=(8, 16, 16, 16), num_heads=(2,) * 4
+    )
+    network.pretrained_cfg = timm.get_pretrained_cfg("volo_d1_224").to_dict()
+    encoder = TimmEncoder("volo_d1_224", network=network)
+    images = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        maps = encoder.feature_map(images)
+        raw = network.forward_features(images)
+    assert raw.shape == (1, 1 + 14 * 14, 16)
+    assert maps.shape == (1, 16, 14, 14)
+    assert torch.equal(maps.flatten(2).transpose(1, 2), raw[:, 1:])
+
+
+def test_a_network_of_several_maps_is_refused():
+    with pytest.raises(
+        ConfigurationError, match=r"no square map .*gives a list of map"
+    ):
+        create_encoder("timm:crossvit_tiny_240")
 
 
 def test_facts_are_those_of_timm():

@@ -155,13 +155,13 @@ def _probe(network: Any, size: int, name: str) -> tuple[int, int]:
 
 def _feature_map(network: Any, images: Tensor) -> Tensor:
     """Run a network and lay out what it gives as a map."""
-    found: Tensor = network.forward_features(images)
+    found = network.forward_features(images)
+    if not isinstance(found, Tensor):
+        msg = f"the network gives a {type(found).__name__} of maps, expected one"
+        raise ValueError(msg)
     channels: int = network.num_features
     if found.ndim == 3:
-        tokens = found[:, getattr(network, "num_prefix_tokens", 0) :]
-        height, width = images.shape[2:]
-        rows = round(math.sqrt(tokens.shape[1] * height / width))
-        return token_grid(tokens, rows, tokens.shape[1] // rows)
+        return _token_map(network, found, images.shape[2] / images.shape[3])
     if found.ndim != 4:
         msg = f"the network gives {found.ndim} axes, expected a map or tokens"
         raise ValueError(msg)
@@ -169,6 +169,20 @@ def _feature_map(network: Any, images: Tensor) -> Tensor:
     if last or (found.shape[1] != channels and found.shape[3] == channels):
         return found.permute(0, 3, 1, 2)
     return found
+
+
+def _token_map(network: Any, found: Tensor, aspect: float) -> Tensor:
+    """Lay out tokens without those that are no place of the image."""
+    tokens = found[:, getattr(network, "num_prefix_tokens", 0) :]
+    for first in (0, 1):
+        count = tokens.shape[1] - first
+        rows = max(round(math.sqrt(count * aspect)), 1)
+        if rows * (count // rows) == count:
+            break
+        # Some keep a class token and do not say so.
+        if not hasattr(network, "cls_token"):
+            break
+    return token_grid(tokens[:, first:], rows, count // rows)
 
 
 @register_encoder("timm:")

@@ -18,7 +18,7 @@ from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import ConformalRule, fit_conformal
 from napari_mmsubtype.evaluation.metrics import binary_auc
 from napari_mmsubtype.evaluation.scaling import Scaling, fit_scaling
-from napari_mmsubtype.training.fusion_trainer import predict_logits
+from napari_mmsubtype.training.fusion_views import predict_views
 from napari_mmsubtype.workflows.demo_patients import make_bag_set
 
 if TYPE_CHECKING:
@@ -87,9 +87,12 @@ def subset_logits(
     dict of str to ndarray of float64, shape (n, c)
         By `cases.subset_key`, the whole set first.
     """
+    matrix = subsets(cases.modalities)
+    shown = [cases.present & np.isin(cases.modalities, subset) for subset in matrix]
+    answers = predict_views(model, cases, shown)
     return {
-        subset_key(subset): predict_logits(model, cases.restricted(subset))[:, :classes]
-        for subset in subsets(cases.modalities)
+        subset_key(subset): logits[:, :classes]
+        for subset, logits in zip(matrix, answers, strict=True)
     }
 
 
@@ -120,31 +123,40 @@ def fit_calibration(
     scalings: dict[str, Scaling] = {}
     rules: dict[str, ConformalRule] = {}
     whole = subset_key(validation.modalities)
-    for subset in subsets(validation.modalities):
-        key = subset_key(subset)
-        seen, fitted = _having(validation, subset), scalings.get(whole)
-        if len(seen):
+    seen, unseen = (_of_subsets(model, cases, classes) for cases in (validation, fresh))
+    for key, (cases, logits) in seen.items():
+        fitted = scalings.get(whole)
+        if len(cases):
             scalings[key] = fit_scaling(
-                seen.labels,
-                predict_logits(model, seen.restricted(subset))[:, :classes],
-                around=fitted,
-                patients=seen.patients,
+                cases.labels, logits, around=fitted, patients=cases.patients
             )
         scaling = scalings.setdefault(key, fitted or Scaling())
-        unseen = _having(fresh, subset)
-        if len(unseen):
-            logits = predict_logits(model, unseen.restricted(subset))[:, :classes]
+        cases, logits = unseen[key]
+        if len(cases):
             rules[key] = fit_conformal(
-                unseen.labels, scaling.probabilities(logits), by_class=True
+                cases.labels, scaling.probabilities(logits), by_class=True
             )
     return replace(Calibration.of(scalings, whole), conformal=rules)
 
 
-def _having(cases: BagSet, subset: Sequence[Modality]) -> BagSet:
-    """Pick the cases of known class that have all modalities of a subset."""
-    columns = [cases.modalities.index(modality) for modality in subset]
-    rows = cases.present[:, columns].all(axis=1) & (cases.labels >= 0)
-    return cases.take(np.flatnonzero(rows))
+def _of_subsets(
+    model: FusionModel, cases: BagSet, classes: int | None
+) -> dict[str, tuple[BagSet, NDArray[np.float64]]]:
+    """Answer from every subset for the cases of known class that have all of it."""
+    known = cases.take(np.flatnonzero(cases.labels >= 0))
+    shown = {
+        subset_key(subset): np.isin(cases.modalities, subset)
+        for subset in subsets(cases.modalities)
+    }
+    # Together, so that the patches of a case are read once.
+    answers = predict_views(
+        model, known, [known.present & columns for columns in shown.values()]
+    )
+    found = {}
+    for (key, columns), logits in zip(shown.items(), answers, strict=True):
+        rows = np.flatnonzero(known.present[:, columns].all(axis=1))
+        found[key] = known.take(rows), logits[rows, :classes]
+    return found
 
 
 def score_trust(
