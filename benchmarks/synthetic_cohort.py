@@ -44,7 +44,6 @@ SETTINGS = (
     "fusion.options={token_dim: 16, dropout: 0.1}",
     # 128 patients train a fold: half of the 287 genes are enough to get lost in.
     "modalities.rna.options.top=150",
-    "modalities.methylation.options.top=150",
     "fusion_training.epochs=60",
     "fusion_training.batch_size=32",
     "fusion_training.learning_rate=0.002",

@@ -26,7 +26,9 @@ def zipped(path, **members: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=str
+    "pack",
+    [bytes, gzip.compress, bz2.compress, lzma.compress],
+    ids=["plain", "gzip", "bzip2", "xz"],
 )
 def test_packed_files_open_as_what_they_hold(tmp_path, pack):
     path = tmp_path / "table"
@@ -122,7 +124,9 @@ def test_zip_of_a_newer_kind_raises_a_listed_fault(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=str
+    "pack",
+    [bytes, gzip.compress, bz2.compress, lzma.compress],
+    ids=["plain", "gzip", "bzip2", "xz"],
 )
 def test_head_is_unpacked(tmp_path, pack):
     path = tmp_path / "table"

@@ -111,7 +111,6 @@ def test_missing_modalities_are_ticks_the_fullest_first(record):
         ("site", "5 folds of whole sites"),
         ("given", "judged in the 5 folds that the manifest gives"),
         ("test", "judged on the fixed test set"),
-        ("image", "5 folds by source image"),
     ],
 )
 def test_methods_tell_folds_seeds_and_versions(copied, scheme, words):
@@ -122,6 +121,22 @@ def test_methods_tell_folds_seeds_and_versions(copied, scheme, words):
     assert "seeds 0" in text
     assert "2000 resamples of patients" in text
     assert "Python 3.12.1 on Linux x86_64: napari-mmsubtype 0.1.0, torch 2.9.0" in text
+
+
+def test_methods_do_not_call_images_patients(copied):
+    copied.content["validation"]["scheme"] = "image"
+    text = " ".join(methods_text(copied))
+    assert "90 images (Luminal 60, Basal/HER2 30) were dealt out into 5 folds" in text
+    assert "the same patient was in training and test" in text
+    assert "2000 resamples of images" in text
+    assert "training patients" not in text
+
+
+def test_methods_tell_of_encoders_that_were_trained(copied):
+    assert "patch encoder" not in " ".join(methods_text(copied))
+    copied.models["evidence"]["folds"][1]["encoder"] = {"epochs": 3}
+    text = " ".join(methods_text(copied))
+    assert "The patch encoder of evidence was trained anew in each fold" in text
 
 
 def test_headline_is_of_the_first_preset(copied):

@@ -82,3 +82,36 @@ def test_encoders_without_branches_are_refused():
     config = PatchTrainingConfig(alignment_weight=0.1)
     with pytest.raises(ConfigurationError, match=r"for encoders with branches"):
         make_branch_heads(make_encoder(), 2, config)
+
+
+def test_branches_are_validated_kept_and_gone_on_with(encoder, tmp_path):
+    rng = np.random.default_rng(1)
+    patches = rng.integers(0, 255, (8, 64, 64, 3)).astype(np.uint8)
+    targets = np.eye(2, dtype=np.float32)[np.arange(8) % 2]
+    start = {k: v.clone() for k, v in encoder.state_dict().items()}
+    config = PatchTrainingConfig(
+        epochs=2, batch_size=4, ema=0.5, branch_weight=0.5, alignment_weight=0.1
+    )
+
+    def job(checkpoint):
+        encoder.load_state_dict(start)
+        return fit_patch_encoder(
+            encoder,
+            patches[:6],
+            targets[:6],
+            config,
+            validation=(patches[6:], targets[6:]),
+            checkpoint=checkpoint,
+        )
+
+    states = []
+    stopped = job(tmp_path / "parts.safetensors")
+    next(stopped)
+    stopped.close()
+    for name in ("whole", "parts"):
+        fit = run_job(job(tmp_path / f"{name}.safetensors"))
+        states.append({k: v.clone() for k, v in encoder.state_dict().items()})
+        assert len(fit.validation_losses) == 2
+    encoder.load_state_dict(start)
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert any(not torch.equal(states[0][k], start[k]) for k in start)

@@ -188,3 +188,7 @@ def test_results_that_are_none_are_refused(run, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(ConfigurationError, match=r"is no results\.json"):
         train(preset="evidence", out=tmp_path, ensemble_of=tmp_path, **options)
+    under_way = {"format": "mmsubtype-crossval", "complete": False}
+    (tmp_path / "results.json").write_text(json.dumps(under_way))
+    with pytest.raises(ConfigurationError, match="is not complete; run 'crossval'"):
+        train(preset="evidence", out=tmp_path, ensemble_of=tmp_path, **options)

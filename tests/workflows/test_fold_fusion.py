@@ -130,6 +130,10 @@ def test_several_questions_are_answered_at_once(tmp_path):
     assert risk["risk"].notna().all()
     assert set(risk["high_risk"]) == {0.0, 1.0}
     assert main.loc["when", "risk"].between(-3, 0).all()
+    for head in ("death", "when"):
+        judged = main.loc[head, ["brier", "brier_reference"]]
+        assert (judged.mean() < 0.6).all()
+        assert (judged >= 0).all(axis=None)
     known = extra["time"].to_numpy()[split.test]
     np.testing.assert_allclose(np.sort(risk["time"]), np.sort(known))
 

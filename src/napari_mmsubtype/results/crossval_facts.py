@@ -300,6 +300,7 @@ def methods_text(record: CrossvalRecord) -> list[str]:
     made = record.content["provenance"]
     packages = ", ".join(f"{k} {v}" for k, v in made.get("packages", {}).items())
     seeds = ", ".join(map(str, plan["seeds"]))
+    cases = "images" if plan["scheme"] == "image" else "patients"
     repeats = len(plan["seeds"])
     again = f", {repeats} times anew" if repeats > 1 else ""
     schemes = {
@@ -307,7 +308,8 @@ def methods_text(record: CrossvalRecord) -> list[str]:
         "slides of a patient were in one fold",
         "site": "dealt out into {folds} folds of whole sites{again}, so that no site "
         "was both trained on and judged (criterion of Howard et al. 2021)",
-        "image": "dealt out into {folds} folds by source image{again}",
+        "image": "dealt out into {folds} folds by image{again}, so that the same "
+        "patient was in training and test and the results look better than they are",
         "given": "judged in the {folds} folds that the manifest gives{again}",
         "test": "judged on the fixed test set that the manifest gives{again}",
     }
@@ -317,25 +319,45 @@ def methods_text(record: CrossvalRecord) -> list[str]:
     classes = ", ".join(f"{name} {count}" for name, count in cohort["classes"].items())
     inner = float(plan.get("inner_share") or 0)
     held = (
-        f"In each fold, {inner:.0%} of the training patients were held out for early "
+        f"In each fold, {inner:.0%} of the training {cases} were held out for early "
         "stopping, temperature, threshold and prediction sets. "
         if inner
         else ""
     )
+    many = f"{cohort['patients']} {cases}"
+    if cases == "patients":
+        many += f" with {cohort['slides']} slides"
     return [
-        f"{cohort['patients']} patients with {cohort['slides']} slides ({classes}) "
-        f"were {dealt} (seeds {seeds}). {held}Everything fitted, from the choice of "
-        "features to temperatures, was fitted on training patients only.",
+        f"{many} ({classes}) were {dealt} (seeds {seeds}). {held}Everything fitted, "
+        f"from the choice of features to temperatures, was fitted on training {cases} "
+        f"only.{_encoder_text(record, cases)}",
         "Metrics are of out-of-fold answers, all folds together; intervals are 95 % "
-        f"percentile intervals of {plan['bootstrap']} resamples of patients. Paired "
+        f"percentile intervals of {plan['bootstrap']} resamples of {cases}. Paired "
         "tests: DeLong, exact McNemar and permutation (1,999 swaps) on patients, the "
         "t-test of Nadeau and Bengio and exact Wilcoxon signed ranks on folds; "
         "p-values of one preset and metric were adjusted by Holm for their number. "
-        "Survival groups part at the median risk of each fold's training patients.",
+        f"Survival groups part at the median risk of each fold's training {cases}.",
         f"Made on {made.get('created', 'an unknown date')} with Python "
         f"{made.get('python', 'unknown')} on {made.get('platform', 'unknown')}: "
         f"{packages}. Research use only.",
     ]
+
+
+def _encoder_text(record: CrossvalRecord, cases: str) -> str:
+    """Say which presets trained an encoder in each fold, as a further sentence."""
+    names = [
+        name
+        for name in record.scored("fusion")
+        if any(fold.get("encoder") for fold in record.models[name]["folds"])
+    ]
+    if not names:
+        return ""
+    return (
+        f" The patch encoder of {', '.join(names)} was trained anew in each fold, on "
+        f"patches of its training {cases} that carry their class; held-out training "
+        f"{cases} chose its epoch. Models of random labels had encoders of their own, "
+        "and logistic regression on images saw the encoder before this training."
+    )
 
 
 def headline(record: CrossvalRecord) -> str:

@@ -151,7 +151,7 @@ def _design(record: CrossvalRecord) -> str:
     kinds = {
         "patient": "folds of patients",
         "site": "folds of whole sites",
-        "image": "folds of source images",
+        "image": "folds of images",
         "given": "folds as given",
         "test": "a fixed test set",
     }
@@ -159,6 +159,8 @@ def _design(record: CrossvalRecord) -> str:
     folds = what if plan["scheme"] == "test" else f"{plan['folds']} {what}"
     repeats = len(plan["seeds"])
     again = f", {repeats} repeats" if repeats > 1 else ""
+    if plan["scheme"] == "image":
+        return f"{cohort['patients']} images; {folds}{again}"
     return f"{cohort['patients']} patients, {cohort['slides']} slides; {folds}{again}"
 
 

@@ -96,6 +96,12 @@ def join_folds_job(request: CohortRequest, bundle: Path) -> Job[JoinedFolds]:
         msg = "no cross-validation was given; pass its folder as ensemble_of"
         raise ConfigurationError(msg)
     content = read_results(folder / RESULTS)
+    if not content.get("complete"):
+        msg = (
+            f"the cross-validation in {str(folder)!r} is not complete; run 'crossval' "
+            "with the same request again to go on"
+        )
+        raise ConfigurationError(msg)
     where = request.embeddings or folder / EMBEDDINGS
     opened = yield from open_cohort_job(replace(request, embeddings=where))
     cohort, (entry,) = opened.cohort, opened.inputs
