@@ -82,11 +82,18 @@ def test_a_runner_that_fails_is_told_by_its_last_words(script, task, monkeypatch
 
 def test_time_and_memory_of_a_command_are_those_of_its_whole_tree(script, tmp_path):
     child = "import time; held = bytearray(80_000_000); time.sleep(1.5)"
-    words = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    words = (
+        "import pathlib, subprocess, sys; pathlib.Path('left').touch(); "
+        f"subprocess.run([sys.executable, '-c', {child!r}])"
+    )
+    (tmp_path / "own").mkdir()
     with (tmp_path / "said").open("w") as said:
         command = [sys.executable, "-c", words]
-        seconds, peak, code = script.watch(command, said.fileno())
+        seconds, peak, code = script.watch(
+            command, said.fileno(), str(tmp_path / "own")
+        )
     assert code == 0
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["left"]
     assert seconds > 1.5
     assert peak > 80e6
 
