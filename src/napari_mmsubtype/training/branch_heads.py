@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.models.resvit import ResViTEncoder, ResViTFeatures
 from napari_mmsubtype.models.tama import AlignmentLoss
+from napari_mmsubtype.models.triton_shield import shield_from_triton
 from napari_mmsubtype.training.class_losses import share_entropy
 
 if TYPE_CHECKING:
     from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.models.resvit import ResViTEncoder, ResViTFeatures
     from napari_mmsubtype.training.config import PatchTrainingConfig
 
 
@@ -126,6 +127,9 @@ def make_branch_heads(
     """
     if not (config.branch_weight or config.alignment_weight):
         return None
+    shield_from_triton()
+    from napari_mmsubtype.models.resvit import ResViTEncoder
+
     if not isinstance(encoder, ResViTEncoder):
         msg = (
             f"branch_weight {config.branch_weight:g} and alignment_weight "

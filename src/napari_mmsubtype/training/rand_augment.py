@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
+
+from napari_mmsubtype.models.triton_shield import shield_from_triton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,14 @@ _FULL_TURN = 30.0
 _FULL_FACTOR = 0.9
 
 
+def _transforms() -> Any:
+    """Import what loads Triton, which may crash beside an open window, for use only."""
+    shield_from_triton()
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
 def _move(
     images: Tensor,
     *,
@@ -27,6 +35,9 @@ def _move(
     shear: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
     """Move patches about their middle; what comes in from outside is glass."""
+    transforms = _transforms()
+    from torchvision.transforms import InterpolationMode
+
     height, width = images.shape[-2:]
     moved: Tensor = transforms.affine(
         images,
@@ -51,20 +62,20 @@ SHAPE_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 COLOR_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "none": lambda images, m: images,
-    "brightness": lambda images, m: transforms.adjust_brightness(
+    "brightness": lambda images, m: _transforms().adjust_brightness(
         images, 1 + m * _FULL_FACTOR
     ),
-    "saturation": lambda images, m: transforms.adjust_saturation(
+    "saturation": lambda images, m: _transforms().adjust_saturation(
         images, 1 + m * _FULL_FACTOR
     ),
-    "contrast": lambda images, m: transforms.adjust_contrast(
+    "contrast": lambda images, m: _transforms().adjust_contrast(
         images, 1 + m * _FULL_FACTOR
     ),
-    "sharpness": lambda images, m: transforms.adjust_sharpness(
+    "sharpness": lambda images, m: _transforms().adjust_sharpness(
         images, 1 + m * _FULL_FACTOR
     ),
-    "full contrast": lambda images, m: transforms.autocontrast(images),
-    "equal histogram": lambda images, m: transforms.equalize(images),
+    "full contrast": lambda images, m: _transforms().autocontrast(images),
+    "equal histogram": lambda images, m: _transforms().equalize(images),
 }
 """By name, changes that leave everything in its place; as `SHAPE_CHANGES`."""
 
