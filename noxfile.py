@@ -85,7 +85,9 @@ def test(session: nox.Session) -> None:
             # cores, or both would compute in as many threads as there are.
             threads = max(1, (os.cpu_count() or 2) // PROCESSES)
             variables |= {"OMP_NUM_THREADS": str(threads)}
-        words = session.posargs or ["-n", str(PROCESSES), "--dist", "loadfile"]
+        # A process that crashes ends the run: pytest-xdist may wait for it forever.
+        whole = ["-n", str(PROCESSES), "--dist", "loadfile", "--max-worker-restart=0"]
+        words = session.posargs or whole
         run(session, "pytest", *words, env=variables)
 
 
