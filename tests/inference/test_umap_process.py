@@ -1,3 +1,4 @@
+import subprocess
 import time
 
 import numpy as np
@@ -66,4 +67,19 @@ def test_a_process_that_cannot_be_started_is_told(tmp_path, monkeypatch):
     result = complete_store(tmp_path)
     monkeypatch.setattr(umap_process.sys, "executable", str(tmp_path / "none"))
     with pytest.raises(ComputeError, match="cannot be started"):
+        drive(layout_job(result.path, np.ones(20, bool), MapSpec()))
+
+
+def test_a_process_that_ends_before_it_reads_is_told(tmp_path, monkeypatch):
+    make = subprocess.Popen
+
+    def ended(*words, **options):
+        process = make(*words, **options)
+        process.wait()
+        return process
+
+    monkeypatch.setattr(umap_process, "_BOOT", "raise SystemExit(3)")
+    monkeypatch.setattr(umap_process.subprocess, "Popen", ended)
+    result = complete_store(tmp_path)
+    with pytest.raises(ComputeError, match="Broken pipe"):
         drive(layout_job(result.path, np.ones(20, bool), MapSpec()))

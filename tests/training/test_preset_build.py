@@ -325,8 +325,9 @@ def test_networks_are_checked_without_being_made(name, changes, message):
 
 def test_the_encoder_is_changed_as_the_file_says():
     text = preset_text("evidence")
-    words = re.search(r"# (encoder\.name=.*)", text).group(1)
-    preset = load_preset("evidence", re.split(r" (?=encoder)", words))
+    words = re.findall(r"(?<=[# ])encoder\.\w+=(?:{[^}]*}|\S+)", text)
+    assert len(words) == 3
+    preset = load_preset("evidence", words)
     check_networks(preset)
     assert preset.encoder.name == "h-optimus-0"
     assert preset.encoder.weights == "FILE"

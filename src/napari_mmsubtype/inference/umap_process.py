@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -163,8 +164,10 @@ def _listen(
         lines.put({"stage": "failed", "reason": f"its process ended with {word}"})
     stop.set()
     watcher.join()
-    for pipe in (process.stdin, process.stdout):
-        cast("IO[bytes]", pipe).close()
+    # Closing sends the rest of the request, which a process that was ended cannot take.
+    with suppress(OSError):
+        cast("IO[bytes]", process.stdin).close()
+    cast("IO[bytes]", process.stdout).close()
 
 
 def _end(process: subprocess.Popen[bytes], stop: threading.Event) -> None:
