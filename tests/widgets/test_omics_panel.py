@@ -12,8 +12,9 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 from builders.omics import clinical_frame, log_frame, tpm_frame, write
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.plugin.layers import METADATA_KEY
-from napari_mmsubtype.widgets import omics_panel
+from napari_mmsubtype.widgets import omics_panel, table_queue
 from napari_mmsubtype.widgets.analyze_link import SharedRequest, take_from
 from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
 from napari_mmsubtype.widgets.omics_panel import OmicsPanel
@@ -248,7 +249,16 @@ def test_a_table_is_removed(panel, idle, rna, clinical) -> None:
     assert panel.patient.patients() == ()
 
 
-def test_cancel_takes_away_what_is_not_read(panel, idle, rna, clinical) -> None:
+def test_cancel_takes_away_what_is_not_read(
+    panel, idle, rna, clinical, monkeypatch
+) -> None:
+    def endless(request):
+        # A small table could be read before it is cancelled.
+        while True:
+            yield Progress("read", message=f"reading {request.name}")
+            time.sleep(0.01)
+
+    monkeypatch.setattr(table_queue, "read_table_job", endless)
     panel.add(TableRequest(str(rna)))
     panel.add(TableRequest(str(clinical)))
     panel.queue.cancel()
