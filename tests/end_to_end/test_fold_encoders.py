@@ -16,6 +16,7 @@ import torch
 
 from builders.crossval import quick_scoring
 from builders.tiles import SETTINGS, write_tiles
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.workflows.cohort_request import make_request
 from napari_mmsubtype.workflows.crossval import crossval, crossval_job
@@ -109,6 +110,21 @@ def test_the_final_bundle_has_an_encoder_of_all_patients(run, tmp_path):
     told = load_bundle(outcome.bundle).info["training"]["encoder"]
     assert 3 < told["patches"] / outcome.patients["train"] <= 4
     assert outcome.patients["train"] + outcome.patients["validation"] == 20
+
+
+def test_such_folds_are_not_joined_and_nothing_is_embedded_first(run, tmp_path):
+    folder, manifest, _, _ = run
+    with pytest.raises(ConfigurationError, match="fold 1 has an encoder of its own"):
+        train(
+            manifest,
+            "evidence",
+            out=tmp_path,
+            ensemble_of=folder / "out",
+            overrides=[*SETTINGS, *LEARNING],
+            mpp=0.5,
+            device="cpu",
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folds_of_images_run_and_raise_their_alarm(tmp_path, monkeypatch):

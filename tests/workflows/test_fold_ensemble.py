@@ -19,7 +19,6 @@ from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.omics.preprocessing import align_sample
 from napari_mmsubtype.omics.table import read_omics
 from napari_mmsubtype.workflows import crossval as crossval_module
-from napari_mmsubtype.workflows import fold_ensemble
 from napari_mmsubtype.workflows.crossval import crossval
 from napari_mmsubtype.workflows.model_list import fusion_variants
 from napari_mmsubtype.workflows.train import train
@@ -167,20 +166,6 @@ def test_a_fold_that_is_lacking_is_missed(run, tmp_path, monkeypatch):
             **options,
         )
     assert not (tmp_path / "out" / "bundle").exists()
-
-
-def test_folds_with_encoders_of_their_own_are_not_joined(run, monkeypatch):
-    folder, options, _, _, _ = run
-    use_bags(monkeypatch, folder)
-
-    def other(source):
-        bundle = bundle_module.load_bundle(source)
-        next(bundle.encoder.parameters()).add_(1.0)
-        return bundle
-
-    monkeypatch.setattr(fold_ensemble, "load_bundle", other)
-    with pytest.raises(ConfigurationError, match="has an encoder of its own"):
-        join(folder, options)
 
 
 def test_results_that_are_none_are_refused(run, tmp_path):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
@@ -20,7 +19,7 @@ from napari_mmsubtype.training.preset_sections import ValidationSettings
 from napari_mmsubtype.training.record_reader import read_record
 from napari_mmsubtype.workflows.card_metrics import card_metrics, read_results
 from napari_mmsubtype.workflows.cohort import make_cases
-from napari_mmsubtype.workflows.cohort_setup import EMBEDDINGS, open_cohort_job
+from napari_mmsubtype.workflows.cohort_setup import EMBEDDINGS, load_presets, open_cohort_job
 from napari_mmsubtype.workflows.crossval_folds import bundle_folder
 from napari_mmsubtype.workflows.crossval_results import RESULTS
 from napari_mmsubtype.workflows.fold_bundle import has_bundle, plain_name, save_model
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.evaluation.conformal import ConformalRule
     from napari_mmsubtype.models.bundle import Bundle
-    from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.workflows.cohort import Cohort
     from napari_mmsubtype.workflows.cohort_request import CohortRequest
     from napari_mmsubtype.workflows.cohort_setup import PresetInput
@@ -102,17 +100,17 @@ def join_folds_job(request: CohortRequest, bundle: Path) -> Job[JoinedFolds]:
             "with the same request again to go on"
         )
         raise ConfigurationError(msg)
+    (preset,) = load_presets(request)
+    metrics = card_metrics(content, preset.name)
+    _refuse_own_encoders(content["models"][preset.name]["folds"])
     where = request.embeddings or folder / EMBEDDINGS
     opened = yield from open_cohort_job(replace(request, embeddings=where))
     cohort, (entry,) = opened.cohort, opened.inputs
-    metrics = card_metrics(content, entry.preset.name)
     places, skipped = _done_folds(request, folder, cohort, entry, content)
     loaded: list[Bundle] = []
     for done, place in enumerate(places):
         yield Progress("folds", done, len(places), "joining folds")
-        own = load_bundle(bundle_folder(folder, entry.preset, place))
-        _check_encoder(entry.encoder, own)
-        loaded.append(own)
+        loaded.append(load_bundle(bundle_folder(folder, entry.preset, place)))
     specs = {
         m: unite_specs([own.modalities[m] for own in loaded])
         for m in entry.preset.modalities
@@ -214,15 +212,12 @@ def _done_folds(
     return found, skipped
 
 
-def _check_encoder(encoder: Encoder, own: Bundle) -> None:
+def _refuse_own_encoders(folds: Sequence[Mapping[str, Any]]) -> None:
     """Refuse folds that do not look at slides with the same encoder."""
-    one, two = encoder.state_dict(), own.encoder.state_dict()
-    same = one.keys() == two.keys() and all(
-        torch.equal(value.cpu(), two[name]) for name, value in one.items()
-    )
-    if not same:
+    own = [fold["fold"] + 1 for fold in folds if fold.get("encoder")]
+    if own:
         msg = (
-            f"fold {own.name!r} has an encoder of its own, and a bundle has one: folds "
+            f"fold {own[0]} has an encoder of its own, and a bundle has one: folds "
             "whose encoders were trained cannot be joined; train one model on all "
             "patients instead (without ensemble_of)"
         )
