@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from napari_mmsubtype.workflows.analyze import analyze_job
 
 def main() -> None:
     task, report = begin()
+    atexit.register(gc.freeze)  # as the command does
     recipe = AnalyzeRecipe(
         slide=task.slide,
         bundle=task.bundle,

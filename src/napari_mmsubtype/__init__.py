@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.triton_gate import install_gate
+
 if TYPE_CHECKING:
     from napari_mmsubtype.core.recipe import AnalyzeRecipe
     from napari_mmsubtype.models.bundle import load_bundle
@@ -45,6 +47,9 @@ _PUBLIC = {
 }
 
 __version__ = "0.1.0"
+
+# Before anything here, or anything it uses, can load Triton.
+install_gate()
 
 __all__ = [
     "AnalyzeRecipe",

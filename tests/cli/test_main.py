@@ -158,6 +158,19 @@ def test_help_loads_no_heavy_library():
     assert json.loads(done.stderr) == []
 
 
+def test_a_process_ends_without_going_through_all_objects():
+    script = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: sys.stdout.write(str(gc.get_freeze_count() > 1000)))\n"
+        "from napari_mmsubtype.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "unlock"], capture_output=True, text=True
+    )
+    assert done.stdout.endswith("True"), done.stderr
+
+
 def test_the_real_process_returns_the_code():
     script = "import sys; from napari_mmsubtype.cli.main import main; sys.exit(main())"
     done = subprocess.run(

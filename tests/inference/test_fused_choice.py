@@ -11,6 +11,7 @@ from napari_mmsubtype.inference.encode import prepare
 from napari_mmsubtype.inference.fused_choice import FACT, FILE_NAME, choose_encoder
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, can_fuse
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
+from napari_mmsubtype.inference.trial import Trial, sample_patches, try_patches
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results.store_writer import StoreWriter
 
@@ -57,8 +58,9 @@ def clock(monkeypatch, tmp_path):
     return seconds
 
 
-def choose(encoder, writer, count=400, processor=CPU):
-    return choose_encoder(encoder, RandomPatches(count, SIZE), writer, processor)
+def choose(encoder, writer, count=900, processor=CPU, trial=None):
+    source = RandomPatches(count, SIZE)
+    return choose_encoder(encoder, source, writer, processor, trial=trial)
 
 
 def begin(writer):
@@ -72,12 +74,21 @@ def test_a_long_slide_is_run_in_fused_steps_and_says_so(encoder, writer, clock):
 
 
 def test_a_short_slide_does_not_repay_the_trial(encoder, writer, clock):
-    assert choose(encoder, writer, count=319) is encoder
+    assert choose(encoder, writer, count=213) is encoder
     assert "tried" not in clock
-    assert isinstance(choose(encoder, writer, count=320), FusedEncoder)
+    assert isinstance(choose(encoder, writer, count=214), FusedEncoder)
 
 
-@pytest.mark.parametrize(("fused_s", "taken"), [(0.098, False), (0.096, True)])
+def test_what_was_tried_before_is_not_tried_again(encoder, writer, clock):
+    patches = sample_patches(RandomPatches(400, SIZE))
+    known = Trial(patches, try_patches(encoder, patches, CPU)[0], 0.1)
+    assert choose(encoder, writer, count=106, trial=known) is encoder
+    fused = choose(encoder, writer, count=107, trial=known)
+    assert isinstance(fused, FusedEncoder)
+    assert clock["tried"] == ["fused"]
+
+
+@pytest.mark.parametrize(("fused_s", "taken"), [(0.112, False), (0.108, True)])
 def test_the_measurement_decides_and_is_remembered(
     encoder, writer, clock, fused_s, taken
 ):

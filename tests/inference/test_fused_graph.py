@@ -141,6 +141,21 @@ def test_a_single_step_is_the_closed_form():
     assert alone == [0.0, 0.0, 0.0, 5.0]
 
 
+@pytest.mark.parametrize("kind", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_packed_weights_serve_maps_of_any_size(kind):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(32, 64, 3, padding=1, stride=2).to(kind or torch.float32)
+    step = FusedConv(layer, clips=False)
+    for count, side in ((2, 56), (1, 56), (5, 7), (2, 30)):
+        images = torch.randn(count, 32, side, side).to(layer.weight.dtype)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            expected, found = layer(images).float(), step(images).float()
+        tolerance = 1e-6 if kind is None else 4e-3
+        assert (found - expected).norm() <= tolerance * expected.norm()
+    assert step._packed.layout == torch._mkldnn  # or each call would reorder them
+
+
 def test_pixels_are_prepared_by_the_encoder_itself():
     class Own(Encoder):
         def normalize(self, patches):

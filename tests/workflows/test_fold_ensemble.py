@@ -14,7 +14,6 @@ from napari_mmsubtype.core.cases import Modality, subset_key, subsets
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.conformal import conformal_quantile
 from napari_mmsubtype.inference.fuse import CaseTensors, fuse
-from napari_mmsubtype.models import bundle as bundle_module
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.omics.preprocessing import align_sample
 from napari_mmsubtype.omics.table import read_omics

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import logging
 import os
 import sys
@@ -114,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done, 2 bad input (one message on stderr), 130 cancelled, 1 internal error.
     """
+    if arguments is None:
+        # A command is over with its files; Python would go through all objects first.
+        atexit.register(gc.freeze)
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--debug"]
     debug = len(words) < len(given)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from napari_mmsubtype.evaluation.calibration import (
@@ -129,6 +128,9 @@ def fit_scaling(
         slope = np.array([-(residual * scaled).sum(), *residual.sum(axis=0)]) + away
         surprise = -(weights[:, None] * chances * hits).sum()
         return float(surprise + (away * (place - expected)).sum() / 2), slope
+
+    # Only here: a bundle that is loaded needs the result, not what finds it.
+    from scipy.optimize import minimize
 
     low, high = (math.log(t) for t in TEMPERATURE_RANGE)
     start = expected.copy()

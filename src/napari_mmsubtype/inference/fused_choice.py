@@ -12,12 +12,15 @@ from napari_mmsubtype.inference.agreement import MIN_CENTERED, MIN_COSINE, compa
 from napari_mmsubtype.inference.batch_limit import size_key
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
-from napari_mmsubtype.inference.trial import TRIED, sample_patches, try_patches
+from napari_mmsubtype.inference.trial import (
+    TRIED,
+    Trial,
+    sample_patches,
+    try_patches,
+)
 from napari_mmsubtype.results import schema
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.inference.stream import ReadsPatches, Transform
     from napari_mmsubtype.models.encoders import Encoder
@@ -29,8 +32,12 @@ FILE_NAME = "fused-times.json"
 FACT = "fused_steps"
 """What the provenance of a store calls how many steps were fused."""
 
-_LIKELY_SAVING = 0.1
-_LEAST_SAVING = 0.03
+_LIKELY_SAVING = {"float32": 0.15, "bfloat16": 0.04}
+_CLEARLY_SLOWER = 1.1
+"""Time over that of the plain network which speaks against fused steps.
+
+A trial is out by 7 % either way, which is more than what they save in bfloat16.
+"""
 _TOLERANCE = 1e-4
 """Largest change of float32 embeddings, as a share of their norm."""
 
@@ -42,12 +49,13 @@ def choose_encoder(
     processor: Processor,
     *,
     transform: Transform | None = None,
+    trial: Trial | None = None,
 ) -> Encoder:
     """Give the encoder that does a slide soonest, with the same numbers.
 
-    A trial on some patches costs the time of twice as many. It is made where the rest
-    of the slide is likely to repay that, and what it finds of this network on this
-    machine is remembered. A run that is resumed goes on as it was begun.
+    It is tried on some patches where the slide is likely to repay that, and where it
+    was clearly slower, this network is not tried again on this machine. A run that is
+    resumed goes on as it was begun.
 
     Parameters
     ----------
@@ -61,6 +69,8 @@ def choose_encoder(
         Device and precision.
     transform : callable, optional
         Change of color of the patches before they are encoded.
+    trial : Trial, optional
+        Of the encoder in this precision; made here if left out.
 
     Returns
     -------
@@ -72,19 +82,19 @@ def choose_encoder(
     begun = bool(np.count_nonzero(writer.read(schema.STATUS)))
     if begun and not writer.attributes["provenance"].get(FACT):
         return encoder
-    if not begun and len(source) * _LIKELY_SAVING < 2 * TRIED:
-        return encoder
     known = KnownNumbers.of_user(FILE_NAME)
     what = f"{encoder.name} at {encoder.input_size} px, {torch.get_num_threads()} CPUs"
     key = size_key(processor.device, what, processor.precision)
-    share = known.find(key)
-    if not begun and share is not None and share > 1 - _LEAST_SAVING:
+    is_slow = (known.find(key) or 0.0) > _CLEARLY_SLOWER
+    repaid = _is_repaid(len(source), processor.precision, trial)
+    if not begun and (is_slow or not repaid):
         return encoder
     fused = fuse_encoder(encoder)
-    patches = sample_patches(source, transform) if fused else None
-    found = None
-    if fused is not None and patches is not None and len(patches):
-        found = _time_both(encoder, fused, patches, processor)
+    if fused is not None and trial is None:
+        patches = sample_patches(source, transform)
+        if len(patches):
+            trial = Trial(patches, *try_patches(encoder, patches, processor))
+    found = _compare(encoder, fused, trial, processor)
     if fused is None or found is None:
         if begun:
             logger.warning(
@@ -94,7 +104,7 @@ def choose_encoder(
         return encoder
     if not begun:
         known.keep(key, found)
-        if found > 1 - _LEAST_SAVING:
+        if found > _CLEARLY_SLOWER:
             return encoder
         facts = {FACT: fused.steps}
         writer.use_processor(str(processor.device), processor.precision, facts)
@@ -104,16 +114,24 @@ def choose_encoder(
     return fused
 
 
-def _time_both(
+def _is_repaid(count: int, precision: str, trial: Trial | None) -> bool:
+    """Tell whether a slide is likely to take longer than what is left of the trial."""
+    cost = TRIED if trial else 2 * TRIED
+    return count * _LIKELY_SAVING.get(precision, 0.0) >= cost
+
+
+def _compare(
     encoder: Encoder,
-    fused: FusedEncoder,
-    patches: NDArray[np.uint8],
+    fused: FusedEncoder | None,
+    trial: Trial | None,
     processor: Processor,
 ) -> float | None:
     """Give the time of the fused network over the plain one; None if it differs."""
-    rows, plain_s = try_patches(encoder, patches, processor)
+    if fused is None or trial is None:
+        return None
+    rows = trial.rows
     try:
-        others, fused_s = try_patches(fused, patches, processor)
+        others, fused_s = try_patches(fused, trial.patches, processor)
     except (AttributeError, RuntimeError, TypeError) as err:
         # For example a sum of maps of two sizes, which only the plain steps can do, or
         # an operation that another version of PyTorch calls differently.
@@ -135,7 +153,7 @@ def _time_both(
             encoder.name,
         )
         return None
-    return fused_s / plain_s
+    return fused_s / trial.seconds
 
 
 __all__ = ["FACT", "FILE_NAME", "choose_encoder"]

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _OPERATION = "_convolution_pointwise"
 """Private to PyTorch: another version may name it, or what it takes, differently."""
+_PACKING = "_reorder_convolution_weight"
 
 _SUMS = (operator.add, operator.iadd, torch.add)
 _RELUS = (torch.relu, nn.functional.relu)
@@ -77,12 +78,13 @@ class FusedConv(nn.Module):
     """A convolution that also adds another map, or sets what is negative to zero.
 
     The maps in between are neither written to memory nor rounded to the lower
-    precision. It uses the operations that ``torch.compile`` calls for the same end.
+    precision. It uses the operations that ``torch.compile`` calls for the same end, and
+    keeps its weights in the order that they want, which the first map decides.
 
     Parameters
     ----------
     conv : torch.nn.Conv2d
-        Its weights are shared.
+        Its weights must not change once this has run.
     clips : bool
         Whether what is negative becomes zero in the end.
     """
@@ -91,6 +93,7 @@ class FusedConv(nn.Module):
         super().__init__()
         self.conv = conv
         self._after = "relu" if clips else None
+        self._packed: Tensor | None = None
 
     def forward(self, images: Tensor, other: Tensor | None = None) -> Tensor:
         """Convolve, add and clip.
@@ -110,14 +113,19 @@ class FusedConv(nn.Module):
         conv = self.conv
         images = images.to(conv.weight.dtype)
         shape = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        weight = self._packed
+        if weight is None:
+            pack: Any = getattr(torch.ops.mkldnn, _PACKING)
+            weight = pack(conv.weight.detach(), *shape, list(images.shape))
+            self._packed = weight
         step: Any = getattr(torch.ops.mkldnn, _OPERATION)
         if other is None:
             after = self._after or "none"
-            found = step(images, conv.weight, conv.bias, *shape, after, [], "")
+            found = step(images, weight, conv.bias, *shape, after, [], "")
         else:
             other = other.to(images.dtype).contiguous(memory_format=torch.channels_last)
             rest: tuple[Any, ...] = (*shape, "add", 1.0, self._after, [], None)
-            found = step.binary(images, other, conv.weight, conv.bias, *rest)
+            found = step.binary(images, other, weight, conv.bias, *rest)
         result: Tensor = found
         return result
 
@@ -135,6 +143,7 @@ def can_fuse() -> bool:
         bool(torch._C._has_mkldnn)
         and step is not None
         and {"default", "binary"} <= set(step.overloads())
+        and hasattr(torch.ops.mkldnn, _PACKING)
     )
 
 

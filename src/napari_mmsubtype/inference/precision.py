@@ -12,7 +12,7 @@ import torch
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.agreement import Agreement, compare
 from napari_mmsubtype.inference.device import Processor, fast_in_bfloat16
-from napari_mmsubtype.inference.trial import sample_patches, try_patches
+from napari_mmsubtype.inference.trial import Trial, sample_patches, try_patches
 from napari_mmsubtype.results import schema
 
 if TYPE_CHECKING:
@@ -46,11 +46,14 @@ class PrecisionChoice:
         For the provenance.
     warning : str
         What the user should know; empty where nothing is unusual.
+    trial : Trial or None
+        What the encoder made of some patches in this precision, if it was tried.
     """
 
     processor: Processor
     reason: str
     warning: str = ""
+    trial: Trial | None = None
 
     def to_dict(self) -> dict[str, str]:
         """Turn the choice into what the provenance of a store records.
@@ -155,6 +158,10 @@ def settle(
         return PrecisionChoice(kept, "no patch of the trial could be read")
     rows, whole_s = try_patches(encoder, patches, whole)
     less, less_s = try_patches(encoder, patches, low)
+    in_whole, in_low = (
+        Trial(patches, rows, whole_s),
+        Trial(patches, less, less_s),
+    )
     before, after = judge(rows.astype(np.float16)), judge(less.astype(np.float16))
     agreement = replace(
         compare(rows, less),
@@ -162,21 +169,21 @@ def settle(
     )
     tried = f"in {len(patches)} patches tried, {agreement}"
     if asked == "bfloat16":
-        return _obey(low, agreement, tried)
+        return replace(_obey(low, agreement, tried), trial=in_low)
     saved = (whole_s - less_s) * len(source)
     if is_cpu and (saved < _WORTH_S or less_s > (1 - _WORTH_SHARE) * whole_s):
-        return PrecisionChoice(
-            whole, f"{low.precision} would save {max(saved, 0):.0f} s of this slide"
-        )
+        reason = f"{low.precision} would save {max(saved, 0):.0f} s of this slide"
+        return PrecisionChoice(whole, reason, trial=in_whole)
     if agreement.holds:
         reason = f"saves about {saved:.0f} s" if is_cpu else "usual on this device"
-        return PrecisionChoice(low, f"{reason}; {tried}")
+        return PrecisionChoice(low, f"{reason}; {tried}", trial=in_low)
     warning = (
         f"the encoder was run in float32, because {low.precision} changes what it says "
         f"of this slide: {tried}; the result is as usual, it took longer"
     )
     logger.warning(warning)
-    return PrecisionChoice(whole, f"{low.precision} does not hold: {tried}", warning)
+    reason = f"{low.precision} does not hold: {tried}"
+    return PrecisionChoice(whole, reason, warning, in_whole)
 
 
 def _obey(low: Processor, agreement: Agreement, tried: str) -> PrecisionChoice:

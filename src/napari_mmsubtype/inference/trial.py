@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,25 @@ logger = logging.getLogger(__name__)
 
 TRIED = 16
 """Patches of a trial."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What an encoder made of a few patches.
+
+    Attributes
+    ----------
+    patches : ndarray of uint8, shape (n, y, x, 3)
+        As `sample_patches` gave them, n > 0.
+    rows : ndarray of float32, shape (n, d)
+        Embeddings.
+    seconds : float
+        Per patch.
+    """
+
+    patches: NDArray[np.uint8]
+    rows: NDArray[np.float32]
+    seconds: float
 
 
 def sample_patches(

@@ -174,11 +174,7 @@ def _attending(encoder: Encoder) -> tuple[list[Any], int, int]:
 
 
 def _is_of_torchvision(module: nn.Module) -> bool:
-    """Tell torchvision's transformers, without loading torchvision.
-
-    It loads Triton, which may crash beside an open window; whoever makes an encoder of
-    torchvision sees to that (`models.triton_shield`).
-    """
+    """Tell torchvision's transformers, without loading torchvision."""
     known = sys.modules.get("torchvision.models")
     return known is not None and isinstance(module, known.VisionTransformer)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_hub import fetch_weights, is_hub_source
+from napari_mmsubtype.models.lean_torchvision import import_torchvision
 from napari_mmsubtype.models.torchscript_file import is_torchscript, load_torchscript
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def _read_script(path: Path) -> dict[str, Tensor]:
 
 def _download(name: str) -> dict[str, Tensor]:
     """Fetch torchvision's default weights of an architecture."""
+    import_torchvision()
     from torchvision.models import get_model_weights, list_models
 
     if name not in list_models():

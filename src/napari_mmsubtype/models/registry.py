@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.encoder_weights import load_weights
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS, published_model
+from napari_mmsubtype.models.lean_torchvision import import_torchvision
 from napari_mmsubtype.models.option_names import require_options
-from napari_mmsubtype.models.triton_shield import shield_from_triton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.models.encoders import Encoder
 
-# Name -> module that registers it. Imported on demand: torchvision takes seconds.
+# Name -> module that registers it. Imported on demand: timm takes seconds.
 _BUILT_IN = {
     "demo-cnn": "napari_mmsubtype.models.demo_cnn",
     "resnet18": "napari_mmsubtype.models.resnet",
@@ -163,7 +163,7 @@ def _factory(name: str) -> Callable[..., Encoder]:
     module = _FAMILIES.get(family) if colon else _BUILT_IN.get(name)
     if key not in _FACTORIES and module:
         if module not in _PLAIN:
-            shield_from_triton()
+            import_torchvision()
         import_module(module)
     if key not in _FACTORIES:
         families = "".join(f", {known}:<name>" for known in _FAMILIES)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.lean_torchvision import import_torchvision
 from napari_mmsubtype.models.tama import AlignmentLoss
-from napari_mmsubtype.models.triton_shield import shield_from_triton
 from napari_mmsubtype.training.class_losses import share_entropy
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def make_branch_heads(
     """
     if not (config.branch_weight or config.alignment_weight):
         return None
-    shield_from_triton()
+    import_torchvision()
     from napari_mmsubtype.models.resvit import ResViTEncoder
 
     if not isinstance(encoder, ResViTEncoder):

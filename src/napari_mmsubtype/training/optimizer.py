@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_mmsubtype.models.triton_shield import shield_from_triton
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -30,6 +28,4 @@ def make_optimizer(
     AdamW
         Its learning rate is set at every step.
     """
-    # The first optimizer of a process imports what loads Triton.
-    shield_from_triton()
     return torch.optim.AdamW(parameters, weight_decay=weight_decay)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_mmsubtype.models.triton_shield import shield_from_triton
+from napari_mmsubtype.models.lean_torchvision import import_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ _FULL_FACTOR = 0.9
 
 
 def _transforms() -> Any:
-    """Import what loads Triton, which may crash beside an open window, for use only."""
-    shield_from_triton()
+    """Import torchvision where it is used."""
+    import_torchvision()
     from torchvision.transforms.v2 import functional
 
     return functional

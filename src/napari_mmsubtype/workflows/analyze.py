@@ -280,7 +280,9 @@ def _fill_store(
         transform=transform,
     )
     processor, encoder = choice.processor, prepare(encoder, choice.processor)
-    encoder = choose_encoder(encoder, source, writer, processor, transform=transform)
+    encoder = choose_encoder(
+        encoder, source, writer, processor, transform=transform, trial=choice.trial
+    )
     if choice.warning:
         plan = replace(plan, warnings=(*plan.warnings, choice.warning))
     shared: dict[str, Any] = {

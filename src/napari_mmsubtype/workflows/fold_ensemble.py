@@ -19,7 +19,11 @@ from napari_mmsubtype.training.preset_sections import ValidationSettings
 from napari_mmsubtype.training.record_reader import read_record
 from napari_mmsubtype.workflows.card_metrics import card_metrics, read_results
 from napari_mmsubtype.workflows.cohort import make_cases
-from napari_mmsubtype.workflows.cohort_setup import EMBEDDINGS, load_presets, open_cohort_job
+from napari_mmsubtype.workflows.cohort_setup import (
+    EMBEDDINGS,
+    load_presets,
+    open_cohort_job,
+)
 from napari_mmsubtype.workflows.crossval_folds import bundle_folder
 from napari_mmsubtype.workflows.crossval_results import RESULTS
 from napari_mmsubtype.workflows.fold_bundle import has_bundle, plain_name, save_model
