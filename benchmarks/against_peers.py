@@ -91,7 +91,7 @@ def main() -> int:
         task = prepare(Path(folder), slide, mpp)
         for _ in range(arguments.rounds):
             for name in arguments.only:
-                for settings in choose(name, defaults_only=arguments.defaults):
+                for settings in choose(name, arguments):
                     told = run(name, arguments.environments, task, settings)
                     runs[name].append({"settings": settings, **told})
     programs = {name: summarize(told) for name, told in runs.items()}
@@ -123,13 +123,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--environments", type=Path, default=Path(".nox/peers"))
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--defaults", action="store_true", help="no other settings")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--defaults", action="store_true", help="no other settings")
+    choice.add_argument("--tuned", action="store_true", help="not the peers' defaults")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
-def choose(name: str, *, defaults_only: bool) -> list[dict[str, Any]]:
-    return SETTINGS[name][:1] if defaults_only else SETTINGS[name]
+def choose(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    if arguments.defaults or name == OWN:
+        return SETTINGS[name][:1]
+    return SETTINGS[name][1:] if arguments.tuned else SETTINGS[name]
 
 
 def prepare(folder: Path, slide: str, mpp: float | None) -> Task:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,17 @@ from napari_mmsubtype.inference.lane import open_lane
 from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
+from napari_mmsubtype.inference.write_behind import WriteBehind
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_mmsubtype.core.progress import Job
+    from napari_mmsubtype.core.progress import Job, Progress
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.inference.lane import Arrival
     from napari_mmsubtype.inference.provisional import ProvisionalJudge
@@ -128,7 +130,7 @@ def forward_batches(
     *,
     transform: Transform | None = None,
     meter: PatchMeter | None = None,
-) -> Iterator[tuple[PatchBatch, list[NDArray[Any]]]]:
+) -> Generator[tuple[PatchBatch, list[NDArray[Any]]], None, None]:
     """Run the encoder over batches of patches.
 
     Parameters
@@ -257,6 +259,8 @@ def encode_job(
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
+    Each batch is written while the next one is computed.
+
     Parameters
     ----------
     encoder : Encoder
@@ -285,8 +289,13 @@ def encode_job(
     Yields
     ------
     Progress
-        After each batch, with its patches as `PartialPatches`; closing the generator
-        there loses at most one batch.
+        When a batch is in the store, with its patches as `PartialPatches`. Closing the
+        generator there waits for the next one to be written, too.
+
+    Raises
+    ------
+    StoreError
+        If the disk refuses.
     """
     left = batches_left(writer.read(schema.STATUS), batch_size)
     project = CellProjector(None if queries is None else queries.to(processor.device))
@@ -298,7 +307,20 @@ def encode_job(
         embedding, cells = project(features)
         return [embedding] if cells is None else [embedding, cells]
 
-    for batch, arrays in forward_batches(
+    def _write(batch: PatchBatch, arrays: list[NDArray[Any]]) -> Callable[[], Progress]:
+        status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
+        status = status.astype(np.uint8)
+        cells = arrays[1] if len(arrays) > 1 else None
+        measures = None if meter is None else batch.measures
+        writer.write_patches(batch.start, status, arrays[0], cells, measures)
+
+        def _tell() -> Progress:
+            event = rate.advance(len(status))
+            return replace(event, partial=news.tell(batch.start, status, cells))
+
+        return _tell
+
+    computed = forward_batches(
         encoder,
         source,
         left,
@@ -308,17 +330,12 @@ def encode_job(
         limit,
         transform=transform,
         meter=meter,
-    ):
-        status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
-        status = status.astype(np.uint8)
-        cells = arrays[1] if len(arrays) > 1 else None
-        writer.write_patches(
-            batch.start,
-            status,
-            arrays[0],
-            cells,
-            None if meter is None else batch.measures,
-        )
-        event = rate.advance(len(batch.pixels))
-        yield replace(event, partial=news.tell(batch.start, status, cells))
-        rate.resume()
+    )
+    behind: WriteBehind[Callable[[], Progress]] = WriteBehind()
+    with behind, closing(computed):
+        for batch, arrays in computed:
+            for tell in behind.submit(partial(_write, batch, arrays)):
+                yield tell()
+                rate.resume()
+        for tell in behind.finish():
+            yield tell()
