@@ -54,7 +54,8 @@ from napari_mmsubtype.slides.registry import open_slide
 RUNNERS = Path(__file__).parent / "peers"
 OWN = "napari-mmsubtype"
 SIZE_PX, MPP = 224, 0.5
-PAUSE_S = 0.1
+PAUSE_S = 1.0
+"""Between two looks at the memory: ten a second slow a program down by a seventh."""
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     OWN: [{}],
