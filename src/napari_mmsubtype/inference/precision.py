@@ -158,10 +158,8 @@ def settle(
         return PrecisionChoice(kept, "no patch of the trial could be read")
     rows, whole_s = try_patches(encoder, patches, whole)
     less, less_s = try_patches(encoder, patches, low)
-    in_whole, in_low = (
-        Trial(patches, rows, whole_s),
-        Trial(patches, less, less_s),
-    )
+    in_whole = Trial(patches, rows, whole_s)
+    in_low = Trial(patches, less, less_s)
     before, after = judge(rows.astype(np.float16)), judge(less.astype(np.float16))
     agreement = replace(
         compare(rows, less),

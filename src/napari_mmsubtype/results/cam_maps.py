@@ -148,7 +148,8 @@ class CamWriter:
         self, store: Path, method: str, shape: tuple[int, int, int, int]
     ) -> None:
         self._store = store
-        remove_half_written(store / schema.CAMS)
+        # Of the whole store: to add a group, zarr writes to its parents as well.
+        remove_half_written(store)
         try:
             self._group = zarr.open_group(store, mode="r+").require_group(
                 f"{schema.CAMS}/{method}"
