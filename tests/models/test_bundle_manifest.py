@@ -36,17 +36,26 @@ def test_features_are_those_of_the_whole_bundle() -> None:
         assert (spec.unit, spec.clip) == (expected.unit, expected.clip)
 
 
-def test_features_need_no_torch() -> None:
-    script = (
-        "import sys\n"
-        "from napari_mmsubtype.models.bundle_manifest import load_features\n"
-        "load_features('demo')\n"
-        "print('torch' in sys.modules)"
-    )
+def loaded(work: str, *modules: str) -> str:
+    """Say which modules a process has loaded after some work."""
+    script = f"import sys\n{work}\nprint([m for m in {modules!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "False"
+    return done.stdout.strip()
+
+
+def test_features_need_no_torch() -> None:
+    work = (
+        "from napari_mmsubtype.models.bundle_manifest import load_features\n"
+        "load_features('demo')"
+    )
+    assert loaded(work, "torch", "pandas") == "['pandas']"
+
+
+def test_what_reads_tables_is_loaded_with_tables() -> None:
+    work = "import napari_mmsubtype.workflows.analyze"
+    assert loaded(work, "torch", "pandas", "pyarrow", "anndata") == "['torch']"
 
 
 def test_a_changed_table_is_refused(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_failed_swap_brings_the_older_bundle_back(tmp_path, parts, monkeypatch
     rename = type(folder).rename
 
     def fail(path, target):
-        if path.suffix == ".new":
+        if path.parent.suffix == ".draft" and path.suffix != ".old":
             raise OSError(13, "Permission denied")
         return rename(path, target)
 

@@ -52,13 +52,6 @@ def test_a_write_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_drafts_of_killed_processes_are_swept_up(tmp_path) -> None:
-    path = tmp_path / "fold.safetensors"
-    (tmp_path / ".fold.safetensors.0f.draft").write_bytes(b"half")
-    write_checkpoint(path, make())
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.mark.parametrize(
     ("other", "named"),
     [

@@ -4,29 +4,13 @@ import json
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from napari_mmsubtype.workflows.folder_files import (
     finite,
     write_array,
     write_json,
     write_parquet,
-    write_whole,
 )
-
-
-def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path):
-    path = write_whole(tmp_path / "deep" / "facts", lambda s: s.write(b"old"))
-
-    def fail(stream):
-        stream.write(b"new")
-        msg = "disk full"
-        raise OSError(msg)
-
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(path, fail)
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in path.parent.iterdir()] == ["facts"]
 
 
 def test_what_json_lacks_becomes_null_or_plain(tmp_path):

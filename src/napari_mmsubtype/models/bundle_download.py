@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import logging
 import re
-import tempfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from napari_mmsubtype.core.whole_file import whole_file
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models.bundle_address import HUB_SCHEME, parse_hub_address
 from napari_mmsubtype.models.bundle_files import sha256_file
@@ -130,8 +130,7 @@ def _file_name(url: str) -> str:
 
 def _download_to(target: Path, url: str, expected: str) -> str:
     """Download a file, which appears complete or not at all; give its digest."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as place:
-        fresh = Path(place, target.name)
+    with whole_file(target) as fresh:
         try:
             with fresh.open("xb") as stream:
                 _copy(url, stream)
@@ -154,7 +153,6 @@ def _download_to(target: Path, url: str, expected: str) -> str:
                 f"{expected}; ask who gave you the address"
             )
             raise BundleIntegrityError(msg)
-        fresh.replace(target)
     return digest
 
 

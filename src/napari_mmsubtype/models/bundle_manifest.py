@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.errors import (
     BundleError,
@@ -32,6 +30,8 @@ from napari_mmsubtype.omics.spec_files import build_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pandas as pd
 
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
 
@@ -272,6 +272,7 @@ def _read_modality(
     folder: Path, modality: Modality, facts: Mapping[str, Any]
 ) -> ModalitySpec:
     """Read the features of one modality."""
+    import pandas as pd
 
     def read_table(name: str) -> pd.DataFrame:
         try:

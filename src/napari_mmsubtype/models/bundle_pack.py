@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.whole_file import whole_file
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.models.bundle_files import opened
@@ -74,11 +74,8 @@ def pack_bundle(folder: str | Path, target: str | Path | None = None) -> Path:
         if goal.exists():
             msg = f"{str(goal)!r} exists; remove it, or give another name with --out"
             raise BundleError(msg)
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=goal.parent, prefix=".new-") as fresh:
-            path = Path(fresh, goal.name)
-            _write(path, place, names)
-            path.replace(goal)
+        with whole_file(goal) as fresh:
+            _write(fresh, place, names)
     return goal
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import safetensors.torch
 import torch
 
 from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.whole_file import draft_folder
 from napari_mmsubtype.errors import BundleError
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.guard import Guard
@@ -171,9 +170,8 @@ def save_bundle(
         **_describe(classes, heads, encoder, fusion, patch, tables),
         "info": stated,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
-    try:
+    with draft_folder(target) as folder:
+        fresh = folder / "new"
         fresh.mkdir()
         _write_tensors(fresh, encoder, fusion, selftest)
         _write_tables(fresh, tables)
@@ -192,8 +190,6 @@ def save_bundle(
         # After the list of files was made: see `bundle_names.HUB_CARD`.
         (fresh / HUB_CARD).write_text(card, encoding="utf-8", newline="\n")
         swap_folder(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return target
 
 

@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from napari_mmsubtype.errors import TableReadError
 from napari_mmsubtype.omics.identifiers import parse_barcode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
 UNANSWERED = frozenset(
     {
@@ -110,6 +111,8 @@ def gather_patients(text: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[s
     TableReadError
         If no column names the patients.
     """
+    import pandas as pd
+
     chosen = _id_column(text)
     if chosen is None:
         listed = ", ".join(repr(str(c)) for c in text.columns[:6])
@@ -172,6 +175,8 @@ def is_unanswered(value: object) -> bool:
     bool
         True for missing values and the words of `UNANSWERED`.
     """
+    import pandas as pd
+
     if isinstance(value, str):
         return value.strip().casefold() in UNANSWERED
     return bool(pd.isna(value))  # type: ignore[call-overload]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
 _ENSEMBL = re.compile(r"(ENSG[0-9]{11})(?:\.[0-9]+)?(_PAR_Y)?", re.IGNORECASE)
@@ -220,6 +220,8 @@ def describe_features(
         Index the labels; text columns ``symbol``, ``ensembl``, ``entrez``, empty where
         unknown.
     """
+    import pandas as pd
+
     parsed = [parse_feature(label) for label in labels]
     table = pd.DataFrame(
         {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEATURE_COLUMNS = (
     "feature", "ensembl", "entrez", "aliases", "mean", "std", "fill", "weight",
@@ -47,6 +51,8 @@ def check_features(features: pd.DataFrame, modality: Modality) -> pd.DataFrame:
     ConfigurationError
         If a column or a number is missing, or a spread is not positive.
     """
+    import pandas as pd
+
     clinical = modality is Modality.CLINICAL
     columns: tuple[str, ...] = CLINICAL_COLUMNS if clinical else FEATURE_COLUMNS
     if clinical and SCHEMA_COLUMN in features and features[SCHEMA_COLUMN].any():

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
@@ -15,6 +14,7 @@ from napari_mmsubtype.omics.feature_table import check_features
 from napari_mmsubtype.omics.units import parse_unit
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from napari_mmsubtype.omics.feature_groups import FeatureGroups
@@ -185,6 +185,8 @@ class ModalitySpec:
 
     def _check_reference(self) -> pd.DataFrame:
         """Bring the training patients to their form."""
+        import pandas as pd
+
         given = self.reference
         if given is None or tuple(map(str, given.columns)) != self.names or given.empty:
             msg = (
@@ -198,6 +200,8 @@ class ModalitySpec:
 
     def _check_probes(self, given: pd.DataFrame) -> pd.DataFrame:
         """Bring the table of probes to its form."""
+        import pandas as pd
+
         if self.modality is not Modality.METHYLATION or not {*PROBE_COLUMNS} <= {
             *given.columns
         }:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.core.option_words import pass_option
+from napari_mmsubtype.core.whole_file import whole_file
 from napari_mmsubtype.errors import ConfigurationError, TableReadError
 from napari_mmsubtype.omics.units import UNITS
 
@@ -75,10 +75,8 @@ def write_omics(table: anndata.AnnData, path: str | os.PathLike[str]) -> Path:
         var=_as_categories(table.var),
         uns={RECORD: {**record, "steps": np.array(record["steps"], dtype=str)}},
     )
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        fresh = Path(folder) / target.name
-        copy.write_h5ad(fresh, compression="gzip")
-        fresh.replace(target)
+    with whole_file(target) as draft:
+        copy.write_h5ad(draft, compression="gzip")
     return target
 
 

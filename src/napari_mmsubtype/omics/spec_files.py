@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError
@@ -17,6 +16,8 @@ from napari_mmsubtype.omics.modality_spec import ModalitySpec
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
+
+    import pandas as pd
 
 GROUP_COLUMN = "groups"
 """Further column of the feature file: numbers of each feature's groups, by ``|``."""
@@ -208,6 +209,8 @@ def load_spec(folder: str | os.PathLike[str], modality: str | Modality) -> Modal
     ConfigurationError
         If a file is missing or is not what `save_spec` writes.
     """
+    import pandas as pd
+
     source, kind = Path(folder), Modality(str(modality))
     path = source / f"{kind.value}.json"
     try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ import zarr
 from napari_mmsubtype.core.cam_methods import cam_unit
 from napari_mmsubtype.core.result_words import RESEARCH_ONLY
 from napari_mmsubtype.core.units import PixelSize
+from napari_mmsubtype.core.whole_file import draft_folder
 from napari_mmsubtype.errors import ConfigurationError, StoreError
 from napari_mmsubtype.results.map_scale import MapRange
 from napari_mmsubtype.results.schema import PatchStatus
@@ -100,11 +99,11 @@ def export_ome_zarr(result: Result, out: str | Path) -> Path:
     if target.exists():
         msg = f"{str(target)!r} is there already; remove it, or give another name"
         raise ConfigurationError(msg)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write(result, draft)
-        draft.rename(target)
+        with draft_folder(target) as folder:
+            fresh = folder / f"new{SUFFIX}"
+            _write(result, fresh)
+            fresh.rename(target)
     except OSError as err:
         reason = os.strerror(err.errno) if err.errno else str(err)
         msg = (
@@ -112,8 +111,6 @@ def export_ome_zarr(result: Result, out: str | Path) -> Path:
             "written to, or free some space"
         )
         raise StoreError(msg) from err
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -24,6 +23,7 @@ from napari_mmsubtype.core.result_words import (
     missing_words,
     use_words,
 )
+from napari_mmsubtype.core.whole_file import whole_file
 from napari_mmsubtype.errors import (
     ConfigurationError,
     MissingDependencyError,
@@ -321,10 +321,8 @@ def write_page(page: str, target: Path) -> Path:
         If it cannot be written.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            fresh = Path(folder) / target.name
-            fresh.write_text(page, encoding="utf-8")
-            fresh.replace(target)
+        with whole_file(target) as draft:
+            draft.write_text(page, encoding="utf-8")
     except OSError as err:
         msg = (
             f"the report {str(target)!r} cannot be written: {err.strerror or err}; "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from napari_mmsubtype.core.whole_file import whole_file
 from napari_mmsubtype.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     checkpoint : Checkpoint
         Tensors are written in safetensors, the rest as JSON in its header.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "version": _VERSION,
         "facts": checkpoint.facts,
@@ -64,17 +62,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in checkpoint.tensors.items()
     }
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.draft")
-    try:
+    with whole_file(path) as draft:
         save_file(tensors, draft, metadata={_KEY: json.dumps(content)})
-        with draft.open("rb+") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    for old in path.parent.glob(f".{path.name}.*.draft"):
-        # What a killed process left behind.
-        old.unlink(missing_ok=True)
 
 
 def read_checkpoint(

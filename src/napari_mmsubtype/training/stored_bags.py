@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.core.whole_file import whole_file
 from napari_mmsubtype.errors import StoreError
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import DTypeLike, NDArray
 
 _ROWS_AT_ONCE = 1024
@@ -192,15 +193,8 @@ def store_bag(path: str | os.PathLike[str], embeddings: NDArray[np.floating]) ->
     if not np.isfinite(half).all():
         msg = f"embeddings for {target} have numbers that are not finite in float16"
         raise ValueError(msg)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            np.save(file, np.ascontiguousarray(half), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_file(target) as draft, draft.open("wb") as file:
+        np.save(file, np.ascontiguousarray(half), allow_pickle=False)
     return target
 
 

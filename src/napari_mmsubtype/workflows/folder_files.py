@@ -1,49 +1,19 @@
-"""Files that appear whole or not at all, whatever kills the process."""
+"""JSON, arrays and tables as files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.core.whole_file import whole_file
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-    from typing import BinaryIO
 
     import pandas as pd
     from numpy.typing import NDArray
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write a file under another name, and rename it when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        Its folder is made if needed; an older file is replaced.
-    write : callable
-        Receives the open file.
-
-    Returns
-    -------
-    Path
-        The same.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with draft.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
 
 
 def write_json(path: Path, content: Any) -> Path:
@@ -62,7 +32,9 @@ def write_json(path: Path, content: Any) -> Path:
         The same.
     """
     text = json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    return write_whole(path, lambda stream: stream.write(f"{text}\n".encode()))
+    with whole_file(path) as draft:
+        draft.write_text(f"{text}\n", encoding="utf-8", newline="\n")
+    return path
 
 
 def finite(content: Any) -> Any:
@@ -108,7 +80,9 @@ def write_array(path: Path, values: NDArray[Any]) -> Path:
     Path
         The same.
     """
-    return write_whole(path, lambda stream: np.save(stream, values, allow_pickle=False))
+    with whole_file(path) as draft, draft.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+    return path
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> Path:
@@ -126,4 +100,6 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> Path:
     Path
         The same.
     """
-    return write_whole(path, lambda stream: frame.to_parquet(stream, index=False))
+    with whole_file(path) as draft:
+        frame.to_parquet(draft, index=False)
+    return path
