@@ -57,18 +57,29 @@ def resize_area(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np
         return shrink(image, rows // height)
     values = image.astype(np.float32)
     if rows != height:
-        values = _weights(rows, height) @ values.reshape(rows, -1)
+        values = area_weights(rows, height) @ values.reshape(rows, -1)
         values = values.reshape(height, cols, 3)
     if cols != width:
         values = np.ascontiguousarray(values.transpose(1, 0, 2))
-        values = _weights(cols, width) @ values.reshape(cols, -1)
+        values = area_weights(cols, width) @ values.reshape(cols, -1)
         values = values.reshape(width, height, 3).transpose(1, 0, 2)
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=64)
-def _weights(old: int, new: int) -> sparse.csr_matrix:
-    """Give the share of every old pixel in every new one, rows summing to 1."""
+def area_weights(old: int, new: int) -> sparse.csr_matrix:
+    """Give the share of every old pixel in every new one.
+
+    Parameters
+    ----------
+    old, new : int
+        Pixels along an axis, before and after resizing.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (new, old)
+        Rows sum to 1. Shared: not to be changed.
+    """
     # Imported here: opening a slide needs no resizing and does not wait for scipy.
     from scipy import sparse
 

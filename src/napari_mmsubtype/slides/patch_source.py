@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.slides.area_resize import resize_area
 
 if TYPE_CHECKING:
@@ -35,6 +36,33 @@ class PatchSource:
     def __len__(self) -> int:
         return len(self._grid)
 
+    @property
+    def slide(self) -> Slide:
+        """The open slide."""
+        return self._slide
+
+    @property
+    def grid(self) -> PatchGrid:
+        """Where the patches lie and how to read them."""
+        return self._grid
+
+    def box(self, index: int) -> Box:
+        """Give what is read for one patch.
+
+        Parameters
+        ----------
+        index : int
+            Row of the grid's arrays.
+
+        Returns
+        -------
+        Box
+            In pixels of the grid's level; may reach beyond it.
+        """
+        grid = self._grid
+        y, x = (round(float(side) / grid.downsample) for side in grid.origin[index])
+        return Box(y, x, *grid.read_shape)
+
     def read(self, index: int) -> NDArray[np.uint8]:
         """Read one patch.
 
@@ -53,8 +81,8 @@ class PatchSource:
         SlideReadError
             If a tile under the patch cannot be decoded.
         """
-        grid = self._grid
-        y, x = (round(float(side) / grid.downsample) for side in grid.origin[index])
-        height, width = grid.read_shape
-        region = self._slide.read_region(grid.level, y, x, height, width)
+        grid, box = self._grid, self.box(index)
+        region = self._slide.read_region(
+            grid.level, box.y, box.x, box.height, box.width
+        )
         return resize_area(region, grid.spec.size_px, grid.spec.size_px)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.units import PixelSize
+    from napari_mmsubtype.slides.jpeg_tiles import JpegTiles
     from napari_mmsubtype.slides.stain import StainNormalizer
 
 __all__ = ["BackendRefusal", "Level", "Slide", "SlideBackend"]
@@ -249,6 +250,28 @@ class Slide:
         """
         self._require_level(level)
         return self._tiles.read_view(level, y, x, height, width)
+
+    def jpeg_tiles(self, level: int) -> JpegTiles | None:
+        """Give the JPEG streams of a level, for who decodes them on a device.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+
+        Returns
+        -------
+        JpegTiles or None
+            None where the file does not store the level as JPEG tiles, or their colors
+            would be changed after decoding.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        """
+        self._require_level(level)
+        return self._tiles.jpeg_tiles(level)
 
     def read_associated(self, name: str) -> NDArray[np.uint8]:
         """Read the label, macro or thumbnail image.

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.jpeg_stream import complete_stream
 from napari_mmsubtype.slides.rgb import to_rgb, ycbcr_to_rgb
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNCOMPRESSED, APERIO_YCBCR, APERIO_RGB = 1, 33003, 33005
-JPEG = frozenset({6, 7, 34892, 33007})
+BASELINE_JPEG = 7
+JPEG = frozenset({6, BASELINE_JPEG, 34892, 33007})
 """Compressions whose decoder already gives RGB."""
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
@@ -87,6 +89,48 @@ class TiffLevelReader:
         last = -(-self.shape[0] // self._strip_rows)
         strips = range(row * per_band, min((row + 1) * per_band, last))
         return np.concatenate([self._read_segment(index) for index in strips])
+
+    @property
+    def stores_jpeg(self) -> bool:
+        """Whether the tiles are JPEG streams of three 8-bit colors each."""
+        key = self._key
+        return bool(
+            key.is_tiled
+            and len(self._pages) == 1
+            and key.compression == BASELINE_JPEG
+            and key.photometric in (RGB, YCBCR)
+            and key.planarconfig == 1
+            and key.samplesperpixel == 3
+            and not key.extrasamples
+            and key.dtype == np.uint8
+        )
+
+    def read_jpeg(self, row: int, col: int) -> bytes | None:
+        """Read one tile without decoding it, where `stores_jpeg` is true.
+
+        Parameters
+        ----------
+        row, col : int
+            Place of the tile in units of `tile_shape`.
+
+        Returns
+        -------
+        bytes or None
+            A complete baseline JPEG stream; None where the file stores no data.
+
+        Raises
+        ------
+        ValueError
+            If the stream is of another kind or size, or damaged.
+        """
+        key = self._key
+        across = -(-self.shape[1] // self.tile_shape[1])
+        data = self._read_raw(key, row * across + col)
+        if data is None:
+            return None
+        # As tifffile decides it, so that both ways of decoding give the same colors.
+        is_rgb = True if key.photometric == RGB and not key.is_jfif else None
+        return complete_stream(data, key.jpegtables, self.tile_shape, is_rgb=is_rgb)
 
     @property
     def _strip_rows(self) -> int:

@@ -129,6 +129,38 @@ class TifffileBackend:
         """
         return self._readers[level].read_tile(row, col)
 
+    def stores_jpeg(self, level: int) -> bool:
+        """Say whether the tiles of a level are JPEG streams of RGB or YCbCr.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+
+        Returns
+        -------
+        bool
+            Without looking at any tile.
+        """
+        return self._readers[level].stores_jpeg
+
+    def read_jpeg(self, level: int, row: int, col: int) -> bytes | None:
+        """Read one tile without decoding it.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+        row, col : int
+            Place of the tile.
+
+        Returns
+        -------
+        bytes or None
+            A complete baseline JPEG stream; None where the file stores no data.
+        """
+        return self._readers[level].read_jpeg(row, col)
+
     def read_associated(self, name: str) -> NDArray[np.uint8]:
         """Decode a further image.
 

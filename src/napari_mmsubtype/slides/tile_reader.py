@@ -9,6 +9,7 @@ from napari_mmsubtype.core.geometry import Box
 from napari_mmsubtype.errors import DamagedTileError, SlideReadError
 from napari_mmsubtype.slides.damaged_tiles import DamagedTiles, blank_tile
 from napari_mmsubtype.slides.file_state import FileState
+from napari_mmsubtype.slides.jpeg_tiles import JpegTiles, StoresJpeg
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
 from napari_mmsubtype.slides.rgb import require_pixels
 from napari_mmsubtype.slides.tile_cache import TileCache
@@ -109,6 +110,34 @@ class TileReader:
             If the slide is closed or its file has changed.
         """
         return self._assemble(level, Box(y, x, height, width), self._visible_tile)
+
+    def jpeg_tiles(self, level: int) -> JpegTiles | None:
+        """Give the JPEG streams of a level, to decode them elsewhere.
+
+        Parameters
+        ----------
+        level : int
+            Index into `levels`.
+
+        Returns
+        -------
+        JpegTiles or None
+            None where the level is not stored as such, or a decoded tile would still
+            have to be brought to other colors.
+        """
+        backend = self._backend
+        if level >= self._stored or not self._color.is_stored:
+            return None
+        if not isinstance(backend, StoresJpeg) or not backend.stores_jpeg(level):
+            return None
+
+        def _read(row: int, col: int) -> bytes | None:
+            self.require_open()
+            data = backend.read_jpeg(level, row, col)
+            self._file.check()
+            return data
+
+        return JpegTiles(self.levels[level].shape, backend.tile_shapes[level], _read)
 
     def require_open(self) -> None:
         """Refuse to read from a closed file.
