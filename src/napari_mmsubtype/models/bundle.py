@@ -45,6 +45,7 @@ from napari_mmsubtype.models.heads import read_heads
 from napari_mmsubtype.models.portability import require_portable
 from napari_mmsubtype.models.reference_patches import read_arrays
 from napari_mmsubtype.models.registry import create_encoder
+from napari_mmsubtype.models.undrawn_weights import UndrawnWeights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,8 +97,8 @@ def _load(folder: Path, source: Path) -> Bundle:
     """Load from an unpacked folder without links and pickles."""
     manifest, stored = read_description(folder, source)
     try:
-        # Random weights are drawn and then replaced: the caller's seed is no concern.
-        with torch.random.fork_rng(devices=[]):
+        # What is drawn is replaced all the same: the caller's seed is no concern.
+        with torch.random.fork_rng(devices=[]), UndrawnWeights():
             heads = read_heads(manifest["heads"])
             encoder, fusion, patch, modalities = _build(folder, manifest, heads)
         classes = tuple(Subtype(**entry) for entry in manifest["classes"])
