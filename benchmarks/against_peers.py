@@ -58,7 +58,7 @@ PAUSE_S = 1.0
 """Between two looks at the memory: ten a second slow a program down by a seventh."""
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    OWN: [{}],
+    OWN: [{}, {"precision": "int8"}],
     "lazyslide": [
         {},
         {"bfloat16": True, "batch_size": 16},
@@ -111,8 +111,9 @@ def main() -> int:
     for name, entries in programs.items():
         for entry in entries:
             print(name, *(f"{key} {value}" for key, value in entry.items()), sep="  ")
-    for key in ("to_best_peer", "to_defaults"):
-        print(key, json.dumps(report[key]), sep="  ")
+    for key in ("to_best_peer", "to_defaults", "tuned"):
+        if key in report:
+            print(key, json.dumps(report[key]), sep="  ")
     return 0
 
 
@@ -132,9 +133,10 @@ def parse() -> argparse.Namespace:
 
 
 def choose(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    if arguments.defaults or name == OWN:
+    if arguments.defaults:
         return SETTINGS[name][:1]
-    return SETTINGS[name][1:] if arguments.tuned else SETTINGS[name]
+    tuned = arguments.tuned and name != OWN
+    return SETTINGS[name][1:] if tuned else SETTINGS[name]
 
 
 def prepare(folder: Path, slide: str, mpp: float | None) -> Task:
@@ -301,7 +303,10 @@ def unique(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def compare(programs: dict[str, list[dict[str, Any]]], patches: int) -> dict[str, Any]:
-    """Set this program, at its defaults, beside the others: more than 1 is better."""
+    """Set this program beside the others: more than 1 is better.
+
+    First at its defaults, then, under ``tuned``, at its fastest settings.
+    """
     failed = [
         f"{name} {entry['settings']}: {entry['error']}"
         for name, entries in programs.items()
@@ -315,22 +320,32 @@ def compare(programs: dict[str, list[dict[str, Any]]], patches: int) -> dict[str
         if entry.get("patches", patches) != patches
     ]
     told: dict[str, Any] = {"failed": failed, "other_patches": other}
-    own = programs.get(OWN, [{"error": "left out"}])[0]
+    first, *others = programs.get(OWN, [{"error": "left out"}])
     peers = {
         name: [entry for entry in entries if "error" not in entry]
         for name, entries in programs.items()
         if name != OWN
     }
     tried = [(name, entry) for name, entries in peers.items() for entry in entries]
-    if "error" in own or not tried:
+    if "error" in first or not tried:
         return told | {"to_best_peer": None, "to_defaults": {}}
     best, entry = max(tried, key=lambda pair: pair[1]["patches_per_second"])
-    told["to_best_peer"] = {"peer": best, **ratios(own, entry)}
-    told["to_defaults"] = {
-        name: ratios(own, entries[0])
-        for name, entries in peers.items()
-        if entries and not entries[0]["settings"]
-    }
+
+    def _set_beside(own: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "to_best_peer": {"peer": best, **ratios(own, entry)},
+            "to_defaults": {
+                name: ratios(own, entries[0])
+                for name, entries in peers.items()
+                if entries and not entries[0]["settings"]
+            },
+        }
+
+    told |= _set_beside(first)
+    worked = [own for own in others if "error" not in own]
+    if worked:
+        own = max(worked, key=lambda entry: entry["patches_per_second"])
+        told["tuned"] = {"settings": own["settings"], **_set_beside(own)}
     return told
 
 

@@ -34,7 +34,8 @@ from napari_mmsubtype.core.recipe import PRECISIONS
 from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
-from napari_mmsubtype.inference.fused_graph import fuse_encoder
+from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
+from napari_mmsubtype.inference.precision import settle_in_int8
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results.store_writer import StoreWriter
 from napari_mmsubtype.slides.patch_source import PatchSource
@@ -43,7 +44,11 @@ from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mmsubtype.core.patch_grid import PatchGrid
     from napari_mmsubtype.models.encoders import Encoder
+    from napari_mmsubtype.slides.slide import Slide
 
 
 def main() -> int:
@@ -52,11 +57,8 @@ def main() -> int:
     torch.manual_seed(0)
     processor = choose_processor(arguments.device, arguments.precision)
     eager = create_encoder(arguments.encoder).to(processor.device)
-    encoder = prepare(copy.deepcopy(eager), processor)
-    # What an analysis takes for a slide that is long enough.
-    fused = fuse_encoder(encoder) if processor.device.type == "cpu" else None
-    encoder = fused or encoder
     whole = Processor(processor.device, None)
+    encoder, steps = prepare_as_analyzed(eager, processor, arguments)
     batch_size = arguments.batch_size or processor.default_batch_size(
         arguments.patch_size
     )
@@ -83,7 +85,7 @@ def main() -> int:
         "encoder": arguments.encoder,
         "device": str(processor.device),
         "precision": processor.precision,
-        "fused_steps": 0 if fused is None else fused.steps,
+        "fused_steps": steps,
         "batch_size": batch_size,
         "threads": torch.get_num_threads(),
         "patches": count,
@@ -103,6 +105,42 @@ def main() -> int:
         for key, value in report.items():
             print(f"{key:>28}  {value}")
     return 0
+
+
+def prepare_as_analyzed(
+    eager: Encoder, processor: Processor, arguments: argparse.Namespace
+) -> tuple[Encoder, int]:
+    """Give what an analysis runs for a slide that is long enough, and its steps."""
+    if processor.quantized:
+        encoder = prepare(copy.deepcopy(eager), processor.in_float32())
+        with open_slide(arguments.slide, mpp=arguments.mpp) as slide:
+            source = PatchSource(slide, lay(arguments, slide)[0])
+            choice = settle_in_int8(encoder, source, processor, judge=lambda _: (1.0,))
+        print(choice.reason, file=sys.stderr)
+        made = choice.encoder
+    else:
+        encoder = prepare(copy.deepcopy(eager), processor)
+        made = fuse_encoder(encoder) if processor.device.type == "cpu" else None
+    if isinstance(made, FusedEncoder):
+        return prepare(made, processor), made.steps
+    return encoder, 0
+
+
+def lay(
+    arguments: argparse.Namespace, slide: Slide
+) -> tuple[PatchGrid, NDArray[np.bool_]]:
+    """Lay the patches over the tissue of a slide."""
+    tissue = find_tissue(slide)
+    size = arguments.patch_size
+    grid = lay_grid(
+        PatchSpec(size, arguments.target_mpp, size),
+        slide.levels[0].shape,
+        slide.require_pixel_size(),
+        [level.downsample for level in slide.levels],
+        tissue.mask,
+        storage_tile=slide.storage_tile,
+    )
+    return grid, tissue.mask
 
 
 def parse() -> argparse.Namespace:
@@ -139,21 +177,12 @@ def run_engine(
         tempfile.TemporaryDirectory() as folder,
         open_slide(arguments.slide, mpp=arguments.mpp) as slide,
     ):
-        tissue = find_tissue(slide)
-        size = arguments.patch_size
-        grid = lay_grid(
-            PatchSpec(size, arguments.target_mpp, size),
-            slide.levels[0].shape,
-            slide.require_pixel_size(),
-            [level.downsample for level in slide.levels],
-            tissue.mask,
-            storage_tile=slide.storage_tile,
-        )
+        grid, tissue = lay(arguments, slide)
         writer = StoreWriter.create(
             Path(folder) / "benchmark.mmsubtype.zarr",
             attributes={},
             grid=grid,
-            tissue=tissue.mask,
+            tissue=tissue,
             embedding_size=encoder.dim,
             classes=1,
             cells=(1, 1),
@@ -164,10 +193,10 @@ def run_engine(
             source,
             writer,
             processor,
-            size_px=size,
+            size_px=arguments.patch_size,
             batch_size=batch_size,
             queries=None,
-            meter=PatchMeter(QualitySpec(), size, arguments.target_mpp),
+            meter=PatchMeter(QualitySpec(), arguments.patch_size, arguments.target_mpp),
         )
         deque(job, maxlen=0)
         seconds = time.perf_counter() - start

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.inference import precision
 from napari_mmsubtype.inference.agreement import (
     MAX_PROBABILITY_CHANGE,
@@ -18,9 +19,14 @@ from napari_mmsubtype.inference.agreement import (
     MIN_COSINE,
     compare,
 )
-from napari_mmsubtype.inference.device import Processor
+from napari_mmsubtype.inference.device import (
+    Processor,
+    choose_processor,
+    fast_in_int8,
+)
 from napari_mmsubtype.inference.encode import CellProjector, prepare
-from napari_mmsubtype.inference.precision import settle
+from napari_mmsubtype.inference.precision import settle, settle_in_int8
+from napari_mmsubtype.inference.quantized_steps import can_quantize
 from napari_mmsubtype.inference.trial import sample_patches
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.foundation_table import FOUNDATION_MODELS
@@ -43,6 +49,8 @@ OPTIONS = {
         "heads": 2,
     },
 }
+REFUSED_IN_INT8 = {"demo-cnn", "resvit", "vit_b_16", "vit_s_16"}
+"""Transformers, what fx cannot follow, and borders that are not zero."""
 NAMES = [name for name in list_encoders() if name not in FOUNDATION_MODELS]
 
 
@@ -154,6 +162,29 @@ def test_auto_takes_no_precision_that_an_encoder_does_not_hold(
     assert agreement.centered >= 1 - 1.5 * (1 - MIN_CENTERED)
     assert agreement.probability_change <= 1.5 * MAX_PROBABILITY_CHANGE
     assert (choice.processor == LOW) == (choice.warning == "")
+
+
+@pytest.mark.skipif(
+    not (can_quantize() and fast_in_int8()), reason="no 8-bit products on this CPU"
+)
+def test_int8_holds_or_warns_or_is_refused(eager, patches):
+    prepared = prepare(copy.deepcopy(eager), WHOLE)
+    int8 = choose_processor("cpu", "int8")
+    expected = plain(eager, patches).mean((2, 3)).numpy()
+    judge = by_main_difference(expected)
+    tried = Patches(patches[::2])
+    if eager.name in REFUSED_IN_INT8:
+        with pytest.raises(ConfigurationError, match="use --precision bfloat16 or"):
+            settle_in_int8(prepared, tried, int8, judge=judge)
+        return
+    choice = settle_in_int8(prepared, tried, int8, judge=judge)
+    with torch.inference_mode(), int8.autocasting():
+        made = prepare(choice.encoder, int8)
+        found = made.feature_map(made.normalize(patches[1::2])).float()
+    agreement = compare(expected[1::2], found.mean((2, 3)).numpy())
+    if not choice.warning:
+        assert agreement.cosine >= 1 - 1.5 * (1 - MIN_COSINE)
+        assert agreement.centered >= 1 - 1.5 * (1 - MIN_CENTERED)
 
 
 @pytest.mark.real_data

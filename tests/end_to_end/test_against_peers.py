@@ -117,7 +117,24 @@ def test_ratios_take_the_fastest_peer_and_every_default(script):
     assert report["to_defaults"]["b"]["inference"] == 5.0
     assert report["other_patches"] == ["b {}: 5 patches"]
     assert report["failed"] == []
+    assert "tuned" not in report
     json.dumps(report)
+
+
+def test_other_settings_of_ours_are_set_beside_the_same_peers(script):
+    int8 = {"precision": "int8"}
+    programs = {
+        script.OWN: [entry(40.0), entry(60.0, seconds=4.0, settings=int8)],
+        "a": [entry(10.0), entry(20.0, 12.0, settings={"bfloat16": True})],
+    }
+    report = script.compare(programs, 6)
+    assert report["to_best_peer"]["inference"] == 2.0
+    assert report["tuned"]["settings"] == int8
+    assert report["tuned"]["to_best_peer"]["inference"] == 3.0
+    assert report["tuned"]["to_best_peer"]["whole"] == 3.0
+    assert report["tuned"]["to_defaults"]["a"]["inference"] == 6.0
+    programs[script.OWN][1] = {"settings": int8, "error": "no VNNI"}
+    assert "tuned" not in script.compare(programs, 6)
 
 
 def test_rounds_are_summed_up_by_their_median_and_one_failure_counts(script):

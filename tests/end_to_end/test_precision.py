@@ -6,6 +6,8 @@ import pytest
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference import agreement, precision
+from napari_mmsubtype.inference.device import fast_in_int8
+from napari_mmsubtype.inference.quantized_steps import can_quantize
 from napari_mmsubtype.workflows.analyze import analyze, analyze_job
 
 SLIDE = "synthetic:seed=5,size=1536"
@@ -43,7 +45,7 @@ def test_bfloat16_can_be_forced_and_is_recorded(bundle, whole, tmp_path):
     result = analyze(SLIDE, bundle, **request)
     assert result.provenance["precision"] == "bfloat16"
     assert result.provenance["precision_reason"].startswith(
-        "as asked; in 16 patches tried"
+        "as asked; in 8 patches tried"
     )
     assert result.recipe.precision == "bfloat16"
     assert not np.array_equal(result.embeddings, whole.embeddings)
@@ -94,3 +96,42 @@ def test_a_model_that_does_not_hold_it_says_so_in_the_result(
     assert result.provenance["precision"] == "float32"
     assert any("was run in float32" in text for text in result.prediction.warnings)
     np.testing.assert_array_equal(result.embeddings, whole.embeddings)
+
+
+@pytest.mark.skipif(
+    not (can_quantize() and fast_in_int8()), reason="no 8-bit products on this CPU"
+)
+def test_int8_can_be_forced_and_a_run_goes_on_with_the_same_numbers(tmp_path):
+    bundle = tiny_bundle(tmp_path / "tiny", encoder_name="resnet18")
+    whole = analyze(SLIDE, bundle, out=tmp_path, device="cpu", precision="float32")
+    request = {"device": "cpu", "precision": "int8"}
+    result = analyze(SLIDE, bundle, out=tmp_path / "a", **request)
+    assert result.provenance["precision"] == "int8"
+    assert result.provenance["precision_reason"].startswith(
+        "as asked; in 16 patches tried"
+    )
+    assert not np.array_equal(result.embeddings, whole.embeddings)
+    difference = np.subtract(
+        result.prediction.call.probabilities, whole.prediction.call.probabilities
+    )
+    assert np.abs(difference).max() <= 0.01
+    weighted = result.cell_evidence * result.patch_weights[:, None, None, None]
+    np.testing.assert_allclose(
+        weighted.sum(axis=(2, 3)), result.patch_evidence, rtol=1e-4, atol=1e-4
+    )
+    recipe = AnalyzeRecipe(
+        slide=SLIDE,
+        bundle=str(bundle),
+        out=str(tmp_path / "b"),
+        batch_size=8,
+        **request,
+    )
+    job = analyze_job(recipe)
+    for event in job:
+        if event.stage == "patches" and event.done:
+            break
+    job.close()
+    resumed = analyze(SLIDE, bundle, out=tmp_path / "b", batch_size=8, **request)
+    assert sum(resumed.processors.values()) == len(resumed.embeddings)
+    at_once = analyze(SLIDE, bundle, out=tmp_path / "c", batch_size=8, **request)
+    np.testing.assert_array_equal(resumed.embeddings, at_once.embeddings)

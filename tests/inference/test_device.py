@@ -2,10 +2,12 @@ import pytest
 import torch
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference import device
 from napari_mmsubtype.inference.device import (
     Processor,
     choose_processor,
     fast_in_bfloat16,
+    fast_in_int8,
 )
 
 
@@ -56,6 +58,54 @@ def test_a_pytorch_that_cannot_tell_means_float32(monkeypatch):
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert fast_in_bfloat16() is False
+
+
+@pytest.mark.parametrize(
+    ("told", "is_fast"),
+    [
+        ({"avx512_vnni": True}, True),
+        ({"avx512_vnni": False, "avx_vnni": True}, True),
+        ({"avx512_vnni": False, "avx_vnni": False}, False),
+        ({}, False),
+    ],
+)
+def test_either_instruction_set_makes_int8_possible(monkeypatch, told, is_fast):
+    monkeypatch.delattr(torch.cpu, "_is_vnni_supported", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert fast_in_int8() is is_fast
+
+
+def test_an_older_pytorch_knows_one_of_them(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    for is_fast in (True, False):
+        monkeypatch.setattr(
+            torch.cpu, "_is_vnni_supported", lambda told=is_fast: told, raising=False
+        )
+        assert fast_in_int8() is is_fast
+
+
+@pytest.mark.parametrize("lowered", [True, False])
+def test_int8_leaves_the_rest_to_what_is_fast(monkeypatch, lowered):
+    monkeypatch.setattr(device, "fast_in_int8", lambda: True)
+    monkeypatch.setattr(device, "fast_in_bfloat16", lambda: lowered)
+    processor = choose_processor("cpu", "int8")
+    assert processor.precision == "int8"
+    assert processor.autocast is (torch.bfloat16 if lowered else None)
+    whole = processor.in_float32()
+    assert whole == choose_processor("cpu", "float32")
+    assert whole.precision == "float32"
+
+
+def test_int8_on_another_cpu_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr(device, "fast_in_int8", lambda: False)
+    with pytest.raises(ConfigurationError, match=r"VNNI.*lacks; use --precision auto"):
+        choose_processor("cpu", "int8")
+
+
+def test_int8_on_a_gpu_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(ConfigurationError, match="would use mps; use --device cpu"):
+        choose_processor("mps", "int8")
 
 
 def test_batches_hold_about_the_same_pixels_whatever_the_patch():

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -94,10 +96,27 @@ def test_the_measurement_decides_and_is_remembered(
 ):
     clock["fused"] = fused_s
     assert (choose(encoder, writer) is not encoder) == taken
-    assert clock["tried"] == ["plain", "fused"]
+    # Slower is believed when it was seen twice.
+    assert clock["tried"] == ["plain", "fused"] * (1 if taken else 2)
     # What does not pay is not tried again; what does is compared again.
     assert (choose(encoder, writer) is not encoder) == taken
-    assert len(clock["tried"]) == (4 if taken else 2)
+    assert len(clock["tried"]) == 4
+
+
+def test_one_slow_moment_of_the_machine_decides_nothing(encoder, writer, clock):
+    slow = iter([0.2, 0.08])
+    timed = fused_choice.try_patches
+
+    def once(encoder, patches, processor):
+        rows, seconds = timed(encoder, patches, processor)
+        return rows, next(slow) if isinstance(encoder, FusedEncoder) else seconds
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused_choice, "try_patches", once)
+        assert isinstance(choose(encoder, writer), FusedEncoder)
+    kept = (fused_choice.KnownNumbers.of_user(FILE_NAME)._path).read_text()
+    (value,) = (entry["value"] for entry in json.loads(kept).values())
+    assert value == pytest.approx(0.8)
 
 
 def test_numbers_of_another_precision_or_count_of_threads_are_others(

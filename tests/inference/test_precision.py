@@ -1,15 +1,23 @@
 import re
 from dataclasses import replace
+from itertools import cycle
 
+import numpy as np
 import pytest
 import torch
 
 from builders.patches import RandomPatches
-from napari_mmsubtype.inference import precision
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference import precision, precision_trial
 from napari_mmsubtype.inference.agreement import compare
-from napari_mmsubtype.inference.device import Processor
+from napari_mmsubtype.inference.device import Processor, fast_in_int8
 from napari_mmsubtype.inference.encode import prepare
-from napari_mmsubtype.inference.precision import PrecisionChoice, settle
+from napari_mmsubtype.inference.precision import (
+    PrecisionChoice,
+    settle,
+    settle_in_int8,
+)
+from napari_mmsubtype.inference.quantized_steps import can_quantize
 from napari_mmsubtype.inference.trial import sample_patches, try_patches
 from napari_mmsubtype.models.encoders import Encoder
 from napari_mmsubtype.models.registry import create_encoder
@@ -30,14 +38,15 @@ def fast(monkeypatch):
     seconds = {"float32": 0.5, "bfloat16": 0.2}
     real = precision.try_patches
     monkeypatch.setattr(precision, "fast_in_bfloat16", lambda: True)
-    monkeypatch.setattr(
-        precision,
-        "try_patches",
-        lambda e, p, processor: (
-            real(e, p, processor)[0],
-            seconds[processor.precision],
-        ),
-    )
+    for module in (precision, precision_trial):
+        monkeypatch.setattr(
+            module,
+            "try_patches",
+            lambda e, p, processor: (
+                real(e, p, processor)[0],
+                seconds[processor.precision],
+            ),
+        )
     return seconds
 
 
@@ -74,7 +83,7 @@ def test_a_share_of_a_long_run_must_be_saved(encoder, fast):
 
 
 def test_float32_stays_where_the_call_would_change(encoder, fast, caplog):
-    calls = iter([(0.3, 0.7), (0.311, 0.689)])
+    calls = cycle([(0.3, 0.7), (0.311, 0.689)])
     choice = choose(encoder, judge=lambda _: next(calls))
     assert choice.processor.precision == "float32"
     assert "float32" in choice.warning
@@ -174,13 +183,14 @@ def test_what_is_usual_on_a_gpu_must_hold_too():
     fragile = Encoder(Fragile(), dim=4, input_size=SIZE, cell_px=1).eval()
     gpu = Processor(torch.device("cuda"), torch.bfloat16)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(
-            precision,
-            "try_patches",
-            lambda e, p, processor: try_patches(
-                e, p, replace(processor, device=CPU.device)
-            ),
-        )
+        for module in (precision, precision_trial):
+            patched.setattr(
+                module,
+                "try_patches",
+                lambda e, p, processor: try_patches(
+                    e, p, replace(processor, device=CPU.device)
+                ),
+            )
         assert choose(fragile, processor=gpu).processor == gpu.in_float32()
         steady = prepare(create_encoder("demo-cnn", input_size=SIZE), CPU)
         choice = choose(steady, RandomPatches(3, SIZE), processor=gpu)
@@ -203,3 +213,81 @@ def test_another_kind_of_device_goes_on_in_what_suits_it(asked, lowered):
     begun = {"device": "cuda:0", "precision": "float16"}
     processor = replace(CPU, autocast=lowered)
     assert PrecisionChoice.resume(processor, asked, begun).processor == processor
+
+
+needs_int8 = pytest.mark.skipif(
+    not (can_quantize() and fast_in_int8()), reason="no 8-bit products on this CPU"
+)
+INT8 = Processor(torch.device("cpu"), None, quantized=True)
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    torch.manual_seed(0)
+    return prepare(create_encoder("resnet18", input_size=SIZE), CPU)
+
+
+@needs_int8
+def test_int8_says_what_it_costs_on_patches_it_was_not_made_from(resnet, monkeypatch):
+    seen = []
+    real = precision.quantize_encoder
+    monkeypatch.setattr(
+        precision,
+        "quantize_encoder",
+        lambda e, pixels, kind: seen.append(pixels) or real(e, pixels, kind),
+    )
+    source = RandomPatches(100, SIZE)
+    choice = settle_in_int8(resnet, source, INT8, judge=judge)
+    patches = sample_patches(source, count=24)
+    assert torch.equal(seen[0], torch.from_numpy(patches[::3]))
+    rest = np.delete(patches, slice(None, None, 3), axis=0)
+    rows = try_patches(resnet, rest, CPU)[0]
+    found = try_patches(choice.encoder, rest, INT8)[0]
+    agreement = compare(rows, found)
+    assert choice.processor == INT8
+    half = compare(rows[::2], found[::2])
+    count, told = (8, half) if half.holds_clearly else (16, agreement)
+    words = f"as asked; in {count} patches tried, {told}"
+    assert choice.reason.startswith(words[:60])
+    assert (choice.warning == "") is told.holds
+    assert choice.to_dict()["precision"] == "int8"
+
+
+@needs_int8
+def test_int8_that_does_not_hold_is_obeyed_with_a_warning(resnet, monkeypatch):
+    monkeypatch.setattr("napari_mmsubtype.inference.agreement.MIN_COSINE", 1.1)
+    choice = settle_in_int8(resnet, RandomPatches(10, SIZE), INT8, judge=judge)
+    assert choice.processor == INT8
+    assert "in int8 as asked, although it changes what" in choice.warning
+
+
+@needs_int8
+@pytest.mark.parametrize(("count", "compared"), [(1, 1), (2, 1), (3, 2), (4, 2)])
+def test_int8_is_made_from_the_few_patches_there_are(resnet, count, compared):
+    choice = settle_in_int8(resnet, RandomPatches(count, SIZE), INT8, judge=judge)
+    # 20 convolutions, of which three bring a shortcut to another size.
+    assert choice.encoder.steps == 20
+    assert f"in {compared} patches tried" in choice.reason
+
+
+@needs_int8
+def test_a_slide_that_cannot_be_read_is_run_in_float32(resnet):
+    source = RandomPatches(4, SIZE, damaged=range(4))
+    choice = settle_in_int8(resnet, source, INT8, judge=judge)
+    assert (choice.processor, choice.encoder) == (CPU, None)
+    assert "no patch of the trial could be read" in choice.reason
+
+
+def test_a_network_that_cannot_be_in_int8_is_one_clear_error(resnet, monkeypatch):
+    monkeypatch.setattr(precision, "quantize_encoder", lambda *_: None)
+    with pytest.raises(ConfigurationError, match=r"'resnet18' is none.*bfloat16"):
+        settle_in_int8(resnet, RandomPatches(4, SIZE), INT8, judge=judge)
+
+
+def test_a_store_begun_in_int8_goes_on_in_it_where_the_cpu_can(monkeypatch):
+    begun = {"device": "cpu", "precision": "int8", "precision_reason": "r"}
+    for can in (True, False):
+        monkeypatch.setattr(precision, "fast_in_int8", lambda can=can: can)
+        monkeypatch.setattr("napari_mmsubtype.inference.device.fast_in_int8", lambda: 1)
+        processor = PrecisionChoice.resume(CPU, "auto", begun).processor
+        assert processor.precision == ("int8" if can else "float32")

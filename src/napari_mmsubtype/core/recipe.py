@@ -21,7 +21,7 @@ from napari_mmsubtype.core.units import PLAUSIBLE_MPP
 from napari_mmsubtype.errors import ConfigurationError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

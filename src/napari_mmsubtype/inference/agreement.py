@@ -46,6 +46,15 @@ class Agreement:
             and self.probability_change <= MAX_PROBABILITY_CHANGE
         )
 
+    @property
+    def holds_clearly(self) -> bool:
+        """Whether the two differ by no more than half of what is allowed."""
+        return (
+            self.cosine >= (1 + MIN_COSINE) / 2
+            and self.centered >= (1 + MIN_CENTERED) / 2
+            and self.probability_change <= MAX_PROBABILITY_CHANGE / 2
+        )
+
     def __str__(self) -> str:
         return (
             f"embeddings agree to {self.cosine:.4f} ({self.centered:.4f} less their "

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from napari_mmsubtype.core.recipe import PRECISIONS
 from napari_mmsubtype.errors import ConfigurationError
+
+INT8 = "int8"
+"""The precision in which convolutions multiply 8-bit whole numbers."""
 
 _CPU_BATCH_PIXELS = 16 * 224 * 224
 _GPU_FACTOR = 8
@@ -24,14 +28,20 @@ class Processor:
         Where the networks run.
     autocast : torch.dtype or None
         Reduced precision for convolutions, or None for float32 throughout.
+    quantized : bool
+        Whether convolutions multiply 8-bit whole numbers, on a CPU; what is left is
+        done as ``autocast`` says.
     """
 
     device: torch.device
     autocast: torch.dtype | None
+    quantized: bool = False
 
     @property
     def precision(self) -> str:
         """Name of the precision, for the provenance."""
+        if self.quantized:
+            return INT8
         kind = self.autocast or torch.float32
         return str(kind).removeprefix("torch.")
 
@@ -43,7 +53,7 @@ class Processor:
         Processor
             To prepare an encoder for, before its precision is chosen.
         """
-        return replace(self, autocast=None)
+        return replace(self, autocast=None, quantized=False)
 
     def autocasting(self) -> AbstractContextManager[object]:
         """Give the context in which the encoder runs.
@@ -91,6 +101,55 @@ def fast_in_bfloat16() -> bool:
     return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
+def fast_in_int8() -> bool:
+    """Tell whether this CPU sums products of 8-bit numbers in hardware.
+
+    Returns
+    -------
+    bool
+        Whether it has AVX-512 VNNI or AVX VNNI; elsewhere sums may overflow.
+    """
+    # Private as in `fast_in_bfloat16`; the other, public one is of later versions.
+    if getattr(torch.cpu, "_is_vnni_supported", bool)():
+        return True
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(told.get(name, False) for name in ("avx512_vnni", "avx_vnni"))
+
+
+def quantized_on_cpu(device: torch.device) -> Processor:
+    """Give the processor for 8-bit whole numbers.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the networks run.
+
+    Returns
+    -------
+    Processor
+        What is not in whole numbers is in the fastest precision of the CPU.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no CPU, or one without the instructions.
+    """
+    if device.type != "cpu":
+        msg = (
+            f"precision int8 runs on CPUs, and this run would use {device}; use "
+            "--device cpu, or --precision auto"
+        )
+        raise ConfigurationError(msg)
+    if not fast_in_int8():
+        msg = (
+            "precision int8 needs a CPU with VNNI instructions (Intel since 2019, AMD "
+            "since 2022), which this one lacks; use --precision auto"
+        )
+        raise ConfigurationError(msg)
+    rest = torch.bfloat16 if fast_in_bfloat16() else None
+    return Processor(device, rest, quantized=True)
+
+
 def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     """Turn a device name into a processor that is really there.
 
@@ -99,7 +158,7 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     name : str, default: "auto"
         ``auto`` takes CUDA, then Apple's MPS, then the CPU; or ``cpu``, ``cuda``,
         ``cuda:1``, ``mps``.
-    precision : {"auto", "float32", "bfloat16"}, default: "auto"
+    precision : {"auto", "float32", "bfloat16", "int8"}, default: "auto"
         ``auto`` takes what suits a GPU, and float32 elsewhere, where
         `precision.settle` may find that a slide repays less.
 
@@ -111,7 +170,8 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     Raises
     ------
     ConfigurationError
-        If the device asked for is not there, or the precision is unknown.
+        If the device asked for is not there, or the precision is unknown or not to be
+        had there.
     """
     if precision not in PRECISIONS:
         msg = f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}"
@@ -129,6 +189,18 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     except RuntimeError as err:
         msg = f"unknown device {name!r}; use auto, cpu, cuda, cuda:<number> or mps"
         raise ConfigurationError(msg) from err
+    _check_it_is_there(device)
+    if precision == INT8:
+        return quantized_on_cpu(device)
+    if device.type == "cuda":
+        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return Processor(device, forced.get(precision, half))
+    return Processor(device, forced.get(precision))
+
+
+def _check_it_is_there(device: torch.device) -> None:
+    """Refuse a device that this machine lacks."""
+    name = str(device)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
@@ -137,9 +209,6 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
                 f"{count} CUDA devices; use --device auto or cpu, or check the driver"
             )
             raise ConfigurationError(msg)
-        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return Processor(device, forced.get(precision, half))
     if device.type == "mps" and not torch.backends.mps.is_available():
         msg = f"device {name!r} is not there: this machine has no Apple GPU; use cpu"
         raise ConfigurationError(msg)
-    return Processor(device, forced.get(precision))

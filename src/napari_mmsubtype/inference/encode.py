@@ -16,6 +16,8 @@ from napari_mmsubtype.inference.acceleration import fold_batch_norms, lower_weig
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
+from napari_mmsubtype.inference.device_patches import DevicePatches
+from napari_mmsubtype.inference.device_stream import read_on_device
 from napari_mmsubtype.inference.lane import open_lane
 from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
@@ -138,7 +140,8 @@ def forward_batches(
     encoder : Encoder
         On the processor's device, in evaluation mode.
     source : ReadsPatches
-        Where patches come from.
+        Where patches come from; `DevicePatches` put whole batches together on the
+        device.
     batches : list of range
         Patch indices of each batch.
     processor : Processor
@@ -171,15 +174,17 @@ def forward_batches(
         If the device stopped answering.
     """
     lane = open_lane(processor.device)
-    reading = read_batches(
-        source,
-        batches,
-        size_px,
-        workers=reader_threads(),
-        measure=meter,
-        measures=0 if meter is None else len(MEASURES),
-        transform=transform,
-        room=lane.room,
+    shared: dict[str, Any] = {
+        "workers": reader_threads(),
+        "measure": meter,
+        "measures": 0 if meter is None else len(MEASURES),
+        "transform": transform,
+        "room": lane.room,
+    }
+    reading = (
+        read_on_device(source, batches, size_px, **shared)
+        if isinstance(source, DevicePatches)
+        else read_batches(source, batches, size_px, **shared)
     )
 
     def _work(batch: PatchBatch, part: slice) -> Arrival:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import fx, nn
@@ -33,16 +33,20 @@ class FusedEncoder(Encoder):
     ----------
     encoder : Encoder
         In evaluation mode, on the CPU, as prepared for its precision.
-    graph : torch.nn.Module
+    graph : torch.fx.GraphModule
         What computes its feature map.
+    steps : type
+        Of the modules in it that make it faster.
 
     Attributes
     ----------
     steps : int
-        How many convolutions do more than that.
+        How many of them there are.
     """
 
-    def __init__(self, encoder: Encoder, graph: nn.Module) -> None:
+    def __init__(
+        self, encoder: Encoder, graph: fx.GraphModule, steps: type[nn.Module]
+    ) -> None:
         super().__init__(
             graph,
             dim=encoder.dim,
@@ -54,7 +58,7 @@ class FusedEncoder(Encoder):
         self.name, self.options = encoder.name, encoder.options
         self.origin, self.hub_id = encoder.origin, encoder.hub_id
         self.cells = encoder.cells
-        self.steps = sum(isinstance(m, FusedConv) for m in graph.modules())
+        self.steps = sum(isinstance(m, steps) for m in graph.modules())
         self._plain = encoder
         self.eval()
 
@@ -72,6 +76,11 @@ class FusedEncoder(Encoder):
             As the plain encoder does it.
         """
         return self._plain.normalize(patches)
+
+    @property
+    def graph(self) -> fx.GraphModule:
+        """What it does, step by step."""
+        return cast("fx.GraphModule", self.body)
 
 
 class FusedConv(nn.Module):
@@ -91,7 +100,7 @@ class FusedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, *, clips: bool) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv, self.clips = conv, clips
         self._after = "relu" if clips else None
         self._packed: Tensor | None = None
 
@@ -185,7 +194,7 @@ def fuse_encoder(encoder: Encoder) -> FusedEncoder | None:
             _fuse(graph, node, conv)
     graph.delete_all_unused_submodules()
     graph.recompile()
-    fused = FusedEncoder(encoder, graph)
+    fused = FusedEncoder(encoder, graph, FusedConv)
     return fused if fused.steps else None
 
 

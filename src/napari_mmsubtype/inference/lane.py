@@ -53,19 +53,22 @@ class Lane:
         """
         return np.empty(shape, np.uint8)
 
-    def send(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+    def send(self, pixels: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         """Bring patches to the device.
 
         Parameters
         ----------
-        pixels : ndarray of uint8, shape (n, y, x, 3)
-            To be left alone until the numbers made from them have arrived.
+        pixels : ndarray or Tensor of uint8, shape (n, y, x, 3)
+            To be left alone until the numbers made from them have arrived. A tensor is
+            on the device already.
 
         Returns
         -------
         Tensor of uint8, shape (n, y, x, 3)
             On the device: a byte for each color, a quarter of what numbers would take.
         """
+        if isinstance(pixels, torch.Tensor):
+            return pixels
         return torch.from_numpy(pixels).to(self.device)
 
     def fetch(self, tensors: Sequence[torch.Tensor]) -> Arrival:
@@ -125,13 +128,14 @@ class CudaLane(Lane):
         array: NDArray[np.uint8] = pinned.numpy()
         return array
 
-    def send(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+    def send(self, pixels: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         """Begin to copy patches to the device.
 
         Parameters
         ----------
-        pixels : ndarray of uint8, shape (n, y, x, 3)
-            To be left alone until the numbers made from them have arrived.
+        pixels : ndarray or Tensor of uint8, shape (n, y, x, 3)
+            To be left alone until the numbers made from them have arrived. A tensor is
+            on the device already, and was finished on whatever stream made it.
 
         Returns
         -------
@@ -139,6 +143,9 @@ class CudaLane(Lane):
             What is done with it on the current stream waits for the copy.
         """
         current = torch.cuda.current_stream(self.device)
+        if isinstance(pixels, torch.Tensor):
+            pixels.record_stream(current)
+            return pixels
         with torch.cuda.stream(self._copies):
             moved = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         current.wait_stream(self._copies)

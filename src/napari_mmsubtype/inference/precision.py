@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.inference.agreement import Agreement, compare
-from napari_mmsubtype.inference.device import Processor, fast_in_bfloat16
+from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference.device import (
+    INT8,
+    Processor,
+    fast_in_bfloat16,
+    fast_in_int8,
+    quantized_on_cpu,
+)
+from napari_mmsubtype.inference.precision_trial import try_in_float32
+from napari_mmsubtype.inference.quantized_graph import quantize_encoder
 from napari_mmsubtype.inference.trial import Trial, sample_patches, try_patches
 from napari_mmsubtype.results import schema
 
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_mmsubtype.inference.agreement import Agreement
     from napari_mmsubtype.inference.stream import ReadsPatches, Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
@@ -30,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 _FEWEST = 64
 """Patches below which a slide is not worth a trial of what nobody asked for."""
+_SAMPLED_FOR_INT8 = 24
+_TELL_RANGES = slice(None, None, 3)
 _WORTH_S = 1.0
 _WORTH_SHARE = 0.1
 
@@ -48,12 +60,15 @@ class PrecisionChoice:
         What the user should know; empty where nothing is unusual.
     trial : Trial or None
         What the encoder made of some patches in this precision, if it was tried.
+    encoder : Encoder or None
+        The one to use, where the precision takes another than the one given.
     """
 
     processor: Processor
     reason: str
     warning: str = ""
     trial: Trial | None = None
+    encoder: Encoder | None = None
 
     def to_dict(self) -> dict[str, str]:
         """Turn the choice into what the provenance of a store records.
@@ -97,9 +112,13 @@ class PrecisionChoice:
         warning = provenance.get("precision_warning", "")
         begun = str(provenance["device"]).partition(":")[0]
         if asked == "auto" and begun == processor.device.type:
-            kind = getattr(torch, provenance["precision"])
-            lowered = None if kind is torch.float32 else kind
-            processor = replace(processor, autocast=lowered)
+            if provenance["precision"] == INT8:
+                if fast_in_int8():
+                    processor = quantized_on_cpu(processor.device)
+            else:
+                kind = getattr(torch, provenance["precision"])
+                lowered = None if kind is torch.float32 else kind
+                processor = replace(processor, autocast=lowered)
         return cls(processor, reason, warning)
 
 
@@ -117,7 +136,8 @@ def settle(
     Unless it is asked for, less than float32 is taken only where embeddings and class
     probabilities of patches from all over the slide stay what they are in float32; on a
     CPU it must also be in hardware and save seconds. Where it is asked for, the same
-    patches tell what it costs.
+    patches tell what it costs. Half of them do where they differ by half of what is
+    allowed, or less.
 
     Parameters
     ----------
@@ -128,7 +148,7 @@ def settle(
     processor : Processor
         As chosen for ``asked``.
     asked : str
-        The request: one of `recipe.PRECISIONS`.
+        The request: one of `recipe.PRECISIONS`, but int8.
     judge : callable
         Gives the class probabilities of embeddings, float16, shape (n, d).
     transform : callable, optional
@@ -156,16 +176,10 @@ def settle(
     if not len(patches):
         kept = low if asked == "bfloat16" else whole
         return PrecisionChoice(kept, "no patch of the trial could be read")
-    rows, whole_s = try_patches(encoder, patches, whole)
-    less, less_s = try_patches(encoder, patches, low)
-    in_whole = Trial(patches, rows, whole_s)
-    in_low = Trial(patches, less, less_s)
-    before, after = judge(rows.astype(np.float16)), judge(less.astype(np.float16))
-    agreement = replace(
-        compare(rows, less),
-        probability_change=float(np.abs(np.subtract(before, after)).max()),
-    )
-    tried = f"in {len(patches)} patches tried, {agreement}"
+    in_low = Trial(patches, *try_patches(encoder, patches, low))
+    in_whole, agreement = try_in_float32(encoder, whole, in_low, judge)
+    whole_s, less_s = in_whole.seconds, in_low.seconds
+    tried = f"in {len(in_whole.rows)} patches tried, {agreement}"
     if asked == "bfloat16":
         return replace(_obey(low, agreement, tried), trial=in_low)
     saved = (whole_s - less_s) * len(source)
@@ -182,6 +196,86 @@ def settle(
     logger.warning(warning)
     reason = f"{low.precision} does not hold: {tried}"
     return PrecisionChoice(whole, reason, warning, in_whole)
+
+
+def settle_in_int8(
+    encoder: Encoder,
+    source: ReadsPatches,
+    processor: Processor,
+    *,
+    judge: Judge,
+    transform: Transform | None = None,
+) -> PrecisionChoice:
+    """Make a new run one of 8-bit whole numbers, and tell what that costs.
+
+    A third of the patches drawn tell the range of each map; those that are compared
+    lie between them.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for the CPU in float32; left as it is.
+    source : ReadsPatches
+        The patches to do.
+    processor : Processor
+        Of `device.quantized_on_cpu`.
+    judge : callable
+        As `settle` takes it.
+    transform : callable, optional
+        As `settle` takes it.
+
+    Returns
+    -------
+    PrecisionChoice
+        With the encoder to use; float32 where no patch could be read.
+
+    Raises
+    ------
+    ConfigurationError
+        If this encoder cannot be run so.
+    """
+    whole = processor.in_float32()
+    patches = sample_patches(source, transform, _SAMPLED_FOR_INT8)
+    if not len(patches):
+        return PrecisionChoice(whole, "no patch of the trial could be read")
+    made = _quantized(encoder, patches, processor)
+    # One patch alone tells its range and is compared.
+    rest = np.delete(patches, _TELL_RANGES, axis=0) if len(patches) > 1 else patches
+    in_low = Trial(rest, *try_patches(made, rest, processor))
+    in_whole, agreement = try_in_float32(encoder, whole, in_low, judge)
+    tried = f"in {len(in_whole.rows)} patches tried, {agreement}"
+    choice = _obey(processor, agreement, tried)
+    return replace(choice, encoder=made)
+
+
+def _quantize_again(
+    choice: PrecisionChoice,
+    encoder: Encoder,
+    source: ReadsPatches,
+    transform: Transform | None,
+) -> PrecisionChoice:
+    """Make the encoder of a run that was begun in whole numbers, from its patches."""
+    patches = sample_patches(source, transform, _SAMPLED_FOR_INT8)
+    if not len(patches):
+        return replace(choice, processor=choice.processor.in_float32())
+    made = _quantized(encoder, patches, choice.processor)
+    return replace(choice, encoder=made)
+
+
+def _quantized(
+    encoder: Encoder, patches: NDArray[np.uint8], processor: Processor
+) -> Encoder:
+    """Make an encoder of whole numbers; the same patches always give the same one."""
+    kind = processor.autocast or torch.float32
+    made = quantize_encoder(encoder, torch.from_numpy(patches[_TELL_RANGES]), kind)
+    if made is None:
+        msg = (
+            f"precision int8 is for networks of convolutions whose steps can be "
+            f"followed, and encoder {encoder.name!r} is none for PyTorch "
+            f"{torch.__version__}; use --precision bfloat16 or float32"
+        )
+        raise ConfigurationError(msg)
+    return made
 
 
 def _obey(low: Processor, agreement: Agreement, tried: str) -> PrecisionChoice:
@@ -240,12 +334,13 @@ def settled_job(
     if done:
         begun = writer.attributes["provenance"]
         choice = PrecisionChoice.resume(processor, asked, begun)
+        if choice.processor.quantized:
+            choice = _quantize_again(choice, encoder, source, transform)
         facts = None
     else:
         yield Progress("patches", 0, len(source), "choosing the precision")
-        choice = settle(
-            encoder, source, processor, asked, judge=judge, transform=transform
-        )
+        choose = settle_in_int8 if asked == INT8 else partial(settle, asked=asked)
+        choice = choose(encoder, source, processor, judge=judge, transform=transform)
         facts = choice.to_dict()
     used = choice.processor
     writer.use_processor(str(used.device), used.precision, facts)

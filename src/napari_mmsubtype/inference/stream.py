@@ -20,6 +20,7 @@ from napari_mmsubtype.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import torch
     from numpy.typing import NDArray
 
     Measure = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_RUN = 8
+RUN = 8
 """Patches one task reads in a row: neighbours share decoded tiles."""
 
 
@@ -61,8 +62,9 @@ class PatchBatch:
     ----------
     start : int
         Index of the first patch.
-    pixels : ndarray of uint8, shape (n, y, x, 3)
-        White where a patch could not be read.
+    pixels : ndarray or Tensor of uint8, shape (n, y, x, 3)
+        White where a patch could not be read; a tensor where they are on the device
+        already.
     readable : ndarray of bool, shape (n,)
         Whether each patch could be decoded.
     measures : ndarray of float32, shape (n, m)
@@ -71,7 +73,7 @@ class PatchBatch:
     """
 
     start: int
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] | torch.Tensor
     readable: NDArray[np.bool_]
     measures: NDArray[np.float32]
 
@@ -142,9 +144,10 @@ def read_batches(
             np.ones(count, bool),
             np.full((count, measures), np.nan, np.float32),
         )
-        runs = [range(i, min(i + _RUN, count)) for i in range(0, count, _RUN)]
+        runs = [range(i, min(i + RUN, count)) for i in range(0, count, RUN)]
         return batch, [
-            pool.submit(_fill, source, batch, part, measure, transform) for part in runs
+            pool.submit(_fill, source, batch, pixels, part, measure, transform)
+            for part in runs
         ]
 
     def _reach(many: int) -> None:
@@ -209,6 +212,7 @@ def _no_room(count: int, reason: str) -> str:
 def _fill(
     source: ReadsPatches,
     batch: PatchBatch,
+    pixels: NDArray[np.uint8],
     positions: range,
     measure: Measure | None,
     transform: Transform | None,
@@ -216,7 +220,7 @@ def _fill(
     """Read some patches of a batch in place; measure and change them while warm."""
     for position in positions:
         try:
-            batch.pixels[position] = source.read(batch.start + position)
+            pixels[position] = source.read(batch.start + position)
         except SlideChangedError:
             # No patch is damaged; the slide is another one now.
             raise
@@ -226,6 +230,6 @@ def _fill(
     good = [position for position in positions if batch.readable[position]]
     if measure is not None and good:
         # Ink and blur are judged in the slide's own colors.
-        batch.measures[good] = measure(batch.pixels[good])
+        batch.measures[good] = measure(pixels[good])
     if transform is not None and good:
-        batch.pixels[good] = transform(batch.pixels[good])
+        pixels[good] = transform(pixels[good])

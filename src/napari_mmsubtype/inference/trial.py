@@ -47,7 +47,7 @@ class Trial:
 
 
 def sample_patches(
-    source: ReadsPatches, transform: Transform | None = None
+    source: ReadsPatches, transform: Transform | None = None, count: int = TRIED
 ) -> NDArray[np.uint8]:
     """Read patches spread over the slide, leaving out those that are damaged.
 
@@ -57,14 +57,16 @@ def sample_patches(
         The patches to do.
     transform : callable, optional
         Change of color of the patches before they are encoded.
+    count : int, default: `TRIED`
+        How many.
 
     Returns
     -------
     ndarray of uint8, shape (n, y, x, 3)
-        At most `TRIED`, in their order; n is 0 where none can be read.
+        At most ``count``, in their order; n is 0 where none can be read.
     """
     patches = []
-    places = np.linspace(0, len(source) - 1, min(TRIED, len(source)))
+    places = np.linspace(0, len(source) - 1, min(count, len(source)))
     for index in places.round().astype(int).tolist():
         try:
             patches.append(source.read(index))

@@ -11,6 +11,7 @@ _TEXTS = {
     "auto": "auto (what is fast and gives the same)",
     "float32": "float32 (exact, slower)",
     "bfloat16": "bfloat16 (coarser, often faster)",
+    "int8": "int8 (coarsest, fastest on a CPU)",
 }
 
 
@@ -31,7 +32,8 @@ class PrecisionField(QWidget):
         self._combo.setAccessibleName("Precision")
         self._combo.setToolTip(
             "auto takes bfloat16 where it saves time and a trial on patches of this "
-            "slide shows that the model says the same as in float32"
+            "slide shows that the model says the same as in float32; int8 is tried in "
+            "the same way, and the result says how well it agrees"
         )
         self._combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon

@@ -17,6 +17,7 @@ from napari_mmsubtype.errors import DeviceLostError
 from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.attribution import attribute_features
 from napari_mmsubtype.inference.batch_limit import choose_limit
+from napari_mmsubtype.inference.decoding_choice import choose_source, record_decoding
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.draw_cells import map_cells_job
 from napari_mmsubtype.inference.encode import encode_job, prepare
@@ -128,7 +129,7 @@ def analyze(
         ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     fallback_cpu : bool, default: False
         Go on with the CPU where the device stops answering.
-    precision : {"auto", "float32", "bfloat16"}, default: "auto"
+    precision : {"auto", "float32", "bfloat16", "int8"}, default: "auto"
         Of the encoder; ``auto`` takes the lower one where the device is faster with it
         and a trial shows that the model holds it.
     batch_size : int, optional
@@ -279,7 +280,8 @@ def _fill_store(
         judge=lambda rows: fuse(case, rows, bundle.calibration).call.probabilities,
         transform=transform,
     )
-    processor, encoder = choice.processor, prepare(encoder, choice.processor)
+    processor = choice.processor
+    encoder = prepare(choice.encoder or encoder, processor)
     encoder = choose_encoder(
         encoder, source, writer, processor, transform=transform, trial=choice.trial
     )
@@ -294,9 +296,10 @@ def _fill_store(
     }
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
     judge = ProvisionalJudge(case, writer.path, len(plan.grid))
+    reader = choose_source(source, encoder, writer, processor, meter=meter, **shared)
     yield from encode_job(
         encoder,
-        source,
+        reader,
         writer,
         processor,
         queries=queries,
@@ -304,6 +307,7 @@ def _fill_store(
         judge=judge if queries is None else None,
         **shared,
     )
+    record_decoding(reader, writer, processor)
     yield Progress("fuse", message="judging patches, fusing modalities")
     patches = choose_patches(writer, plan)
     ok = patches.used
@@ -317,7 +321,7 @@ def _fill_store(
         gradients[ok] = patch_gradients(case, embeddings)
         yield from map_cells_job(
             encoder,
-            source,
+            reader,
             writer,
             processor,
             gradients=torch.from_numpy(gradients),

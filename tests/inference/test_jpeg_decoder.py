@@ -1,0 +1,45 @@
+import imagecodecs
+import numpy as np
+import pytest
+import torch
+
+from builders.slides import draw_scene
+from builders.slides_jpeg import encode_tile
+from napari_mmsubtype.inference.jpeg_decoder import decode_streams
+from napari_mmsubtype.slides.jpeg_stream import complete_stream
+
+CPU = torch.device("cpu")
+TILES = [draw_scene(96, 64, seed=seed) for seed in range(3)]
+
+
+def streams_of(**options):
+    whole = [encode_tile(tile, **options) for tile in TILES]
+    is_rgb = options.get("rgb")
+    return [complete_stream(one, None, (96, 64), is_rgb=is_rgb) for one in whole]
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": "420"}, {"rgb": True}])
+def test_the_cpu_decodes_what_the_slides_decoder_does(options):
+    streams = streams_of(**options)
+    tiles = decode_streams(streams, CPU)
+    assert (tiles.dtype, tiles.shape) == (torch.uint8, (3, 96, 64, 3))
+    expected = np.stack([imagecodecs.jpeg_decode(stream) for stream in streams])
+    np.testing.assert_array_equal(tiles.numpy(), expected)
+    assert np.abs(expected.astype(int) - np.stack(TILES)).mean() < 4
+
+
+def test_a_stream_that_is_none_fails_them_all():
+    with pytest.raises(RuntimeError):
+        decode_streams([*streams_of(), bytes(100)], CPU)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+def test_the_gpu_decodes_about_the_same(subsampling):
+    streams = streams_of(subsampling=subsampling)
+    expected = decode_streams(streams, CPU)
+    tiles = decode_streams(streams, torch.device("cuda"))
+    assert tiles.device.type == "cuda"
+    change = (tiles.cpu().float() - expected.float()).abs()
+    # Reduced chroma is spread over pixels in another way.
+    assert change.mean() < (0.5 if subsampling == "444" else 3)
