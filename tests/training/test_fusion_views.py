@@ -71,3 +71,25 @@ def test_patches_that_nobody_is_shown_are_not_computed(monkeypatch) -> None:
     monkeypatch.undo()
     alone = cases.restricted([Modality.RNA])
     np.testing.assert_allclose(found, predict_logits(model, alone), atol=1e-6)
+
+
+def test_few_large_bags_are_answered_at_once(monkeypatch) -> None:
+    cases, model = make_bags(20), make_fusion()
+    whole = predict_logits(model, cases)
+    longest = max(len(bag) for bag in cases.bags)
+    seen = []
+    collate = fusion_views.collate
+
+    def count(*args, **options):
+        seen.append(collate(*args, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(fusion_views, "collate", count)
+    for most in (1, longest, 3 * longest):
+        monkeypatch.setattr(fusion_views, "_PATCHES_AT_ONCE", most)
+        seen.clear()
+        np.testing.assert_allclose(predict_logits(model, cases), whole, atol=1e-5)
+        assert sum(len(batch.bag) for batch in seen) == 20
+        for batch in seen:
+            assert len(batch.bag) == 1 or batch.mask.numel() <= most
+    assert 7 <= len(seen) < 20

@@ -18,7 +18,7 @@ from napari_mmsubtype.training.processes import (
     joined_processes,
     refuse_several_processes,
 )
-from napari_mmsubtype.workflows.embed import embed
+from napari_mmsubtype.workflows.train import train
 
 TOGETHER = """
 import json, os, sys
@@ -95,11 +95,14 @@ def statistics(rank):
 
 def refused():
     os.environ["WORLD_SIZE"] = "1"
-    for door in (crossval, train_preset):
+    for door, why in (
+        (crossval, "2 processes share every training step here"),
+        (train_preset, "2 processes were started together"),
+    ):
         try:
             door("cohort.csv", "evidence", out=folder / "refused")
         except ConfigurationError as err:
-            assert "2 processes were started together" in str(err), err
+            assert why in str(err), err
         else:
             raise AssertionError(door)
 
@@ -197,8 +200,8 @@ def test_one_process_alone_is_not_refused(monkeypatch) -> None:
         refuse_several_processes()
 
 
-def test_embedding_is_refused_as_well(monkeypatch, tmp_path) -> None:
+def test_training_one_model_is_refused(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigurationError, match="start the command once, without"):
-        embed("cohort.csv", out=tmp_path / "out", encoder="demo-cnn")
+        train("cohort.csv", "evidence", out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from builders.processes import run_together
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows import embed as embed_module
 from napari_mmsubtype.workflows.embed import embed, embed_job
 from napari_mmsubtype.workflows.embedding_model import named_model
+from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.manifest import SlideEntry
 
 SLIDES = ("synthetic:seed=1,size=256", "synthetic:seed=2,size=256")
@@ -101,3 +103,33 @@ def test_one_model_must_be_asked_for(tmp_path):
         embed(manifest, out=tmp_path)
     with pytest.raises(ConfigurationError, match="belong to encoder"):
         embed(manifest, out=tmp_path, bundle="demo", patch_px=64)
+
+
+def test_two_processes_embed_each_slide_once(tmp_path, monkeypatch):
+    model = named_model("demo-cnn", patch_px=64)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    slides = [
+        SlideEntry(f"synthetic:seed={seed},size=256", None, 2) for seed in range(3)
+    ]
+    slides.insert(1, SlideEntry(str(broken), 0.5, 9))
+    alone = run_job(embed_job(slides, model, tmp_path / "alone", device="cpu"))
+    opened = []
+    whole = embed_module.open_quietly
+    monkeypatch.setattr(
+        embed_module,
+        "open_quietly",
+        lambda path, **options: (opened.append(path), whole(path, **options))[1],
+    )
+    found = run_together(
+        lambda work: embed_job(
+            slides, model, tmp_path / "both", device="cpu", work=work
+        )
+    )
+    assert sorted(opened) == sorted(slide.path for slide in slides)
+    assert found[0] == found[1]
+    assert list(found[0].bags) == list(alone.bags)
+    assert found[0].failures == alone.failures
+    assert list(alone.failures) == [str(broken)]
+    for path, bag in alone.bags.items():
+        assert found[1].bags[path].read_bytes() == bag.read_bytes()

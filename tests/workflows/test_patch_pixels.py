@@ -1,8 +1,11 @@
 """Pixels of patches are read once, few of each slide, and only the usable ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from builders.processes import run_together
 from builders.tiles import write_tiles
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.workflows import patch_pixels
@@ -13,6 +16,7 @@ from napari_mmsubtype.workflows.manifest import SlideEntry, read_manifest
 from napari_mmsubtype.workflows.patch_pixels import drawn_rows, pixels_job
 
 SLIDE = SlideEntry("synthetic:seed=1,size=256", None, 2)
+LARGE = SlideEntry("synthetic:seed=2,size=512", None, 2)
 
 
 def read(slides, out, per_slide=64):
@@ -87,6 +91,34 @@ def test_a_slide_of_which_nothing_can_be_read_fails(tmp_path, monkeypatch):
     assert found.files == {}
     assert "could be decoded" in found.failures[SLIDE.path]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_read_each_slide_once(tmp_path, monkeypatch):
+    slides = read_manifest(write_tiles(tmp_path, 5), mpp=0.5).slides
+    broken = slides[3].path
+    Path(broken).write_bytes(b"no image")
+    known = read([*slides, LARGE], tmp_path / "alone", per_slide=8)
+    opened = []
+    whole = patch_pixels.open_quietly
+    monkeypatch.setattr(
+        patch_pixels,
+        "open_quietly",
+        lambda path, **options: (opened.append(path), whole(path, **options))[1],
+    )
+    model = named_model("demo-cnn", patch_px=64)
+    found = run_together(
+        lambda work: pixels_job(
+            [*slides, LARGE], model, tmp_path / "both", per_slide=8, work=work
+        )
+    )
+    assert sorted(opened) == sorted(slide.path for slide in [*slides, LARGE])
+    assert found[0] == found[1]
+    assert list(found[0].failures) == list(known.failures) == [broken]
+    assert found[0].whole == known.whole
+    assert LARGE.path not in known.whole
+    assert list(found[0].files) == list(known.files)
+    for path, file in known.files.items():
+        assert found[0].files[path].read_bytes() == file.read_bytes()
 
 
 @pytest.mark.real_data

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from builders.processes import run_together
 from builders.tiles import write_tiles
 from napari_mmsubtype.workflows import pixel_embeddings
 from napari_mmsubtype.workflows.embed import embed_job
@@ -62,3 +63,32 @@ def test_what_is_embedded_is_not_embedded_again(cohort, tmp_path, monkeypatch):
     job = embed_pixels_job(slides, pixels, model, tmp_path / "a", device="cpu")
     assert run_job(job) == first
     assert sizes == [4]
+
+
+def test_two_processes_put_tiles_together_as_one_does(cohort, tmp_path, monkeypatch):
+    slides, pixels, model = cohort
+    monkeypatch.setattr(pixel_embeddings, "_AT_ONCE", 8)
+    sizes = []
+    whole = pixel_embeddings.forward_batches
+    monkeypatch.setattr(
+        pixel_embeddings,
+        "forward_batches",
+        lambda encoder, source, *a: (
+            sizes.append(len(source)),
+            whole(encoder, source, *a),
+        )[1],
+    )
+    job = embed_pixels_job(slides, pixels, model, tmp_path / "a", device="cpu")
+    alone = run_job(job)
+    asked = list(sizes)
+    found = run_together(
+        lambda work: embed_pixels_job(
+            slides, pixels, model, tmp_path / "b", device="cpu", work=work
+        )
+    )
+    assert len(asked) == 3
+    assert sizes == asked * 2
+    assert found[0] == found[1]
+    for slide in slides:
+        one, other = (np.asarray(e.load([slide.path])) for e in (alone, found[1]))
+        np.testing.assert_array_equal(one, other)

@@ -37,10 +37,11 @@ def crossval_command(  # numpydoc ignore=PR01
     as_json: options.AsJson = False,
 ) -> None:
     """Cross-validate presets beside all baselines, controls and alarms."""
-    from napari_mmsubtype.cli.progress_line import ProgressLine
     from napari_mmsubtype.cli.report import to_json
+    from napari_mmsubtype.cli.shared_run import shared_progress
+    from napari_mmsubtype.workflows.started_processes import process_rank
 
-    with ProgressLine() as progress:
+    with shared_progress() as progress:
         from napari_mmsubtype.workflows.crossval import crossval
 
         outcome = crossval(
@@ -62,6 +63,8 @@ def crossval_command(  # numpydoc ignore=PR01
             tensorboard=tensorboard,
             on_progress=progress,
         )
+    if process_rank() > 0:
+        return
     content = json.loads(outcome.results.read_text(encoding="utf-8"))
     if as_json:
         typer.echo(to_json(outcome_record(content, outcome.results)))

@@ -44,10 +44,11 @@ def embed_command(  # numpydoc ignore=PR01
     as_json: options.AsJson = False,
 ) -> None:
     """Embed every slide of a manifest; slides that fail are told at the end."""
-    from napari_mmsubtype.cli.progress_line import ProgressLine
     from napari_mmsubtype.cli.report import to_json
+    from napari_mmsubtype.cli.shared_run import shared_progress
+    from napari_mmsubtype.workflows.started_processes import process_rank
 
-    with ProgressLine() as progress:
+    with shared_progress() as progress:
         from napari_mmsubtype.workflows.embed import embed
 
         found = embed(
@@ -65,6 +66,8 @@ def embed_command(  # numpydoc ignore=PR01
             batch_size=batch_size,
             on_progress=progress,
         )
+    if process_rank() > 0:
+        return
     if as_json:
         bags = {slide: str(path) for slide, path in found.bags.items()}
         typer.echo(to_json({"embedded": bags, "failed": dict(found.failures)}))

@@ -29,9 +29,15 @@ class ProgressLine:
 
     Whatever a library prints meanwhile goes to stderr, so that stdout carries the
     outcome and nothing else.
+
+    Parameters
+    ----------
+    shown : bool, default: True
+        Whether to write anything; of several processes one speaks for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shown: bool = True) -> None:
+        self._shown = shown
         self._console = Console(stderr=True)
         self._bar: RichProgress | None = None
         self._task: int | None = None
@@ -42,7 +48,7 @@ class ProgressLine:
 
     def __enter__(self) -> Self:
         self._redirect.__enter__()
-        if self._console.is_terminal:
+        if self._shown and self._console.is_terminal:
             self._bar = RichProgress(
                 SpinnerColumn(),
                 TextColumn("{task.fields[stage]:<8}"),
@@ -71,6 +77,8 @@ class ProgressLine:
         event : Progress
             As a job yields it.
         """
+        if not self._shown:
+            return
         is_new = event.stage != self._stage
         self._stage = event.stage
         if self._bar is not None:

@@ -13,13 +13,15 @@ from napari_mmsubtype.training.bags import BagSet, collate
 from napari_mmsubtype.training.fusion_loss import FusionLoss, forward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_mmsubtype.models.fusion import FusionModel
 
 _CASES_AT_ONCE = 16
+_PATCHES_AT_ONCE = 1 << 16
+"""Of all cases together, the shorter ones padded; one case may have more."""
 
 
 @torch.inference_mode()
@@ -46,9 +48,9 @@ def predict_views(
     model.eval()
     device = model.embedding_mean.device
     parts: list[list[NDArray[np.float64]]] = [[] for _ in views]
-    for start in range(0, len(cases), _CASES_AT_ONCE):
-        rows = range(start, min(start + _CASES_AT_ONCE, len(cases)))
-        batch = collate(cases, rows, image=Modality.IMAGE in model.uses, device=device)
+    image = Modality.IMAGE in model.uses
+    for rows in _spans([len(bag) if image else 0 for bag in cases.bags]):
+        batch = collate(cases, rows, image=image, device=device)
         for found, view in zip(parts, views, strict=True):
             shown = torch.from_numpy(view[rows.start : rows.stop]).to(device)
             shown = shown & batch.present
@@ -60,6 +62,20 @@ def predict_views(
             found.append(logits.cpu().numpy().astype(np.float64))
     model.train(was_training)
     return [np.concatenate(found) for found in parts]
+
+
+def _spans(patches: Sequence[int]) -> Iterator[range]:
+    """Divide cases into neighbors that fit into memory together."""
+    start = 0
+    while start < len(patches):
+        stop, longest = start + 1, patches[start]
+        while stop < min(start + _CASES_AT_ONCE, len(patches)):
+            longest = max(longest, patches[stop])
+            if longest * (stop + 1 - start) > _PATCHES_AT_ONCE:
+                break
+            stop += 1
+        yield range(start, stop)
+        start = stop
 
 
 def validation_loss(model: FusionModel, cases: BagSet, objective: FusionLoss) -> float:

@@ -130,7 +130,7 @@ class Processes:
 
 
 def refuse_several_processes() -> None:
-    """Refuse to do together what writes files of its own.
+    """Refuse to do together what is one piece of work with one outcome.
 
     Raises
     ------
@@ -140,11 +140,10 @@ def refuse_several_processes() -> None:
     size = max(int(os.environ.get("WORLD_SIZE", "1")), Processes().size)
     if size > 1:
         msg = (
-            f"{size} processes were started together (torchrun), and would write the "
-            "same files; start the command once, without torchrun. To use several "
-            "GPUs, start it once for each with device cuda:0, cuda:1, ... and a folder "
-            "of its own, for example one seed each (validation.seeds=[0]), or train "
-            "with fit_fusion and fit_patch_encoder in Python, which share the work"
+            f"{size} processes were started together (torchrun), but one model is "
+            "trained here, which all of them would write; start the command once, "
+            "without torchrun. crossval shares out its folds among processes; in "
+            "Python, fit_fusion and fit_patch_encoder share out one training"
         )
         raise ConfigurationError(msg)
 

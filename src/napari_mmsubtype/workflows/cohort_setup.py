@@ -21,7 +21,6 @@ from napari_mmsubtype.training.preset_build import (
     check_networks,
 )
 from napari_mmsubtype.training.preset_files import load_preset
-from napari_mmsubtype.training.processes import refuse_several_processes
 from napari_mmsubtype.workflows.cohort import fit_preset, make_cohort
 from napari_mmsubtype.workflows.cohort_tables import read_tables_job
 from napari_mmsubtype.workflows.cohort_targets import head_targets
@@ -31,6 +30,7 @@ from napari_mmsubtype.workflows.image_cases import divide_images
 from napari_mmsubtype.workflows.manifest import read_manifest
 from napari_mmsubtype.workflows.patch_pixels import PIXELS, pixels_job
 from napari_mmsubtype.workflows.pixel_embeddings import embed_pixels_job
+from napari_mmsubtype.workflows.shared_work import SharedWork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,13 +104,18 @@ class OpenedCohort:
     unlabelled: int
 
 
-def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
+def open_cohort_job(
+    request: CohortRequest, work: SharedWork | None = None
+) -> Job[OpenedCohort]:
     """Check presets, manifest and tables, and embed the slides.
 
     Parameters
     ----------
     request : CohortRequest
         What is asked.
+    work : SharedWork or None, default: None
+        Processes that share out the slides; None for this one alone. The first of them
+        lets the others go on when all is checked.
 
     Yields
     ------
@@ -127,7 +132,7 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
     MMSubtypeError
         If presets, manifest, tables or encoders cannot serve.
     """
-    refuse_several_processes()
+    work = work or SharedWork()
     yield Progress("open", message="checking presets and manifest")
     presets = load_presets(request)
     heads = joint_heads(presets)
@@ -147,9 +152,10 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
     inputs = []
     known: dict[str, EmbeddedSlides] = {}
     folder = request.embeddings or request.out / EMBEDDINGS
-    for preset in presets:
-        own = fit_preset(preset, list(tables))
-        model = _model(own, has_slides=bool(manifest.slides))
+    fitted = [fit_preset(preset, list(tables)) for preset in presets]
+    models = [_model(own, has_slides=bool(manifest.slides)) for own in fitted]
+    work.lead()
+    for own, model in zip(fitted, models, strict=True):
         pixels, config = None, own.patch_training
         if manifest.slides and config is not None:
             pixels = yield from pixels_job(
@@ -157,10 +163,11 @@ def open_cohort_job(request: CohortRequest) -> Job[OpenedCohort]:
                 model,
                 request.out / PIXELS,
                 per_slide=config.patches_per_slide,
+                work=work,
             )
         if manifest.slides and model.digest not in known:
             known[model.digest] = yield from _embed_job(
-                manifest.slides, pixels, model, folder, request
+                manifest.slides, pixels, model, folder, request, work
             )
         embedded = known.get(model.digest)
         failures = {} if embedded is None else dict(embedded.failures)
@@ -287,14 +294,17 @@ def _embed_job(
     model: Bundle,
     folder: Path,
     request: CohortRequest,
+    work: SharedWork,
 ) -> Job[EmbeddedSlides]:
     """Embed slides from their pixels, where these were read, or by the engine."""
     device, size = request.device, request.batch_size
     if pixels is None:
-        job = embed_job(slides, model, folder, device=device, batch_size=size)
+        job = embed_job(
+            slides, model, folder, device=device, batch_size=size, work=work
+        )
     else:
         job = embed_pixels_job(
-            slides, pixels, model, folder, device=device, batch_size=size
+            slides, pixels, model, folder, device=device, batch_size=size, work=work
         )
     with closing(job):
         return (yield from job)

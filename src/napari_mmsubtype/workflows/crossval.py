@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.results.crossval_report import write_crossval_report
+from napari_mmsubtype.results.crossval_report import REPORT_NAME, write_crossval_report
 from napari_mmsubtype.workflows.cohort_request import (
     CohortOptions,
     CohortRequest,
@@ -29,10 +30,13 @@ from napari_mmsubtype.workflows.fold_plan import plan_folds
 from napari_mmsubtype.workflows.fold_store import FoldStore
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.model_list import fusion_variants, simple_models
+from napari_mmsubtype.workflows.started_processes import join_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from napari_mmsubtype.workflows.shared_work import SharedWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +117,60 @@ def crossval_job(request: CohortRequest) -> Job[CrossvalOutcome]:
     -------
     CrossvalOutcome
         Closing the job loses the fold it is at; the same request goes on.
+
+    Notes
+    -----
+    Processes that ``torchrun`` started share out slides and folds. Each trains all
+    models of the folds that it takes, so that features and an encoder of its own are
+    fitted once for each fold. The first process writes the results when all folds are
+    done; until then no process returns.
     """
-    opened = yield from open_cohort_job(request)
+    with join_work() as work, closing(_shared_job(request, work)) as job:
+        return (yield from job)
+
+
+def _shared_job(request: CohortRequest, work: SharedWork) -> Job[CrossvalOutcome]:
+    """Do one process's share of a cross-validation."""
+    yield from work.follow_job()
+    # What is written tells of the device that was asked for, whoever had which.
+    own = replace(request, device=work.device(request.device))
+    opened = yield from open_cohort_job(own, work)
     cohort, inputs = opened.cohort, opened.inputs
     plan = plan_folds(cohort, inputs[0].preset.validation)
     given = [
         m for column, m in enumerate(cohort.modalities) if cohort.has()[:, column].any()
     ]
     run = CrossvalRun(
-        request=request,
+        request=own,
         opened=opened,
         plan=plan,
         store=FoldStore(request.out),
         variants={entry.preset.name: fusion_variants(entry.preset) for entry in inputs},
         simple=simple_models(given, with_sites=len(set(cohort.sites)) > 1),
+        work=work,
     )
-    for split in plan.splits:
+    folds = work.units(plan.splits, "folds")
+    for split in folds:
         cache = TableCache(cohort)
         for entry in inputs:
             yield from preset_fold_job(run, entry, split, cache)
         yield from simple_fold_job(run, split, cache)
-        last = split is plan.splits[-1]
-        yield Progress("results", message="scoring" if last else "scoring so far")
-        write_results(request, opened, plan, run.models, run.store, complete_run=last)
-    yield Progress("results", message="writing the report")
+        if work.rank == 0 and not folds.all_taken:
+            yield Progress("results", message="scoring so far")
+            write_results(
+                request, opened, plan, run.models, run.store, complete_run=False
+            )
+    yield from folds.gather_job(None, run.step)
+    if work.rank == 0:
+        yield Progress("results", message="scoring")
+        write_results(request, opened, plan, run.models, run.store, complete_run=True)
+        yield Progress("results", message="writing the report")
+        write_crossval_report(request.out)
+    yield from work.units((), "results").gather_job(None)
     return CrossvalOutcome(
         request.out,
         request.out / RESULTS,
         request.out / PREDICTIONS,
-        write_crossval_report(request.out),
+        request.out / REPORT_NAME,
         tuple(sorted((request.out / BUNDLES).glob("*/fold-*"))),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -34,9 +34,10 @@ from napari_mmsubtype.workflows.fold_logistic import (
 )
 from napari_mmsubtype.workflows.fold_request import fold_request, variant_request
 from napari_mmsubtype.workflows.model_list import MISSINGNESS
+from napari_mmsubtype.workflows.shared_work import SharedWork
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from napari_mmsubtype.evaluation.splits import Split
@@ -50,7 +51,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 BUNDLES = "bundles"
+
+_FITS = "fits"
 
 
 @dataclass(slots=True)
@@ -71,8 +76,8 @@ class CrossvalRun:
         Models by preset.
     simple : list of SimpleModel
         Models beside the presets.
-    done : int
-        Fits that are behind it, those of an earlier run too.
+    work : SharedWork
+        The processes that share out the folds.
     """
 
     request: CohortRequest
@@ -81,7 +86,7 @@ class CrossvalRun:
     store: FoldStore
     variants: dict[str, list[FusionVariant]]
     simple: list[SimpleModel]
-    done: int = 0
+    work: SharedWork = field(default_factory=SharedWork)
 
     @property
     def models(self) -> list[FusionVariant | SimpleModel]:
@@ -95,7 +100,7 @@ class CrossvalRun:
         return len(self.models) * len(self.plan.splits)
 
     def step(self, message: str) -> Progress:
-        """Tell how many fits are done.
+        """Tell how many fits are done, by all processes and by an earlier run too.
 
         Parameters
         ----------
@@ -107,7 +112,24 @@ class CrossvalRun:
         Progress
             Stage ``folds``.
         """
-        return Progress("folds", self.done, self.total, message)
+        return Progress("folds", self.work.count(_FITS), self.total, message)
+
+    def counted(self, models: Iterable[T]) -> Iterator[T]:
+        """Count models as fitted when the next one is asked for.
+
+        Parameters
+        ----------
+        models : iterable
+            To fit on one fold.
+
+        Yields
+        ------
+        object
+            Each of them.
+        """
+        for model in models:
+            yield model
+            self.work.add(_FITS)
 
 
 def preset_fold_job(
@@ -135,12 +157,11 @@ def preset_fold_job(
     place = place_of(split)
     asked = _asked(run, split, preset, entry.digest)
     plain: _Prepared | None = None
-    for variant in run.variants[preset.name]:
+    for variant in run.counted(run.variants[preset.name]):
         own = variant_request(asked, variant)
         target = bundle_folder(run.request.out, preset, place)
         known = run.store.find(variant.name, **place, request=own)
         yield run.step(f"{variant.name}, {split.name}")
-        run.done += 1
         if known is not None and _has_all(known, variant, target):
             continue
         begun = run.store.checkpoint(variant.name, **place, request=own)
@@ -153,7 +174,10 @@ def preset_fold_job(
                 ready = yield from _prepare_job(
                     run, entry, preset, split, cache, instead=plain.data
                 )
-            job = fit_fold_job(ready.data, variant, checkpoint=begun, log=log)
+            job = fit_fold_job(
+                ready.data, variant, checkpoint=begun, log=log,
+                device=run.request.device,
+            )  # fmt: skip
             with closing(job):
                 fitted = yield from job
         except SkippedFoldError as err:
@@ -223,9 +247,8 @@ def simple_fold_job(run: CrossvalRun, split: Split, cache: TableCache) -> Job[No
     first = run.opened.inputs[0]
     asked = _asked(run, split, preset, first.digest)
     data: FoldData | None = None
-    for model in run.simple:
+    for model in run.counted(run.simple):
         yield run.step(f"{model.name}, {split.name}")
-        run.done += 1
         if run.store.find(model.name, **place, request=asked) is not None:
             continue
         if data is None:

@@ -6,8 +6,9 @@ import copy
 import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from napari_mmsubtype.errors import (
     StoreInUseError,
 )
 from napari_mmsubtype.inference.batch_limit import choose_limit
+from napari_mmsubtype.inference.decoding_choice import choose_source, record_decoding
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.plan import AnalysisPlan, plan_job
@@ -31,7 +33,6 @@ from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.slides.slide_name import slide_name
-from napari_mmsubtype.training.processes import refuse_several_processes
 from napari_mmsubtype.training.stored_bags import StoredBag
 from napari_mmsubtype.workflows.embedding_model import (
     DEFAULT_MPP,
@@ -43,11 +44,13 @@ from napari_mmsubtype.workflows.folder_files import write_array
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.manifest import read_manifest
 from napari_mmsubtype.workflows.outcome import choose_patches
+from napari_mmsubtype.workflows.shared_work import SharedWork
 from napari_mmsubtype.workflows.slide_files import (
     read_state,
     slide_file,
     write_state,
 )
+from napari_mmsubtype.workflows.started_processes import join_work
 from napari_mmsubtype.workflows.store_opening import claim_store
 
 if TYPE_CHECKING:
@@ -156,13 +159,33 @@ def embed(
     MMSubtypeError
         If the manifest or the encoder cannot serve.
     """
-    refuse_several_processes()
-    cohort = read_manifest(manifest, mpp=mpp)
-    model = _model(encoder, weights, bundle, preset, overrides, patch_px, patch_mpp)
-    job = embed_job(
-        cohort.slides, model, Path(out), device=device, batch_size=batch_size
+    make_model = partial(
+        _model, encoder, weights, bundle, preset, overrides, patch_px, patch_mpp
     )
+    job = _shared_job(manifest, make_model, Path(out), mpp, device, batch_size)
     return run_job(job, on_progress)
+
+
+def _shared_job(
+    manifest: str | Path,
+    make_model: Callable[[], Bundle],
+    out: Path,
+    mpp: float | None,
+    device: str,
+    batch_size: int | None,
+) -> Job[EmbeddedSlides]:
+    """Do one process's share of the slides; the first one checks the request."""
+    with join_work() as work:
+        yield from work.follow_job()
+        cohort = read_manifest(manifest, mpp=mpp)
+        model = make_model()
+        device = work.device(device)
+        work.lead()
+        job = embed_job(
+            cohort.slides, model, out, device=device, batch_size=batch_size, work=work
+        )
+        with closing(job):
+            return (yield from job)
 
 
 def _model(
@@ -200,6 +223,7 @@ def embed_job(
     *,
     device: str = "auto",
     batch_size: int | None = None,
+    work: SharedWork | None = None,
 ) -> Job[EmbeddedSlides]:
     """Embed slides one after another.
 
@@ -215,6 +239,8 @@ def embed_job(
         As `analyze`.
     batch_size : int or None, default: None
         Patches per forward pass; None takes what suits.
+    work : SharedWork or None, default: None
+        Processes that share out the slides; None for this one alone.
 
     Yields
     ------
@@ -235,10 +261,10 @@ def embed_job(
     # A copy: it is fused for speed and moved, and the caller's goes into bundles.
     encoder = prepare(copy.deepcopy(model.encoder), processor)
     model = replace(model, encoder=encoder)
-    bags: dict[str, Path] = {}
+    units = (work or SharedWork()).units(slides, "slides")
     failures: dict[str, str] = {}
-    for done, slide in enumerate(slides):
-        yield Progress("slides", done, len(slides), slide_name(slide.path))
+    for slide in units:
+        yield units.step(slide_name(slide.path))
         bag = bag_file(out, slide, model)
         try:
             if read_state(bag, slide) is None:
@@ -253,8 +279,10 @@ def embed_job(
         except MMSubtypeError as err:
             failures[slide.path] = str(err)
             logger.warning("slide %r was left out: %s", slide.path, err)
-        else:
-            bags[slide.path] = bag
+    everyone = yield from units.gather_job(failures)
+    why = {path: reason for own in everyone for path, reason in own.items()}
+    failures = {s.path: why[s.path] for s in slides if s.path in why}
+    bags = {s.path: bag_file(out, s, model) for s in slides if s.path not in why}
     told = f"{len(bags)} embedded" + (f", {len(failures)} failed" if failures else "")
     yield Progress("slides", len(slides), len(slides), told)
     return EmbeddedSlides(out, bags, failures)
@@ -313,15 +341,14 @@ def _encode(
     """Run the encoder over the patches that the store lacks."""
     spec, encoder = plan.grid.spec, plan.bundle.encoder
     writer.use_processor(str(processor.device), processor.precision)
-    yield from encode_job(
-        encoder,
-        PatchSource(plan.slide, plan.grid),
-        writer,
-        processor,
-        size_px=spec.size_px,
-        batch_size=batch_size or processor.default_batch_size(spec.size_px),
-        queries=None,
-        transform=None if plan.stain is None else plan.stain.transform,
-        meter=PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp),
-        limit=choose_limit(processor, encoder, spec.size_px, batch_size),
-    )
+    shared: dict[str, Any] = {
+        "size_px": spec.size_px,
+        "batch_size": batch_size or processor.default_batch_size(spec.size_px),
+        "transform": None if plan.stain is None else plan.stain.transform,
+        "meter": PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp),
+        "limit": choose_limit(processor, encoder, spec.size_px, batch_size),
+    }
+    source = PatchSource(plan.slide, plan.grid)
+    reader = choose_source(source, encoder, writer, processor, **shared)
+    yield from encode_job(encoder, reader, writer, processor, queries=None, **shared)
+    record_decoding(reader, writer, processor)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.recipe import digest
-from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.training.checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -26,6 +25,7 @@ from napari_mmsubtype.workflows.fold_bundle import plain_name
 from napari_mmsubtype.workflows.fold_fusion import LEAST_PER_CLASS, SkippedFoldError
 from napari_mmsubtype.workflows.folder_files import finite
 from napari_mmsubtype.workflows.pixel_embeddings import embed_pixels_job
+from napari_mmsubtype.workflows.training_device import lent_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,12 +173,12 @@ def _train_job(
         msg = f"preset {preset.name!r} has no patches to train its encoder on"
         raise SkippedFoldError(msg)
     started = time.monotonic()
-    encoder.to(choose_processor(device).device)
-    fit = yield from fit_patch_encoder(
-        encoder, *train, config, validation=validation, checkpoint=checkpoint
-    )
-    encoder.cpu()
+    with lent_to(device, encoder, "patch_training") as place:
+        fit = yield from fit_patch_encoder(
+            encoder, *train, config, validation=validation, checkpoint=checkpoint
+        )
     return {
+        "device": str(place),
         "patches": len(train[0]),
         "validation_patches": 0 if validation is None else len(validation[0]),
         "epochs": len(fit.losses),

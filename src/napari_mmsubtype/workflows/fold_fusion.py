@@ -18,6 +18,7 @@ from napari_mmsubtype.workflows.fold_answers import answer_frame
 from napari_mmsubtype.workflows.fold_calibration import calibrate_model
 from napari_mmsubtype.workflows.fold_data import place_of
 from napari_mmsubtype.workflows.fold_survival import survival_scales
+from napari_mmsubtype.workflows.training_device import lent_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,7 @@ def fit_fold_job(
     variant: FusionVariant,
     checkpoint: Path | None = None,
     log: Path | None = None,
+    device: str = "cpu",
 ) -> Job[FittedFold]:
     """Train and apply one model on one fold.
 
@@ -84,6 +86,9 @@ def fit_fold_job(
         File in which the training is kept, and from which it goes on.
     log : Path or None, default: None
         Folder that receives its curves for TensorBoard.
+    device : str, default: "cpu"
+        Where the model is trained and answers, as `choose_processor` takes it; the
+        weights that it begins with are the same everywhere.
 
     Yields
     ------
@@ -99,6 +104,8 @@ def fit_fold_job(
     ------
     SkippedFoldError
         If a part lacks patients with the modalities, or a class.
+    OutOfMemoryError
+        If a step does not fit into the memory of the device.
     """
     started = time.monotonic()
     preset, config = data.preset, data.preset.fusion_training
@@ -116,25 +123,20 @@ def fit_fold_job(
         model = build_fusion(
             preset, dim=train.dim, modalities=data.specs, baseline=variant.fusion
         )
-    heads = None if len(data.heads.heads) == 1 else data.heads
-    fit = yield from fit_fusion(
-        model, train, validation, config, heads,
-        checkpoint=checkpoint, log_folder=log,
-    )  # fmt: skip
-    model = fit.model
-    yield Progress("fusion training", message="calibrating and answering")
-    calibrated = _calibrated_heads(model, data.heads, train, validation)
-    matrix = subsets(allowed) if variant.kind == "fusion" else [allowed]
-    calibration, decision = calibrate_model(
-        model, validation, matrix, len(preset.classes)
-    )
-    scales = survival_scales(calibrated, predict_logits(model, train), train, cases)
-    frames = []
-    for subset in matrix:
-        view = _part(cases, data.test, subset)
-        if len(view) == 0:
-            continue
-        frames.append(
+    with lent_to(device, model, "fusion_training") as place:
+        fit = yield from fit_fusion(
+            model, train, validation, config,
+            None if len(data.heads.heads) == 1 else data.heads,
+            checkpoint=checkpoint, log_folder=log,
+        )  # fmt: skip
+        yield Progress("fusion training", message="calibrating and answering")
+        calibrated = _calibrated_heads(model, data.heads, train, validation)
+        matrix = subsets(allowed) if variant.kind == "fusion" else [allowed]
+        calibration, decision = calibrate_model(
+            model, validation, matrix, len(preset.classes)
+        )
+        scales = survival_scales(calibrated, predict_logits(model, train), train, cases)
+        frames = [
             answer_frame(
                 view,
                 predict_logits(model, view),
@@ -145,13 +147,16 @@ def fit_fold_job(
                 scales=scales,
                 main=subset == allowed,
             )
-        )
+            for subset in matrix
+            if len(view := _part(cases, data.test, subset))
+        ]
     predictions = _labelled(frames, data, variant)
     facts = {
         **place_of(data.split),
         "patients": len(test),
         "training_patients": len(train),
         "validation_patients": len(validation),
+        "device": str(place),
         "seconds": time.monotonic() - started,
         "best_epoch": fit.best_epoch,
         "epochs": len(fit.training_losses),

@@ -28,6 +28,7 @@ from napari_mmsubtype.slides.quality_measures import MEASURES, PatchMeter
 from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.slides.slide_name import slide_name
 from napari_mmsubtype.workflows.folder_files import write_array
+from napari_mmsubtype.workflows.shared_work import SharedWork
 from napari_mmsubtype.workflows.slide_files import (
     read_state,
     slide_file,
@@ -82,7 +83,12 @@ class _Drawn:
 
 
 def pixels_job(
-    slides: Sequence[SlideEntry], model: Bundle, out: Path, *, per_slide: int
+    slides: Sequence[SlideEntry],
+    model: Bundle,
+    out: Path,
+    *,
+    per_slide: int,
+    work: SharedWork | None = None,
 ) -> Job[PatchPixels]:
     """Read patches of slides once, and keep their pixels.
 
@@ -96,6 +102,8 @@ def pixels_job(
         Folder for the files; what is there and of the same slide is not read again.
     per_slide : int
         Patches that are drawn of a slide with more of them, always the same.
+    work : SharedWork or None, default: None
+        Processes that share out the slides; None for this one alone.
 
     Yields
     ------
@@ -110,12 +118,13 @@ def pixels_job(
     """
     spec = model.patch
     asked = [spec.size_px, spec.mpp, spec.stride_px, spec.min_tissue, per_slide]
-    files: dict[str, Path] = {}
-    whole: set[str] = set()
+    places = {s.path: out / f"{slide_file(s, *asked)}.npy" for s in slides}
+    units = (work or SharedWork()).units(slides, "pixels")
+    whole: list[str] = []
     failures: dict[str, str] = {}
-    for done, slide in enumerate(slides):
-        yield Progress("pixels", done, len(slides), slide_name(slide.path))
-        file = out / f"{slide_file(slide, *asked)}.npy"
+    for slide in units:
+        yield units.step(slide_name(slide.path))
+        file = places[slide.path]
         known = read_state(file, slide)
         try:
             if known is None:
@@ -129,12 +138,16 @@ def pixels_job(
             failures[slide.path] = str(err)
             logger.warning("slide %r was left out: %s", slide.path, err)
             continue
-        files[slide.path] = file
         if known.get("whole"):
-            whole.add(slide.path)
+            whole.append(slide.path)
+    everyone = yield from units.gather_job([whole, failures])
+    why = {path: reason for _, own in everyone for path, reason in own.items()}
+    failures = {s.path: why[s.path] for s in slides if s.path in why}
+    files = {path: file for path, file in places.items() if path not in why}
     told = f"{len(files)} read" + (f", {len(failures)} failed" if failures else "")
     yield Progress("pixels", len(slides), len(slides), told)
-    return PatchPixels(files, frozenset(whole), failures)
+    all_whole = frozenset(path for own, _ in everyone for path in own)
+    return PatchPixels(files, all_whole, failures)
 
 
 def _keep_slide(
@@ -165,7 +178,7 @@ def _keep_slide(
         raise SlideReadError(msg)
     quality = judge_quality(batch.measures, recipe.quality_spec)
     excluded, _ = choose_excluded(quality, recipe.excluded_flags)
-    write_array(file, batch.pixels[batch.readable & ~excluded])
+    write_array(file, np.asarray(batch.pixels)[batch.readable & ~excluded])
     # Last: pixels count only with what says which slide they are of.
     write_state(file, slide, whole=len(rows) == len(plan.grid))
 

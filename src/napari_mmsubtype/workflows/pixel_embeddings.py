@@ -14,6 +14,7 @@ from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.training.stored_patches import StoredPatches
 from napari_mmsubtype.workflows.embed import EmbeddedSlides, bag_file, embed_job
 from napari_mmsubtype.workflows.folder_files import write_array
+from napari_mmsubtype.workflows.shared_work import SharedWork
 from napari_mmsubtype.workflows.slide_files import read_state, write_state
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def embed_pixels_job(
     *,
     device: str = "auto",
     batch_size: int | None = None,
+    work: SharedWork | None = None,
 ) -> Job[EmbeddedSlides]:
     """Embed slides: small ones from their pixels, the others by the engine.
 
@@ -56,6 +58,9 @@ def embed_pixels_job(
         As `analyze`.
     batch_size : int or None, default: None
         Patches per forward pass; None takes what suits.
+    work : SharedWork or None, default: None
+        Processes that share out the large slides; the first of them embeds the small
+        ones, which go through the encoder in the same batches whatever their number.
 
     Yields
     ------
@@ -67,19 +72,20 @@ def embed_pixels_job(
     EmbeddedSlides
         As `embed_job`; what is embedded already is not embedded again.
     """
+    work = work or SharedWork()
     large = [s for s in slides if s.path in pixels.files and s.path not in pixels.whole]
     bags: dict[str, Path] = {}
     failures = dict(pixels.failures)
     if large:
         found = yield from embed_job(
-            large, model, out, device=device, batch_size=batch_size
+            large, model, out, device=device, batch_size=batch_size, work=work
         )
         bags |= found.bags
         failures |= found.failures
     small = [s for s in slides if s.path in pixels.whole]
     places = {slide.path: bag_file(out, slide, model) for slide in small}
     left = [s for s in small if read_state(places[s.path], s) is None]
-    if left:
+    if left and work.rank == 0:
         processor = choose_processor(device)
         encoder = prepare(copy.deepcopy(model.encoder), processor)
         size = model.patch.size_px
@@ -102,6 +108,7 @@ def embed_pixels_job(
                 write_state(places[slide.path], slide)
             yield rate.advance(len(source))
             rate.resume()
+    yield from work.units((), "patches").gather_job(None)
     return EmbeddedSlides(out, bags | places, failures)
 
 

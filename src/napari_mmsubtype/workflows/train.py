@@ -13,6 +13,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.patient_folds import drawn_patients
 from napari_mmsubtype.evaluation.splits import Split
+from napari_mmsubtype.training.processes import refuse_several_processes
 from napari_mmsubtype.workflows.card_metrics import card_metrics, read_results
 from napari_mmsubtype.workflows.cohort_request import (
     CohortOptions,
@@ -134,14 +135,16 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     Raises
     ------
     ConfigurationError
-        If there is not one preset, the cohort is too small, or the results or the
-        cross-validation to be joined are of another preset.
+        If several processes were started, there is not one preset, the cohort is too
+        small, or the results or the cross-validation to be joined are of another
+        preset.
 
     Notes
     -----
     Patients of a fixed test set are left out. Of the others an inner part, of the size
     that the preset says, stops the training and calibrates.
     """
+    refuse_several_processes()
     if len(request.presets) != 1:
         msg = f"train takes one preset, found {len(request.presets)}"
         raise ConfigurationError(msg)
@@ -176,7 +179,7 @@ def train_job(request: CohortRequest, results: Path | None = None) -> Job[TrainO
     begun = FoldStore(request.out).checkpoint("final", 0, 0, own)
     variant = fusion_variants(entry.preset)[0]
     log = None if request.tensorboard is None else request.tensorboard / "final"
-    job = fit_fold_job(data, variant, checkpoint=begun, log=log)
+    job = fit_fold_job(data, variant, checkpoint=begun, log=log, device=request.device)
     try:
         with closing(job):
             fitted = yield from job
