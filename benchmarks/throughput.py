@@ -6,9 +6,11 @@ The engine is timed from opening the slide to the last embedding in the store: t
 grid, reading, resizing, normalising, network, writing. The bare forward pass sees the
 same patches, already normalised in memory, in the same batches, layout and precision,
 through the same prepared network (norms folded, steps fused) and with the same
-allocator. The eager one is the network as PyTorch makes it: float32, nothing folded,
-the usual allocator. All are measured in turns within one run, because machines drift;
-ratios are of the same turn, and their medians count.
+allocator: in one call for each batch, with all cores, and in the teams that the engine
+divides the cores into. The eager one is the network as PyTorch makes it: float32,
+nothing folded, the usual allocator. All are measured in turns within one run, because
+machines drift; ratios are of the same turn, and their medians count. ``--busy 1``
+measures all that beside another process that never rests.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ import copy
 import json
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +37,7 @@ from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.core.quality_spec import QualitySpec
 from napari_mmsubtype.core.recipe import PRECISIONS
 from napari_mmsubtype.inference.allocator import memory_kept
+from napari_mmsubtype.inference.core_teams import CoreTeams, choose_teams
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
@@ -44,6 +50,8 @@ from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.patch_grid import PatchGrid
@@ -66,16 +74,20 @@ def main() -> int:
     warm_up(eager, whole, batch_size, arguments.patch_size)
     turns = []
     pixels = None
-    for _ in range(arguments.repeats):
-        with memory_kept():
-            engine, pixels = run_engine(
-                arguments, encoder, processor, batch_size, pixels
-            )
-            bare = run_bare(encoder, processor, pixels, batch_size)
-        few = pixels[: arguments.eager_patches]
-        scale = len(pixels) / len(few)
-        turns.append((engine, bare, scale * run_bare(eager, whole, few, batch_size)))
-    seconds, forward, plain = (
+    with busy(arguments.busy):
+        for _ in range(arguments.repeats):
+            with memory_kept():
+                engine, pixels = run_engine(
+                    arguments, encoder, processor, batch_size, pixels
+                )
+                bare = run_bare(encoder, processor, pixels, batch_size)
+                with choose_teams(processor.device, batch_size) as teams:
+                    side = run_bare(encoder, processor, pixels, batch_size, teams)
+            few = pixels[: arguments.eager_patches]
+            scale = len(pixels) / len(few)
+            usual = scale * run_bare(eager, whole, few, batch_size)
+            turns.append((engine, bare, side, usual))
+    seconds, forward, divided, plain = (
         statistics.median(column) for column in zip(*turns, strict=True)
     )
     count = len(pixels)
@@ -88,14 +100,20 @@ def main() -> int:
         "fused_steps": steps,
         "batch_size": batch_size,
         "threads": torch.get_num_threads(),
+        "teams": teams.count,
+        "busy_processes": arguments.busy,
         "patches": count,
         "seconds": round(seconds, 3),
         "patches_per_second": round(count / seconds, 2),
         "forward_patches_per_second": round(count / forward, 2),
+        "forward_in_teams_patches_per_second": round(count / divided, 2),
         "eager_float32_patches_per_second": round(count / plain, 2),
-        "efficiency": round(statistics.median(b / e for e, b, _ in turns), 3),
+        "efficiency": round(statistics.median(b / e for e, b, _, _ in turns), 3),
+        "efficiency_to_teams": round(
+            statistics.median(t / e for e, _, t, _ in turns), 3
+        ),
         "ratio_to_eager_float32": round(
-            statistics.median(p / e for e, _, p in turns), 2
+            statistics.median(p / e for e, _, _, p in turns), 2
         ),
         "peak_rss_mb": round(peak_kib / (1024 if sys.platform != "darwin" else 2**20)),
     }
@@ -160,6 +178,9 @@ def parse() -> argparse.Namespace:
         help="patches that the eager network, which is slow, is timed on",
     )
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--busy", type=int, default=0, help="processes that compute beside"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -205,9 +226,28 @@ def run_engine(
     return seconds, pixels
 
 
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep processes computing beside this one."""
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 @torch.inference_mode()
 def run_bare(
-    encoder: Encoder, processor: Processor, pixels: np.ndarray, batch_size: int
+    encoder: Encoder,
+    processor: Processor,
+    pixels: np.ndarray,
+    batch_size: int,
+    teams: CoreTeams | None = None,
 ) -> float:
     """Time the network alone on normalised patches that are already on the device."""
     batches = []
@@ -215,11 +255,16 @@ def run_bare(
         part = torch.from_numpy(pixels[start : start + batch_size])
         images = encoder.normalize(part.to(processor.device))
         batches.append(images.contiguous(memory_format=torch.channels_last))
+    teams = teams or CoreTeams(1)
+
+    def _forward(images: torch.Tensor, part: slice) -> None:
+        with torch.inference_mode(), processor.autocasting():
+            encoder(images[part])
+
     synchronize(processor)
     start_time = time.perf_counter()
     for images in batches:
-        with processor.autocasting():
-            encoder(images)
+        teams.run(partial(_forward, images), slice(0, len(images)))
     synchronize(processor)
     return time.perf_counter() - start_time
 

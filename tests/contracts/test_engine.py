@@ -20,12 +20,8 @@ from builders.stores import attributes
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
 from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.device import Processor
-from napari_mmsubtype.inference.encode import (
-    batches_left,
-    encode_job,
-    forward_batches,
-    prepare,
-)
+from napari_mmsubtype.inference.encode import batches_left, encode_job, prepare
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_writer import StoreWriter

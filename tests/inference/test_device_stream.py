@@ -14,7 +14,8 @@ from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.device_patches import open_device_patches
 from napari_mmsubtype.inference.device_stream import read_on_device
-from napari_mmsubtype.inference.encode import forward_batches, prepare
+from napari_mmsubtype.inference.encode import prepare
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.inference.stream import read_batches
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.slides.quality_measures import MEASURES, PatchMeter

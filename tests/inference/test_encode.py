@@ -6,6 +6,7 @@ from builders.grids import small_grid
 from builders.patches import RandomPatches
 from builders.stores import attributes
 from napari_mmsubtype.core.quality_spec import QualitySpec
+from napari_mmsubtype.inference import write_behind
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import (
     CellProjector,
@@ -77,8 +78,9 @@ def test_embeddings_equal_those_of_patches_run_one_by_one(encoder, writer):
 
 
 def test_a_resumed_run_reads_only_what_is_left_and_gives_the_same_numbers(
-    encoder, writer, tmp_path
+    encoder, writer, monkeypatch
 ):
+    monkeypatch.setattr(write_behind, "EVERY_S", 0.0)
     queries = torch.randn(2, encoder.dim, generator=torch.Generator().manual_seed(1))
     first = job(encoder, writer, RandomPatches(20, SIZE), queries)
     next(first)
@@ -94,6 +96,42 @@ def test_a_resumed_run_reads_only_what_is_left_and_gives_the_same_numbers(
     whole = [writer.read(n) for n in (schema.EMBEDDING, schema.CELL_EVIDENCE)]
     for a, b in zip(resumed, whole, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_batches_are_written_together_and_told_of_one_by_one(
+    encoder, writer, monkeypatch
+):
+    monkeypatch.setattr(write_behind, "EVERY_S", 600.0)
+    runs = []
+    write = writer.write_patches
+
+    def note(start, status, *rest):
+        runs.append((start, len(status)))
+        write(start, status, *rest)
+
+    monkeypatch.setattr(writer, "write_patches", note)
+    # The third batch is there already: those around it do not follow each other.
+    write(6, np.ones(3, np.uint8), np.zeros((3, encoder.dim)), None)
+    events = list(job(encoder, writer, RandomPatches(20, SIZE), batch_size=3))
+    assert runs == [(0, 3), (3, 3), (9, 11)]
+    assert [event.done for event in events] == [6, 9, 12, 15, 18, 20]
+    told = np.concatenate([event.partial.index for event in events])
+    assert sorted(told) == list(range(20))
+    found = writer.read(schema.EMBEDDING)
+    rest = np.delete(np.arange(20), np.s_[6:9])
+    np.testing.assert_allclose(
+        found[rest], plain_embeddings(encoder, 20)[rest], rtol=2e-3, atol=2e-3
+    )
+
+
+def test_whoever_leaves_keeps_what_was_embedded(encoder, writer, monkeypatch):
+    monkeypatch.setattr(write_behind, "EVERY_S", 600.0)
+    source = RandomPatches(20, SIZE)
+    events = job(encoder, writer, source)
+    next(events)
+    events.close()
+    # The first batch, and at least the one at which that was known.
+    assert np.count_nonzero(writer.read(schema.STATUS)) >= 12
 
 
 def test_an_unreadable_patch_is_accounted_for(encoder, writer):

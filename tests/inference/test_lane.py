@@ -3,10 +3,11 @@ import pytest
 import torch
 
 from builders.patches import RandomPatches
-from napari_mmsubtype.inference import encode
+from napari_mmsubtype.inference import forward
 from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.device import Processor
-from napari_mmsubtype.inference.encode import forward_batches, prepare
+from napari_mmsubtype.inference.encode import prepare
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.inference.lane import CudaLane, Lane, open_lane
 from napari_mmsubtype.models.registry import create_encoder
 
@@ -72,7 +73,7 @@ def test_the_next_batch_is_sent_before_the_numbers_of_the_last_are_waited_for(
 ):
     expected = embed(encoder)
     lane = LateLane()
-    monkeypatch.setattr(encode, "open_lane", lambda _: lane)
+    monkeypatch.setattr(forward, "open_lane", lambda _: lane)
     found = embed(encoder)
     assert_same(found, expected)
     steps = [step for step in lane.story if isinstance(step, str)]
@@ -85,7 +86,7 @@ def test_parts_of_a_batch_that_did_not_fit_arrive_in_order(encoder, monkeypatch)
     limit = BatchLimit(4, CPU, "tiny")
     limit.size = 3
     expected = embed(encoder, limit=BatchLimit(3, CPU, "tiny"))
-    monkeypatch.setattr(encode, "open_lane", lambda _: LateLane())
+    monkeypatch.setattr(forward, "open_lane", lambda _: LateLane())
     assert_same(embed(encoder, limit=limit), expected)
 
 

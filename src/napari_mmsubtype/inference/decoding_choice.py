@@ -16,7 +16,7 @@ from napari_mmsubtype.inference.device_patches import (
     DevicePatches,
     open_device_patches,
 )
-from napari_mmsubtype.inference.encode import forward_batches
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
 from napari_mmsubtype.results import schema
 

@@ -9,7 +9,8 @@ from napari_mmsubtype.core.cam_methods import DEFAULT
 from napari_mmsubtype.core.partial_patches import PartialCells
 from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.cam import map_embedding
-from napari_mmsubtype.inference.encode import batches_left, forward_batches
+from napari_mmsubtype.inference.encode import batches_left
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.results import schema
 
@@ -62,7 +63,7 @@ def draw_cells_job(
     draw : callable
         Takes the last feature maps of patches, float32, shape (k, d, y, x), on the
         device, and the slide's indices of these patches; gives their maps, float32,
-        shape (k, channels, y, x).
+        shape (k, channels, y, x). It runs in the thread that ran the encoder.
     write : callable
         Receives the index of the first patch of a batch, and its maps.
     batches : list of range, optional

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from contextlib import closing
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,43 +13,25 @@ from napari_mmsubtype.inference.acceleration import fold_batch_norms, lower_weig
 from napari_mmsubtype.inference.batch_limit import BatchLimit, room_for
 from napari_mmsubtype.inference.cam import class_activation
 from napari_mmsubtype.inference.device_loss import watch_device
-from napari_mmsubtype.inference.device_patches import DevicePatches
-from napari_mmsubtype.inference.device_stream import read_on_device
-from napari_mmsubtype.inference.lane import open_lane
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.inference.news import PatchNews
 from napari_mmsubtype.inference.rate import Meter
-from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, read_batches
 from napari_mmsubtype.inference.write_behind import WriteBehind
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
-from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.progress import Job, Progress
     from napari_mmsubtype.inference.device import Processor
-    from napari_mmsubtype.inference.lane import Arrival
     from napari_mmsubtype.inference.provisional import ProvisionalJudge
-    from napari_mmsubtype.inference.stream import Transform
+    from napari_mmsubtype.inference.stream import PatchBatch, ReadsPatches, Transform
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.results.store_writer import StoreWriter
     from napari_mmsubtype.slides.quality_measures import PatchMeter
-
-    Finish = Callable[[torch.Tensor, slice], Sequence[torch.Tensor]]
-
-
-def reader_threads() -> int:
-    """Choose how many threads read patches.
-
-    Returns
-    -------
-    int
-        2 to 8: decoding releases the interpreter, and the network needs cores too.
-    """
-    return int(np.clip(os.cpu_count() or 2, 2, 8))
 
 
 class CellProjector:
@@ -120,104 +99,6 @@ def batches_left(done: NDArray[Any], batch_size: int) -> list[range]:
     return [r for r in every if not done[r.start : r.stop].all()]
 
 
-@torch.inference_mode()
-def forward_batches(
-    encoder: Encoder,
-    source: ReadsPatches,
-    batches: list[range],
-    processor: Processor,
-    size_px: int,
-    finish: Finish,
-    limit: BatchLimit,
-    *,
-    transform: Transform | None = None,
-    meter: PatchMeter | None = None,
-) -> Generator[tuple[PatchBatch, list[NDArray[Any]]], None, None]:
-    """Run the encoder over batches of patches.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        On the processor's device, in evaluation mode.
-    source : ReadsPatches
-        Where patches come from; `DevicePatches` put whole batches together on the
-        device.
-    batches : list of range
-        Patch indices of each batch.
-    processor : Processor
-        Device and precision.
-    size_px : int
-        Side of a patch.
-    finish : callable
-        Takes the last feature maps of patches, float32, shape (n, d, y, x), on the
-        device, and the slide's indices of these patches; gives arrays to keep, one row
-        per patch.
-    limit : BatchLimit
-        How many patches go through at once; it shrinks where memory runs out.
-    transform : callable, optional
-        Change of color of the patches, in the threads that read them.
-    meter : PatchMeter, optional
-        Measures every patch in the threads that read it.
-
-    Yields
-    ------
-    batch : PatchBatch
-        The patches read.
-    arrays : list of ndarray
-        What ``finish`` gave, of the whole batch.
-
-    Raises
-    ------
-    OutOfMemoryError
-        If not even one patch fits into memory.
-    DeviceLostError
-        If the device stopped answering.
-    """
-    lane = open_lane(processor.device)
-    shared: dict[str, Any] = {
-        "workers": reader_threads(),
-        "measure": meter,
-        "measures": 0 if meter is None else len(MEASURES),
-        "transform": transform,
-        "room": lane.room,
-    }
-    reading = (
-        read_on_device(source, batches, size_px, **shared)
-        if isinstance(source, DevicePatches)
-        else read_batches(source, batches, size_px, **shared)
-    )
-
-    def _work(batch: PatchBatch, part: slice) -> Arrival:
-        with watch_device(processor.device):
-            pixels = lane.send(batch.pixels[part])
-            with processor.autocasting():
-                images = encoder.normalize(pixels)
-                images = images.contiguous(memory_format=torch.channels_last)
-                features = encoder.feature_map(images)
-            inside = slice(batch.start + part.start, batch.start + part.stop)
-            return lane.fetch(finish(features.float(), inside))
-
-    # A batch that is under way keeps its pixels until its numbers are here.
-    under_way: deque[tuple[PatchBatch, list[Arrival]]] = deque()
-
-    def _land() -> tuple[PatchBatch, list[NDArray[Any]]]:
-        batch, arrivals = under_way.popleft()
-        with watch_device(processor.device):
-            parts = [arrive() for arrive in arrivals]
-        return batch, [np.concatenate(x) for x in zip(*parts, strict=True)]
-
-    try:
-        for batch in reading:
-            work = partial(_work, batch)
-            under_way.append((batch, limit.run(work, len(batch.pixels))))
-            if len(under_way) > lane.ahead:
-                yield _land()
-        while under_way:
-            yield _land()
-    finally:
-        reading.close()  # type: ignore[attr-defined]
-
-
 def prepare(encoder: Encoder, processor: Processor) -> Encoder:
     """Bring an encoder to the device in the layout that convolutions like best.
 
@@ -248,6 +129,50 @@ def prepare(encoder: Encoder, processor: Processor) -> Encoder:
         return encoder.to(memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Embedded:
+    """A run of patches as it goes into the store; without their pixels."""
+
+    start: int
+    status: NDArray[np.uint8]
+    embedding: NDArray[Any]
+    cells: NDArray[np.float32] | None
+    measures: NDArray[np.float32] | None
+
+    @classmethod
+    def of(
+        cls,
+        batch: PatchBatch,
+        arrays: list[NDArray[Any]],
+        measures: NDArray[np.float32] | None,
+    ) -> _Embedded:
+        status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
+        cells = arrays[1] if len(arrays) > 1 else None
+        return cls(batch.start, status.astype(np.uint8), arrays[0], cells, measures)
+
+    @classmethod
+    def join(cls, parts: list[_Embedded]) -> _Embedded:
+        """Put runs that follow each other into one."""
+
+        def _column(name: str) -> Any:
+            rows = [getattr(part, name) for part in parts]
+            return None if rows[0] is None else np.concatenate(rows)
+
+        columns = ("status", "embedding", "cells", "measures")
+        return cls(parts[0].start, *map(_column, columns))
+
+
+def _runs(done: list[_Embedded]) -> Iterator[_Embedded]:
+    """Join what follows each other: chunks of the store hold many batches."""
+    run = done[:1]
+    for after in done[1:]:
+        if after.start != run[-1].start + len(run[-1].status):
+            yield _Embedded.join(run)
+            run = []
+        run.append(after)
+    yield _Embedded.join(run)
+
+
 def encode_job(
     encoder: Encoder,
     source: ReadsPatches,
@@ -264,7 +189,7 @@ def encode_job(
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
-    Each batch is written while the next one is computed.
+    Batches are written while others are computed, twice a second.
 
     Parameters
     ----------
@@ -294,8 +219,8 @@ def encode_job(
     Yields
     ------
     Progress
-        When a batch is in the store, with its patches as `PartialPatches`. Closing the
-        generator there waits for the next one to be written, too.
+        When a batch is in the store, with its patches as `PartialPatches`; some at a
+        time. Closing the generator there writes those that are embedded, too.
 
     Raises
     ------
@@ -312,18 +237,17 @@ def encode_job(
         embedding, cells = project(features)
         return [embedding] if cells is None else [embedding, cells]
 
-    def _write(batch: PatchBatch, arrays: list[NDArray[Any]]) -> Callable[[], Progress]:
-        status = np.where(batch.readable, PatchStatus.DONE, PatchStatus.UNREADABLE)
-        status = status.astype(np.uint8)
-        cells = arrays[1] if len(arrays) > 1 else None
-        measures = None if meter is None else batch.measures
-        writer.write_patches(batch.start, status, arrays[0], cells, measures)
+    def _write(done: list[_Embedded]) -> list[_Embedded]:
+        for run in _runs(done):
+            writer.write_patches(
+                run.start, run.status, run.embedding, run.cells, run.measures
+            )
+        return done
 
-        def _tell() -> Progress:
-            event = rate.advance(len(status))
-            return replace(event, partial=news.tell(batch.start, status, cells))
-
-        return _tell
+    def _tell(done: _Embedded) -> Progress:
+        event = rate.advance(len(done.status))
+        partial = news.tell(done.start, done.status, done.cells)
+        return replace(event, partial=partial)
 
     computed = forward_batches(
         encoder,
@@ -336,11 +260,12 @@ def encode_job(
         transform=transform,
         meter=meter,
     )
-    behind: WriteBehind[Callable[[], Progress]] = WriteBehind()
+    behind = WriteBehind(_write)
     with behind, closing(computed):
         for batch, arrays in computed:
-            for tell in behind.submit(partial(_write, batch, arrays)):
-                yield tell()
+            measures = None if meter is None else batch.measures
+            for done in behind.submit(_Embedded.of(batch, arrays, measures)):
+                yield _tell(done)
                 rate.resume()
-        for tell in behind.finish():
-            yield tell()
+        for done in behind.finish():
+            yield _tell(done)

@@ -1,8 +1,9 @@
-"""Write one batch while the next one is computed."""
+"""Write what was computed while the next of it is computed."""
 
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -12,20 +13,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_Item = TypeVar("_Item")
 _T = TypeVar("_T")
 
+EVERY_S = 0.5
+"""Between the begins of two writings: each costs as much for one batch as for many."""
 
-class WriteBehind(Generic[_T]):
-    """Runs one task at a time in a thread of its own, in order.
 
-    As a context manager it waits for the last one before it ends.
+class WriteBehind(Generic[_Item, _T]):
+    """Writes items in order, in a thread of its own, some at once.
+
+    As a context manager it writes what it holds before it ends.
+
+    Parameters
+    ----------
+    write : callable
+        Writes items and gives something for each; run in the thread, one at a time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[list[_Item]], list[_T]]) -> None:
+        self._write = write
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="mmsubtype-write")
-        self._pending: Future[_T] | None = None
+        self._pending: Future[list[_T]] | None = None
+        self._held: list[_Item] = []
+        self._begun = -EVERY_S
 
-    def __enter__(self) -> WriteBehind[_T]:
+    def __enter__(self) -> WriteBehind[_Item, _T]:
         """Give this object."""
         return self
 
@@ -35,56 +48,80 @@ class WriteBehind(Generic[_T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for what is being written.
+        """Write what is left.
 
         Parameters
         ----------
         kind, error, trace
-            Of what ends the context early; a task that fails then is only logged.
+            Of what ends the context early; what fails to be written then is only
+            logged.
         """
         del kind, error, trace
-        self._pool.shutdown(wait=True)
-        failure = self._pending.exception() if self._pending else None
-        if failure is not None:
-            logger.warning("the last batch was not written: %s", failure)
+        try:
+            self.finish()
+        except Exception as err:  # noqa: BLE001 - it must not hide what ends the context
+            logger.warning("the last patches were not written: %s", err)
+        finally:
+            self._pool.shutdown(wait=True)
 
-    def submit(self, task: Callable[[], _T]) -> list[_T]:
-        """Begin a task when the one before it is done.
+    def submit(self, item: _Item) -> list[_T]:
+        """Take an item; begin to write all that are held, now and then.
 
         Parameters
         ----------
-        task : callable
-            Run in the thread.
+        item : object
+            What ``write`` takes.
 
         Returns
         -------
         list
-            What the task before it gave, if there was one.
+            What was given for items that are written since the last call.
 
         Raises
         ------
         Exception
-            What the task before it raised; this one is not begun.
+            What writing raised; nothing is written any more.
         """
-        done = self.finish()
-        self._pending = self._pool.submit(task)
+        self._held.append(item)
+        done = self._wait() if self._pending and self._pending.done() else []
+        if time.monotonic() - self._begun >= EVERY_S:
+            done += self._wait()
+            self._begin()
         return done
 
     def finish(self) -> list[_T]:
-        """Wait for the task that is under way.
+        """Write what is held and wait for it.
 
         Returns
         -------
         list
-            What it gave, if there is one.
+            What was given for items that were not told of.
 
         Raises
         ------
         Exception
-            What it raised.
+            What writing raised.
         """
+        done = self._wait()
+        if self._held:
+            self._begin()
+        return done + self._wait()
+
+    def _begin(self) -> None:
+        items, self._held = self._held, []
+        self._begun = time.monotonic()
+        self._pending = self._pool.submit(self._write, items)
+
+    def _wait(self) -> list[_T]:
         pending, self._pending = self._pending, None
-        return [] if pending is None else [pending.result()]
+        if pending is None:
+            return []
+        try:
+            return pending.result()
+        except BaseException:
+            # What comes after a gap would be found, and what is in it forgotten.
+            self._held.clear()
+            raise
 
 
 __all__ = ["WriteBehind"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -58,6 +59,8 @@ def attention_rollout(attentions: Sequence[Tensor], prefix: int) -> Tensor:
 class AttentionTap:
     """Listens to the attention of a vision transformer between ``with`` and its end.
 
+    Each thread hears of the images that it ran itself.
+
     Parameters
     ----------
     encoder : Encoder
@@ -77,7 +80,7 @@ class AttentionTap:
     def __init__(self, encoder: Encoder) -> None:
         self._blocks, self._prefix, token_px = _attending(encoder)
         self.cells = encoder.input_size // token_px
-        self._seen: list[Tensor] = []
+        self._threads = threading.local()
         self._undo: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -100,10 +103,16 @@ class AttentionTap:
         for undo in self._undo:
             undo()
         self._undo.clear()
-        self._seen.clear()
+        self._threads = threading.local()
+
+    @property
+    def _seen(self) -> list[Tensor]:
+        """What this thread heard of the images that it ran last."""
+        seen: list[Tensor] = self._threads.__dict__.setdefault("seen", [])
+        return seen
 
     def maps(self) -> Tensor:
-        """Draw the images that went through the encoder last.
+        """Draw the images that went through the encoder last, in this thread.
 
         Returns
         -------

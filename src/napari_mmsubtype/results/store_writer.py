@@ -45,6 +45,7 @@ class StoreWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._root = zarr.open_group(path, mode="r+")
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self._processor = 0
 
     @classmethod
@@ -312,7 +313,10 @@ class StoreWriter:
 
     def _put(self, name: str, part: slice, data: NDArray[Any]) -> None:
         try:
-            self._root[name][part] = data  # type: ignore[index]
+            # Opening an array takes as long as writing a small one.
+            if name not in self._arrays:
+                self._arrays[name] = self._root[name]  # type: ignore[assignment]
+            self._arrays[name][part] = data
         except OSError as err:
             raise self._refused(err) from err
 

@@ -19,7 +19,7 @@ from napari_mmsubtype.errors import (
     SlideReadError,
     StoreError,
 )
-from napari_mmsubtype.inference.encode import reader_threads
+from napari_mmsubtype.inference.forward import reader_threads
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.stream import read_batches
 from napari_mmsubtype.slides.patch_source import PatchSource

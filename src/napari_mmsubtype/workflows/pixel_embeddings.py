@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
-from napari_mmsubtype.inference.encode import batches_left, forward_batches, prepare
+from napari_mmsubtype.inference.encode import batches_left, prepare
+from napari_mmsubtype.inference.forward import forward_batches
 from napari_mmsubtype.inference.rate import Meter
 from napari_mmsubtype.training.stored_patches import StoredPatches
 from napari_mmsubtype.workflows.embed import EmbeddedSlides, bag_file, embed_job
