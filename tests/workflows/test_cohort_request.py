@@ -35,6 +35,7 @@ def test_tables_and_their_reading_are_kept_by_modality(tmp_path, monkeypatch):
         embeddings="stores",
         mpp=0.25,
         device="cpu",
+        precision="bfloat16",
         batch_size=4,
         tensorboard="curves",
         ensemble_of="before",
@@ -46,6 +47,7 @@ def test_tables_and_their_reading_are_kept_by_modality(tmp_path, monkeypatch):
     }
     assert found.out == tmp_path / "results"
     assert (found.embeddings, found.mpp, found.batch_size) == (Path("stores"), 0.25, 4)
+    assert (found.device, found.precision) == ("cpu", "bfloat16")
     assert (found.tensorboard, found.ensemble_of) == (Path("curves"), Path("before"))
 
 
@@ -64,10 +66,12 @@ def test_the_command_says_what_is_not_usual(tmp_path):
         out=tmp_path,
         reading={Modality.RNA: {"samples_in": "rows"}},
         mpp=0.25,
+        precision="float32",
         batch_size=8,
         tensorboard=Path("curves"),
     )
     assert command_words("train", full) == [
         *words, "--rna-samples-in", "rows", "--tensorboard", "curves",
-        "--mpp", "0.25", "--batch-size", "8", "--out", str(tmp_path),
+        "--mpp", "0.25", "--precision", "float32", "--batch-size", "8",
+        "--out", str(tmp_path),
     ]  # fmt: skip

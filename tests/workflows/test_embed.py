@@ -6,8 +6,9 @@ import torch
 
 from builders.processes import run_together
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference import write_behind
 from napari_mmsubtype.results.store import open_result
-from napari_mmsubtype.workflows import embed as embed_module
+from napari_mmsubtype.workflows import embed_slide as slide_module
 from napari_mmsubtype.workflows.embed import embed, embed_job
 from napari_mmsubtype.workflows.embedding_model import named_model
 from napari_mmsubtype.workflows.jobs import run_job
@@ -52,7 +53,7 @@ def test_a_second_run_opens_no_slide(tmp_path, monkeypatch):
         msg = "a slide was opened again"
         raise AssertionError(msg)
 
-    monkeypatch.setattr(embed_module, "open_quietly", refuse)
+    monkeypatch.setattr(slide_module, "open_quietly", refuse)
     assert run(manifest, tmp_path / "out") == first
     with pytest.raises(AssertionError, match="opened again"):
         run(manifest, tmp_path / "out", patch_mpp=1.0)
@@ -68,7 +69,8 @@ def test_the_encoder_that_was_given_stays_as_it_is(tmp_path):
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
-def test_a_slide_is_resumed_inside(tmp_path):
+def test_a_slide_is_resumed_inside(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_behind, "EVERY_S", 0.0)
     entry = SlideEntry("synthetic:seed=3,size=512", None, 2)
     model = named_model("demo-cnn", patch_px=64)
     job = embed_job([entry], model, tmp_path / "a", device="cpu", batch_size=4)
@@ -115,9 +117,9 @@ def test_two_processes_embed_each_slide_once(tmp_path, monkeypatch):
     slides.insert(1, SlideEntry(str(broken), 0.5, 9))
     alone = run_job(embed_job(slides, model, tmp_path / "alone", device="cpu"))
     opened = []
-    whole = embed_module.open_quietly
+    whole = slide_module.open_quietly
     monkeypatch.setattr(
-        embed_module,
+        slide_module,
         "open_quietly",
         lambda path, **options: (opened.append(path), whole(path, **options))[1],
     )

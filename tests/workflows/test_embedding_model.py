@@ -1,13 +1,16 @@
 """An encoder is dressed as a model whose digest tells encoders apart."""
 
+import pytest
 import torch
 
 from builders.bundles import tiny_bundle
+from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.training.preset_files import load_preset
 from napari_mmsubtype.workflows.embedding_model import (
     bundle_model,
     encoder_digest,
+    in_precision,
     named_model,
     preset_model,
 )
@@ -46,6 +49,23 @@ def test_a_preset_gives_its_own_encoder_and_patches():
     model = preset_model(load_preset("evidence", SMALL))
     assert (model.encoder.name, model.patch.size_px) == ("demo-cnn", 64)
     assert model.patch.stride_px == 32
+
+
+def test_a_precision_makes_another_model_of_the_same_encoder():
+    model = named_model("demo-cnn", patch_px=64)
+    assert in_precision(model, "auto") is model
+    others = [in_precision(model, name) for name in ("float32", "bfloat16")]
+    assert len({model.digest, *(other.digest for other in others)}) == 3
+    assert in_precision(model, "bfloat16").digest == others[1].digest
+    assert all(other.encoder is model.encoder for other in others)
+
+
+@pytest.mark.parametrize("name", ["int8", "float16"])
+def test_a_precision_that_does_not_treat_slides_alike_is_refused(name):
+    model = named_model("demo-cnn", patch_px=64)
+    with pytest.raises(ConfigurationError, match="auto, float32, bfloat16") as found:
+        in_precision(model, name)
+    assert ("in its own way" in str(found.value)) == (name == "int8")
 
 
 def test_a_bundle_gives_its_trained_encoder(tmp_path):

@@ -7,7 +7,7 @@ from builders.processes import run_together
 from builders.tiles import write_tiles
 from napari_mmsubtype.workflows import pixel_embeddings
 from napari_mmsubtype.workflows.embed import embed_job
-from napari_mmsubtype.workflows.embedding_model import named_model
+from napari_mmsubtype.workflows.embedding_model import in_precision, named_model
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.manifest import SlideEntry, read_manifest
 from napari_mmsubtype.workflows.patch_pixels import pixels_job
@@ -43,6 +43,20 @@ def test_both_ways_give_the_same_embeddings(cohort, tmp_path, monkeypatch):
         assert one.dtype == np.float16
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3)
     assert len(found.load([LARGE.path])) > 8
+
+
+def test_both_ways_take_the_precision_that_is_asked_for(cohort, tmp_path):
+    slides, pixels, plain = cohort
+    model = in_precision(plain, "bfloat16")
+    options = {"device": "cpu", "precision": "bfloat16"}
+    job = embed_pixels_job(slides, pixels, model, tmp_path / "a", **options)
+    found = run_job(job)
+    whole = run_job(embed_pixels_job(slides, pixels, plain, tmp_path / "a"))
+    assert set(found.bags.values()).isdisjoint(whole.bags.values())
+    for slide in slides:
+        one, other = (np.asarray(e.load([slide.path])) for e in (found, whole))
+        assert not np.array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=0.05, atol=0.05)
 
 
 def test_what_is_embedded_is_not_embedded_again(cohort, tmp_path, monkeypatch):

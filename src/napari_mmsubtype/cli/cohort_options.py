@@ -60,6 +60,12 @@ Mpp: TypeAlias = Annotated[
     typer.Option(help="Microns per pixel of slides whose row does not tell."),
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Precision: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="Of embeddings: auto (float32 on a CPU), float32 or bfloat16 (faster)."
+    ),
+]
 BatchSize: TypeAlias = Annotated[
     int | None, typer.Option(help="Patches per batch; default: what suits.")
 ]

@@ -40,6 +40,7 @@ def embed_command(  # numpydoc ignore=PR01
     ] = 0.5,
     mpp: options.Mpp = None,
     device: options.Device = "auto",
+    precision: options.Precision = "auto",
     batch_size: options.BatchSize = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -63,6 +64,7 @@ def embed_command(  # numpydoc ignore=PR01
             patch_mpp=patch_mpp,
             mpp=mpp,
             device=device,
+            precision=precision,
             batch_size=batch_size,
             on_progress=progress,
         )

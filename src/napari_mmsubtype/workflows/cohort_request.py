@@ -39,6 +39,8 @@ class CohortRequest:
         Microns per pixel of slides of which the manifest does not tell.
     device : str
         As `analyze`.
+    precision : str
+        Of the embeddings, as `embed`.
     batch_size : int or None
         Patches per forward pass.
     tensorboard : Path or None
@@ -57,6 +59,7 @@ class CohortRequest:
     embeddings: Path | None = None
     mpp: float | None = None
     device: str = "auto"
+    precision: str = "auto"
     batch_size: int | None = None
     tensorboard: Path | None = None
     ensemble_of: Path | None = None
@@ -81,6 +84,8 @@ class CohortOptions(TypedDict, total=False):
         Microns per pixel of the slides of which the manifest does not tell.
     device : str
         As `analyze`; ``"auto"`` if left out.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the embeddings, as `embed`; ``"auto"`` if left out.
     batch_size : int or None
         Patches per forward pass of the encoder.
     tensorboard : str or Path or None
@@ -98,6 +103,7 @@ class CohortOptions(TypedDict, total=False):
     embeddings: str | Path | None
     mpp: float | None
     device: str
+    precision: str
     batch_size: int | None
     tensorboard: str | Path | None
 
@@ -153,6 +159,7 @@ def make_request(
         embeddings=_folder(options.get("embeddings")),
         mpp=options.get("mpp"),
         device=options.get("device", "auto"),
+        precision=options.get("precision", "auto"),
         batch_size=options.get("batch_size"),
         tensorboard=_folder(options.get("tensorboard")),
         ensemble_of=_folder(ensemble_of),
@@ -185,6 +192,7 @@ def command_words(task: str, request: CohortRequest) -> list[str]:
         ("tensorboard", request.tensorboard),
         ("mpp", None if request.mpp is None else f"{request.mpp:g}"),
         ("device", None if request.device == "auto" else request.device),
+        ("precision", None if request.precision == "auto" else request.precision),
         ("batch-size", request.batch_size),
         ("out", request.out),
     ]

@@ -25,7 +25,11 @@ from napari_mmsubtype.workflows.cohort import fit_preset, make_cohort
 from napari_mmsubtype.workflows.cohort_tables import read_tables_job
 from napari_mmsubtype.workflows.cohort_targets import head_targets
 from napari_mmsubtype.workflows.embed import EmbeddedSlides, embed_job
-from napari_mmsubtype.workflows.embedding_model import model_of, preset_model
+from napari_mmsubtype.workflows.embedding_model import (
+    in_precision,
+    model_of,
+    preset_model,
+)
 from napari_mmsubtype.workflows.image_cases import divide_images
 from napari_mmsubtype.workflows.manifest import read_manifest
 from napari_mmsubtype.workflows.patch_pixels import PIXELS, pixels_job
@@ -153,7 +157,10 @@ def open_cohort_job(
     known: dict[str, EmbeddedSlides] = {}
     folder = request.embeddings or request.out / EMBEDDINGS
     fitted = [fit_preset(preset, list(tables)) for preset in presets]
-    models = [_model(own, has_slides=bool(manifest.slides)) for own in fitted]
+    models = [
+        in_precision(_model(own, has_slides=bool(manifest.slides)), request.precision)
+        for own in fitted
+    ]
     work.lead()
     for own, model in zip(fitted, models, strict=True):
         pixels, config = None, own.patch_training
@@ -297,15 +304,16 @@ def _embed_job(
     work: SharedWork,
 ) -> Job[EmbeddedSlides]:
     """Embed slides from their pixels, where these were read, or by the engine."""
-    device, size = request.device, request.batch_size
+    options: dict[str, Any] = {
+        "device": request.device,
+        "precision": request.precision,
+        "batch_size": request.batch_size,
+        "work": work,
+    }
     if pixels is None:
-        job = embed_job(
-            slides, model, folder, device=device, batch_size=size, work=work
-        )
+        job = embed_job(slides, model, folder, **options)
     else:
-        job = embed_pixels_job(
-            slides, pixels, model, folder, device=device, batch_size=size, work=work
-        )
+        job = embed_pixels_job(slides, pixels, model, folder, **options)
     with closing(job):
         return (yield from job)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import (
     ConfigurationError,
     DeviceLostError,
@@ -23,41 +19,29 @@ from napari_mmsubtype.errors import (
     StoreError,
     StoreInUseError,
 )
-from napari_mmsubtype.inference.batch_limit import choose_limit
-from napari_mmsubtype.inference.decoding_choice import choose_source, record_decoding
-from napari_mmsubtype.inference.device import Processor, choose_processor
-from napari_mmsubtype.inference.encode import encode_job, prepare
-from napari_mmsubtype.inference.plan import AnalysisPlan, plan_job
-from napari_mmsubtype.results import schema
-from napari_mmsubtype.slides.patch_source import PatchSource
-from napari_mmsubtype.slides.quality_measures import PatchMeter
-from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.slides.slide_name import slide_name
 from napari_mmsubtype.training.stored_bags import StoredBag
+from napari_mmsubtype.workflows.embed_slide import CohortEngine, embed_slide_job
 from napari_mmsubtype.workflows.embedding_model import (
     DEFAULT_MPP,
     bundle_model,
+    in_precision,
     named_model,
     preset_model,
 )
-from napari_mmsubtype.workflows.folder_files import write_array
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.manifest import read_manifest
-from napari_mmsubtype.workflows.outcome import choose_patches
 from napari_mmsubtype.workflows.shared_work import SharedWork
 from napari_mmsubtype.workflows.slide_files import (
     read_state,
     slide_file,
-    write_state,
 )
 from napari_mmsubtype.workflows.started_processes import join_work
-from napari_mmsubtype.workflows.store_opening import claim_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari_mmsubtype.models.bundle_schema import Bundle
-    from napari_mmsubtype.results.store_writer import StoreWriter
     from napari_mmsubtype.workflows.manifest import SlideEntry
 
 logger = logging.getLogger(__name__)
@@ -115,6 +99,7 @@ def embed(
     patch_mpp: float = DEFAULT_MPP,
     mpp: float | None = None,
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> EmbeddedSlides:
@@ -144,6 +129,9 @@ def embed(
         Microns per pixel of the slides of which the manifest does not tell.
     device : str, default: "auto"
         As `analyze`.
+    precision : {"auto", "float32", "bfloat16"}, default: "auto"
+        Of the encoder, for all slides: ``auto`` is float32 on a CPU, and what suits a
+        GPU. In bfloat16 a trial on each slide tells what it costs.
     batch_size : int, optional
         Patches per forward pass.
     on_progress : callable, optional
@@ -162,7 +150,9 @@ def embed(
     make_model = partial(
         _model, encoder, weights, bundle, preset, overrides, patch_px, patch_mpp
     )
-    job = _shared_job(manifest, make_model, Path(out), mpp, device, batch_size)
+    job = _shared_job(
+        manifest, make_model, Path(out), mpp, device, precision, batch_size
+    )
     return run_job(job, on_progress)
 
 
@@ -172,17 +162,24 @@ def _shared_job(
     out: Path,
     mpp: float | None,
     device: str,
+    precision: str,
     batch_size: int | None,
 ) -> Job[EmbeddedSlides]:
     """Do one process's share of the slides; the first one checks the request."""
     with join_work() as work:
         yield from work.follow_job()
         cohort = read_manifest(manifest, mpp=mpp)
-        model = make_model()
+        model = in_precision(make_model(), precision)
         device = work.device(device)
         work.lead()
         job = embed_job(
-            cohort.slides, model, out, device=device, batch_size=batch_size, work=work
+            cohort.slides,
+            model,
+            out,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            work=work,
         )
         with closing(job):
             return (yield from job)
@@ -222,6 +219,7 @@ def embed_job(
     out: Path,
     *,
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     work: SharedWork | None = None,
 ) -> Job[EmbeddedSlides]:
@@ -232,11 +230,13 @@ def embed_job(
     slides : sequence of SlideEntry
         Of a manifest.
     model : Bundle
-        As `embedding_model` makes them.
+        As `embedding_model` makes them, in the precision that is asked for.
     out : Path
         Folder for the stores and the bags.
     device : str, default: "auto"
         As `analyze`.
+    precision : str, default: "auto"
+        As `embed`.
     batch_size : int or None, default: None
         Patches per forward pass; None takes what suits.
     work : SharedWork or None, default: None
@@ -257,10 +257,7 @@ def embed_job(
     Each slide has a store, which is resumed patch by patch. A slide that is done and
     has not changed since is not opened again.
     """
-    processor = choose_processor(device)
-    # A copy: it is fused for speed and moved, and the caller's goes into bundles.
-    encoder = prepare(copy.deepcopy(model.encoder), processor)
-    model = replace(model, encoder=encoder)
+    engine = CohortEngine.prepare(model, device, precision, batch_size)
     units = (work or SharedWork()).units(slides, "slides")
     failures: dict[str, str] = {}
     for slide in units:
@@ -268,7 +265,7 @@ def embed_job(
         bag = bag_file(out, slide, model)
         try:
             if read_state(bag, slide) is None:
-                job = _embed_slide(slide, model, out, processor, bag, batch_size)
+                job = embed_slide_job(slide, engine, out, bag)
                 with closing(job):
                     yield from job
         except StoreInUseError as err:
@@ -306,49 +303,3 @@ def bag_file(out: Path, slide: SlideEntry, model: Bundle) -> Path:
         Ends in ``.npy``.
     """
     return out / BAGS / f"{slide_file(slide, model.digest)}.npy"
-
-
-def _embed_slide(
-    slide: SlideEntry,
-    model: Bundle,
-    out: Path,
-    processor: Processor,
-    bag: Path,
-    batch_size: int | None,
-) -> Job[None]:
-    """Fill the store of one slide, and put its usable embeddings into a bag."""
-    recipe = AnalyzeRecipe(
-        slide=slide.path, bundle=model.name, mpp=slide.mpp, out=str(out)
-    )
-    icc = bool(model.info.get("icc", False))
-    with open_quietly(slide.path, mpp=slide.mpp, icc=icc) as opened:
-        plan = yield from plan_job(recipe, opened, model)
-        with claim_store(plan, processor, exact=False) as writer:
-            yield from _encode(plan, writer, processor, batch_size)
-            used = choose_patches(writer, plan).used
-            values = writer.read(schema.EMBEDDING)[used]
-    write_array(bag, np.asarray(values, np.float16))
-    # Last: a bag counts only with what says which slide it is of.
-    write_state(bag, slide)
-
-
-def _encode(
-    plan: AnalysisPlan,
-    writer: StoreWriter,
-    processor: Processor,
-    batch_size: int | None,
-) -> Job[None]:
-    """Run the encoder over the patches that the store lacks."""
-    spec, encoder = plan.grid.spec, plan.bundle.encoder
-    writer.use_processor(str(processor.device), processor.precision)
-    shared: dict[str, Any] = {
-        "size_px": spec.size_px,
-        "batch_size": batch_size or processor.default_batch_size(spec.size_px),
-        "transform": None if plan.stain is None else plan.stain.transform,
-        "meter": PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp),
-        "limit": choose_limit(processor, encoder, spec.size_px, batch_size),
-    }
-    source = PatchSource(plan.slide, plan.grid)
-    reader = choose_source(source, encoder, writer, processor, **shared)
-    yield from encode_job(encoder, reader, writer, processor, queries=None, **shared)
-    record_decoding(reader, writer, processor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MPP = 0.5
 """Microns per pixel of a patch where nobody says otherwise: 20x."""
+
+COHORT_PRECISIONS = ("auto", "float32", "bfloat16")
+"""Those that treat all slides alike; auto is float32 on a CPU."""
 
 _RANDOM_SEED = 0
 _PLACEHOLDER = Subtype("not told", "#808080")
@@ -120,6 +124,39 @@ def bundle_model(source: str | Path) -> Bundle:
     found = load_bundle(source)
     colors = {k: found.info[k] for k in ("icc", "stain") if k in found.info}
     return model_of(found.encoder, found.patch, colors)
+
+
+def in_precision(model: Bundle, precision: str) -> Bundle:
+    """Tell a model apart by the precision in which it is to embed a cohort.
+
+    Parameters
+    ----------
+    model : Bundle
+        As the functions here make it.
+    precision : str
+        ``auto``, ``float32`` or ``bfloat16``, the same for every slide.
+
+    Returns
+    -------
+    Bundle
+        With another digest, and so with other files of embeddings, unless it is
+        ``auto``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the precision is another one.
+    """
+    if precision == "auto":
+        return model
+    if precision not in COHORT_PRECISIONS:
+        known = ", ".join(COHORT_PRECISIONS)
+        msg = f"a cohort cannot be embedded in precision {precision!r}; use {known}"
+        if precision == "int8":
+            msg += " (int8 rounds every slide in its own way)"
+        raise ConfigurationError(msg)
+    text = f"{model.digest} {precision}"
+    return replace(model, digest=hashlib.sha256(text.encode()).hexdigest())
 
 
 def model_of(

@@ -20,7 +20,7 @@ from napari_mmsubtype.training.checkpoint import (
 )
 from napari_mmsubtype.training.patch_trainer import fit_patch_encoder
 from napari_mmsubtype.training.stored_patches import StoredPatches
-from napari_mmsubtype.workflows.embedding_model import model_of
+from napari_mmsubtype.workflows.embedding_model import in_precision, model_of
 from napari_mmsubtype.workflows.fold_bundle import plain_name
 from napari_mmsubtype.workflows.fold_fusion import LEAST_PER_CLASS, SkippedFoldError
 from napari_mmsubtype.workflows.folder_files import finite
@@ -141,13 +141,14 @@ def fold_input_job(
     else:
         encoder.load_state_dict(dict(known.tensors))
         facts = dict(known.facts)
-    model = model_of(encoder, preset.patch)
+    model = in_precision(model_of(encoder, preset.patch), request.precision)
     embedded = yield from embed_pixels_job(
         cohort.manifest.slides,
         pixels,
         model,
         folder / _EMBEDDINGS,
         device=request.device,
+        precision=request.precision,
         batch_size=request.batch_size,
     )
     return replace(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.batch_limit import choose_limit
 from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.encode import batches_left, prepare
@@ -40,6 +41,7 @@ def embed_pixels_job(
     out: Path,
     *,
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     work: SharedWork | None = None,
 ) -> Job[EmbeddedSlides]:
@@ -57,6 +59,8 @@ def embed_pixels_job(
         Folder for the stores and the bags.
     device : str, default: "auto"
         As `analyze`.
+    precision : str, default: "auto"
+        As `embed`.
     batch_size : int or None, default: None
         Patches per forward pass; None takes what suits.
     work : SharedWork or None, default: None
@@ -79,7 +83,13 @@ def embed_pixels_job(
     failures = dict(pixels.failures)
     if large:
         found = yield from embed_job(
-            large, model, out, device=device, batch_size=batch_size, work=work
+            large,
+            model,
+            out,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            work=work,
         )
         bags |= found.bags
         failures |= found.failures
@@ -87,28 +97,29 @@ def embed_pixels_job(
     places = {slide.path: bag_file(out, slide, model) for slide in small}
     left = [s for s in small if read_state(places[s.path], s) is None]
     if left and work.rank == 0:
-        processor = choose_processor(device)
+        processor = choose_processor(device, precision)
         encoder = prepare(copy.deepcopy(model.encoder), processor)
         size = model.patch.size_px
         chosen = batch_size or processor.default_batch_size(size)
         limit = choose_limit(processor, encoder, size, batch_size)
         total = sum(StoredPatches([pixels.files[s.path] for s in left]).counts)
         rate = Meter("patches", total, 0)
-        for group, source in _groups(left, pixels):
-            batches = batches_left(np.zeros(len(source)), chosen)
-            parts = [
-                arrays[0]
-                for _, arrays in forward_batches(
-                    encoder, source, batches, processor, size, _pooled, limit
-                )
-            ]
-            rows = np.concatenate(parts)
-            ends = np.cumsum(source.counts)[:-1]
-            for slide, bag in zip(group, np.split(rows, ends), strict=True):
-                write_array(places[slide.path], bag)
-                write_state(places[slide.path], slide)
-            yield rate.advance(len(source))
-            rate.resume()
+        with memory_kept():
+            for group, source in _groups(left, pixels):
+                batches = batches_left(np.zeros(len(source)), chosen)
+                parts = [
+                    arrays[0]
+                    for _, arrays in forward_batches(
+                        encoder, source, batches, processor, size, _pooled, limit
+                    )
+                ]
+                rows = np.concatenate(parts)
+                ends = np.cumsum(source.counts)[:-1]
+                for slide, bag in zip(group, np.split(rows, ends), strict=True):
+                    write_array(places[slide.path], bag)
+                    write_state(places[slide.path], slide)
+                yield rate.advance(len(source))
+                rate.resume()
     yield from work.units((), "patches").gather_job(None)
     return EmbeddedSlides(out, bags | places, failures)
 
