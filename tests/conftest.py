@@ -108,6 +108,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write every batch by itself, as a slow network does.
+
+    What is in a store when something ends early must not depend on a clock. Processes
+    that tests start write as they always do.
+    """
+    monkeypatch.setattr("napari_mmsubtype.inference.write_behind.EVERY_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     """Give each test the same random numbers, alone or in the whole suite."""
     random.seed(SEED)

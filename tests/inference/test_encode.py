@@ -78,9 +78,8 @@ def test_embeddings_equal_those_of_patches_run_one_by_one(encoder, writer):
 
 
 def test_a_resumed_run_reads_only_what_is_left_and_gives_the_same_numbers(
-    encoder, writer, monkeypatch
+    encoder, writer
 ):
-    monkeypatch.setattr(write_behind, "EVERY_S", 0.0)
     queries = torch.randn(2, encoder.dim, generator=torch.Generator().manual_seed(1))
     first = job(encoder, writer, RandomPatches(20, SIZE), queries)
     next(first)

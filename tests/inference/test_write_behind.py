@@ -8,12 +8,6 @@ from napari_mmsubtype.inference.write_behind import WriteBehind
 
 
 @pytest.fixture
-def at_once(monkeypatch):
-    """Write as soon as there is something to write."""
-    monkeypatch.setattr(write_behind, "EVERY_S", 0.0)
-
-
-@pytest.fixture
 def later(monkeypatch):
     """Write the first item, and the others at the end."""
     monkeypatch.setattr(write_behind, "EVERY_S", 600.0)
@@ -31,7 +25,7 @@ class Story:
         return [f"told {item}" for item in items]
 
 
-def test_each_item_is_written_before_the_next_and_told_of_once(at_once):
+def test_each_item_is_written_before_the_next_and_told_of_once():
     story, told = Story(), []
     with WriteBehind(story) as behind:
         for number in range(4):
@@ -81,7 +75,7 @@ def test_work_goes_on_while_something_is_written():
         assert behind.finish() == [True]
 
 
-def test_a_slow_disk_is_waited_for(at_once):
+def test_a_slow_disk_is_waited_for():
     go, story = threading.Event(), Story()
 
     def write(items):
@@ -99,7 +93,7 @@ def full(items):
     raise OSError("full")
 
 
-def test_what_fails_is_raised_and_nothing_is_written_after_it(at_once):
+def test_what_fails_is_raised_and_nothing_is_written_after_it():
     begun = []
 
     def write(items):

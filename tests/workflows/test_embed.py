@@ -6,7 +6,6 @@ import torch
 
 from builders.processes import run_together
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.inference import write_behind
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows import embed_slide as slide_module
 from napari_mmsubtype.workflows.embed import embed, embed_job
@@ -69,8 +68,7 @@ def test_the_encoder_that_was_given_stays_as_it_is(tmp_path):
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
-def test_a_slide_is_resumed_inside(tmp_path, monkeypatch):
-    monkeypatch.setattr(write_behind, "EVERY_S", 0.0)
+def test_a_slide_is_resumed_inside(tmp_path):
     entry = SlideEntry("synthetic:seed=3,size=512", None, 2)
     model = named_model("demo-cnn", patch_px=64)
     job = embed_job([entry], model, tmp_path / "a", device="cpu", batch_size=4)
