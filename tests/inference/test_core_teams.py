@@ -85,15 +85,19 @@ def test_what_is_begun_runs_while_others_are_waited_for():
 
 
 def test_what_was_not_taken_up_is_given_up_at_the_end():
-    go, done = threading.Event(), []
+    at_work, go, done = threading.Barrier(3), threading.Event(), []
 
     def work(own):
+        if own.start < 2:
+            at_work.wait(30)
         go.wait(30)
         done.append(own.start)
 
     with CoreTeams(2) as teams:
         teams.begin(work, slice(0, 2))
         teams.begin(work, slice(2, 4))
+        # A thread may need a while to wake: what it has not taken up is given up too.
+        at_work.wait(30)
         threading.Timer(0.1, go.set).start()
     assert sorted(done) == [0, 1]
 
