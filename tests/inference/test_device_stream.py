@@ -121,7 +121,8 @@ def test_only_a_few_batches_are_ahead_and_closing_ends_the_threads(slide, monkey
     stream = read_on_device(patches, batches_of(source), SIZE)
     next(stream)
     stream.close()
-    assert loaded in ([0, 9], [0, 9, 18])
+    # What was handed to the thread but not begun is given up.
+    assert loaded in ([0], [0, 9], [0, 9, 18])
     names = [thread.name for thread in threading.enumerate()]
     assert not any(name.startswith("mmsubtype-") for name in names)
     assert patches._pool is None
