@@ -69,8 +69,8 @@ def test_a_store_that_another_process_is_laying_out_is_waited_for(bundle, tmp_pa
     path = store_path(tmp_path, "synthetic-5")
     lock = StoreLock.acquire(path)
     timer = threading.Timer(0.4, lock.release)
-    timer.start()
     before = time.monotonic()
+    timer.start()
     result = analyze(SLIDE, bundle, out=tmp_path, device="cpu")
     timer.join()
     assert result.path == path
