@@ -32,6 +32,8 @@ def full(tmp_path: Path, **changes: Any) -> CohortRequest:
         "embeddings": tmp_path / "bags",
         "mpp": 0.25,
         "device": "cpu",
+        "precision": "bfloat16",
+        "tensorboard": tmp_path / "curves",
     }
     return CohortRequest(**{**known, **changes})
 
@@ -58,6 +60,7 @@ def test_an_empty_form_says_what_is_missing(form: CohortForm) -> None:
         "reading": "",
         "embeddings": "",
         "ensemble": "",
+        "curves": "",
     }
     with pytest.raises(ConfigurationError, match="manifest"):
         form.value()
@@ -121,3 +124,13 @@ def test_the_folder_is_proposed_beside_the_manifest(
     form.out.setValue(str(tmp_path / "mine"))
     form.manifest.setValue(str(tmp_path))
     assert form.out.value() == str(tmp_path / "mine")
+
+
+def test_curves_go_into_a_folder(form: CohortForm, tmp_path: Path) -> None:
+    form.setValue(full(tmp_path, tensorboard=tmp_path / "rna.csv"))
+    assert not form.validate()
+    assert form.notes()["curves"] == "rna.csv is a file; choose a folder."
+    assert form.more.isOpen()
+    form.curves.setValue(None)
+    assert form.notes()["curves"] == ""
+    assert form.value().tensorboard is None

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_mmsubtype.core.recipe import PRECISIONS
+from napari_mmsubtype.core.recipe import COHORT_PRECISIONS, PRECISIONS
 from napari_mmsubtype.widgets.precision_field import PrecisionField
 
 pytestmark = pytest.mark.gui
@@ -25,3 +25,12 @@ def test_a_choice_is_announced(qtbot):
     qtbot.addWidget(field)
     with qtbot.waitSignal(field.valueChanged, timeout=1000):
         field.setValue("float32")
+
+
+@pytest.mark.parametrize("value", COHORT_PRECISIONS)
+def test_a_cohort_is_offered_what_treats_all_slides_alike(qtbot, value):
+    field = PrecisionField(cohort=True)
+    qtbot.addWidget(field)
+    field.setValue(value)
+    assert field.value() == value
+    assert field._combo.count() == len(COHORT_PRECISIONS)

@@ -22,6 +22,8 @@ from napari_mmsubtype.errors import ConfigurationError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+COHORT_PRECISIONS = ("auto", "float32", "bfloat16")
+"""Those that treat all slides of a cohort alike; auto is float32 on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from napari_mmsubtype.widgets.device_field import DeviceField
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.file_field import FileField
 from napari_mmsubtype.widgets.folded_part import FoldedPart
+from napari_mmsubtype.widgets.precision_field import PrecisionField
 from napari_mmsubtype.widgets.preset_field import PresetField
 from napari_mmsubtype.widgets.table_field import TableField
 from napari_mmsubtype.workflows.cohort_request import READING, CohortRequest
@@ -118,6 +119,13 @@ class CohortForm(QWidget):
             "column mpp: 0.25 at 40x, 0.5 at 20x"
         )
         self.device = DeviceField(self)
+        self.precision = PrecisionField(self, cohort=True)
+        self.curves = FileField(
+            "Choose a folder for TensorBoard",
+            folder=True,
+            placeholder="none: no curves of the trainings are kept",
+            parent=self,
+        )
         self._noted: dict[str, NotedField] = {}
         self._lay_out()
         self._connect()
@@ -139,6 +147,7 @@ class CohortForm(QWidget):
         if problems:
             raise ConfigurationError(" ".join(problems.values()))
         embeddings, ensemble = self.embeddings.value(), self.ensemble.value()
+        curves = self.curves.value()
         trains = self.task() is CohortTask.TRAIN
         return CohortRequest(
             manifest=str(self.manifest.value()),
@@ -150,6 +159,8 @@ class CohortForm(QWidget):
             embeddings=None if embeddings is None else Path(embeddings),
             mpp=self.mpp.value() or None,
             device=self.device.value(),
+            precision=self.precision.value(),
+            tensorboard=None if curves is None else Path(curves).absolute(),
             ensemble_of=Path(ensemble) if ensemble and trains else None,
         )
 
@@ -181,6 +192,9 @@ class CohortForm(QWidget):
         self.settings.setText("; ".join(request.overrides))
         self.mpp.setValue(request.mpp or 0.0)
         self.device.setValue(request.device)
+        self.precision.setValue(request.precision)
+        curves = request.tensorboard
+        self.curves.setValue(None if curves is None else str(curves))
 
     def setTask(self, task: CohortTask) -> None:
         """Choose what is to be done.
@@ -217,6 +231,7 @@ class CohortForm(QWidget):
             "out": self.out.problem(),
             "embeddings": self.embeddings.problem(),
             "ensemble": self.ensemble.problem() if self.ensemble.isEnabled() else "",
+            "curves": self.curves.problem(),
             **{str(m): field.problem() for m, field in self.tables.items()},
         }
         if self.manifest.value() is None:
@@ -249,7 +264,7 @@ class CohortForm(QWidget):
         problems = self.problems()
         for name, noted in self._noted.items():
             noted.setNote(problems.get(name, ""))
-        if {"settings", "embeddings", "ensemble", "reading"} & set(problems):
+        if {"settings", "embeddings", "ensemble", "reading", "curves"} & set(problems):
             self.more.setOpen(True)
         return not problems
 
@@ -298,8 +313,10 @@ class CohortForm(QWidget):
         self._add(more, "reading", "Tables are", self.reading)
         self._add(more, "embeddings", "Embeddings", self.embeddings)
         self._add(more, "ensemble", "Join folds of", self.ensemble)
+        self._add(more, "curves", "TensorBoard", self.curves)
         more.addRow("Pixel size", self.mpp)
         more.addRow("Device", self.device)
+        more.addRow("Precision", self.precision)
         self.more = FoldedPart("More", inner, self)
         form.addRow(self.more)
         self.cohort.hide()
@@ -330,6 +347,7 @@ class CohortForm(QWidget):
             "out": self.out,
             "embeddings": self.embeddings,
             "ensemble": self.ensemble,
+            "curves": self.curves,
             **{str(m): field for m, field in self.tables.items()},
         }
         for name, field in fields.items():
@@ -343,6 +361,7 @@ class CohortForm(QWidget):
         self.manifest.valueChanged.connect(self.manifestChanged)
         self.mpp.valueChanged.connect(lambda _: self.valueChanged.emit())
         self.device.valueChanged.connect(self.valueChanged)
+        self.precision.valueChanged.connect(self.valueChanged)
 
     def _on_edit(self, name: str) -> None:
         """Check a field again while the user mends it; do not nag before that."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QWidget
 
 _TEXTS = {
     "auto": "auto (the graphics card where there is one)",
@@ -61,6 +61,8 @@ class DeviceField(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._combo)
         self._combo.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
+        # As wide as the form: what is chosen is read whole.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusProxy(self._combo)
 
     def value(self) -> str:

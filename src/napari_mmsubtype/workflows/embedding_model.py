@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_mmsubtype.core.patch_grid import PatchSpec
+from napari_mmsubtype.core.recipe import COHORT_PRECISIONS
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.bundle import load_bundle
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MPP = 0.5
 """Microns per pixel of a patch where nobody says otherwise: 20x."""
-
-COHORT_PRECISIONS = ("auto", "float32", "bfloat16")
-"""Those that treat all slides alike; auto is float32 on a CPU."""
 
 _RANDOM_SEED = 0
 _PLACEHOLDER = Subtype("not told", "#808080")
