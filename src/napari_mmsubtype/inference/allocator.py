@@ -21,13 +21,22 @@ logger = logging.getLogger(__name__)
 
 # Parameters of mallopt, from malloc.h.
 _TRIM_THRESHOLD = -1
+_TOP_PAD = -2
 _MMAP_THRESHOLD = -3
 _MMAP_MAX = -4
 
-_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
+# Threads other than the first allocate in heaps of 64 MiB. One that is empty goes back
+# whatever the threshold says, unless more than a heap is wanted as room to grow: a team
+# that runs a ResNet fills and empties its second heap in every batch.
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 128 << 20))
 # What glibc adapts to by itself in a process that uses large arrays; once a parameter
 # has been set, it adapts no more.
-_USUAL = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20))
+_USUAL = (
+    (_MMAP_MAX, 65536),
+    (_MMAP_THRESHOLD, 32 << 20),
+    (_TRIM_THRESHOLD, 64 << 20),
+    (_TOP_PAD, 128 << 10),
+)
 
 _lock = threading.Lock()
 _running = 0
