@@ -151,6 +151,17 @@ def test_shared_tiles_cannot_be_written_and_do_not_keep_their_parent_alive(cache
         tile[0, 0] = 1
 
 
+def test_what_decoders_give_is_kept_as_it_is(cache):
+    whole = np.arange(300, dtype=np.uint8)
+    tile = cache.get("a", lambda: whole.reshape(1, 10, 10, 3)[0][:, :, :3])
+    assert np.shares_memory(tile, whole)
+    assert tile.flags.c_contiguous
+    turned = cache.get("b", lambda: whole.reshape(10, 10, 3).swapaxes(0, 1))
+    assert turned.flags.c_contiguous
+    read = cache.get("c", lambda: np.frombuffer(bytes(30), np.uint8).reshape(-1, 10, 3))
+    assert read.base is None
+
+
 def test_clear_forgets_the_tiles_of_one_slide(memory, cache):
     other = TileCache(memory)
     other.get("a", make(1))

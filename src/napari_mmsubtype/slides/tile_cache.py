@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import OrderedDict, deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -163,9 +163,7 @@ class TileMemory:
             if pending.exception() is None:
                 return pending.result()
         try:
-            tile = load()
-            # A slice would keep its whole parent alive and defeat the limit.
-            tile = np.ascontiguousarray(tile if tile.base is None else tile.copy())
+            tile = _alone(load())
             tile.flags.writeable = False
         except BaseException as err:
             with self._lock:
@@ -218,6 +216,17 @@ class TileMemory:
         while self._size > self._limit and len(self._tiles) > 1:
             _, dropped = self._tiles.popitem(last=False)
             self._size -= dropped.nbytes
+
+
+def _alone(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give a tile, row by row, in memory that holds nothing else."""
+    whole: Any = tile
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    # A slice would keep its whole parent alive and defeat the limit.
+    if whole.base is not None or whole.nbytes != tile.nbytes:
+        tile = tile.copy()
+    return np.ascontiguousarray(tile)
 
 
 class TileCache:
