@@ -35,6 +35,7 @@ _SLIDE = "synthetic:seed=0,size=2048"
 SHORT = {
     "throughput": (_SLIDE, "--encoder", "resnet50", "--repeats", "1", "--json"),
     "viewing": (_SLIDE, "--count", "8", "--steps", "4", "--json"),
+    "window": (_SLIDE, "--rounds", "1", "--json"),
     "tissue_grid": ("synthetic:seed=0,size=8192", "--json"),
     "colors": (_SLIDE, "--json"),
     "quality": ("--rounds", "1", "--synthetic", "1", "--json"),
@@ -115,7 +116,7 @@ def demo_bundle(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run every benchmark briefly; or one, by name, with arguments of your own."""
-    install(session)
+    install(session, "gui")
     scripts = sorted(path.stem for path in (TOP / "benchmarks").glob("*.py"))
     name, *own = session.posargs or [""]
     if name and name not in scripts:
@@ -125,9 +126,10 @@ def bench(session: nox.Session) -> None:
     for script in [name] if name else [x for x in scripts if x != "against_peers"]:
         arguments = own or SHORT.get(script, ())
         path = kept / f"{script}.json"
-        with path.open("w", encoding="utf-8") as out:
+        shown = screen(session) if script == "window" else contextlib.nullcontext({})
+        with path.open("w", encoding="utf-8") as out, shown as variables:
             command = ["python", f"benchmarks/{script}.py", *arguments]
-            run(session, *command, stdout=out)
+            run(session, *command, stdout=out, env=variables)
         session.log(path.read_text(encoding="utf-8").strip())
     session.log(f"kept in {kept}")
 

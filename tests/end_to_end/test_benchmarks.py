@@ -87,3 +87,15 @@ def check(measure: dict[str, dict[str, float]]) -> None:
         if name != OWN:
             expected = values["p95_ms"] / own["p95_ms"]
             assert values["p95_ratio"] == pytest.approx(expected, abs=0.02, rel=0.02)
+
+
+@pytest.mark.gui
+@pytest.mark.slow
+def test_window_reports_both_ways_and_their_ratio(repository: Path) -> None:
+    script = repository / "benchmarks" / "window.py"
+    report = run(script, "synthetic:seed=0,size=1024", "--rounds", "1")
+    (library,), (window,) = report["library_seconds"], report["window_seconds"]
+    assert report["patches"] > 10
+    assert report["ratio"] == pytest.approx(window / library, abs=0.01, rel=0.02)
+    assert 0 < report["longest_pause_seconds"][0] <= window
+    assert report["renderer"]

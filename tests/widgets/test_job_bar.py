@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from fakes.jobs import FakeJob
-from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import NoTissueError
+from napari_mmsubtype.widgets import job_bar
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 
@@ -107,6 +108,39 @@ def test_a_pause_before_the_patches_names_no_numbers(bar, qtbot, monkeypatch) ->
     monkeypatch.setattr(JobRunner, "is_paused", property(lambda _: True))
     bar._on_progress(Progress("tissue", message="finding tissue"))
     assert bar.text() == "paused; Resume goes on"
-    assert bar._bar.maximum() > 0  # a bar without end would swing on
+    assert bar._bar.maximum() == 1
     bar._on_progress(Progress("patches", 3, 12))
     assert bar.text() == "paused at 3 of 12; Resume goes on"
+
+
+def test_a_stage_is_drawn_at_once_and_then_twice_a_second(bar, qtbot) -> None:
+    bar._on_progress(Progress("patches", 1, 12))
+    assert bar._bar.value() == 1
+    bar._on_progress(Progress("patches", 2, 12))
+    bar._on_progress(Progress("patches", 3, 12))
+    # Nothing is lost: what was told last is drawn when the pause is over.
+    assert bar._bar.value() == 1
+    qtbot.waitUntil(lambda: bar._bar.value() == 3, timeout=10_000)
+    bar._on_progress(Progress("maps", 1, 5))
+    assert (bar._bar.value(), bar._bar.maximum()) == (1, 5)
+
+
+def test_nothing_of_a_job_is_drawn_after_its_end(bar, qtbot, run_job) -> None:
+    run_job(bar._runner, FakeJob(1, steps=5))
+    qtbot.wait(job_bar.INTERVAL_MS + 200)
+    assert bar.text() == "Done."
+
+
+def test_the_bar_never_swings(bar, qtbot) -> None:
+    ranges: list[int] = []
+    bar._runner.started.connect(lambda: ranges.append(bar._bar.maximum()))
+    bar._runner.progressed.connect(lambda _: ranges.append(bar._bar.maximum()))
+
+    def job() -> Job[int]:
+        yield Progress("open", message="opening the slide")
+        yield Progress("patches", 3, 12)
+        return 1
+
+    with qtbot.waitSignal(bar._runner.finished, timeout=10_000):
+        bar._runner.start(job)
+    assert ranges == [1, 1, 12]

@@ -94,7 +94,9 @@ class AnalyzePanel(QWidget):
         self._viewer = napari_viewer
         self._job = job
         self.form = AnalyzeForm(self)
-        self.runner = JobRunner("Analyze slide", self, asked_about=(DeviceLostError,))
+        self.runner = JobRunner(
+            "Analyze slide", self, has_bar=False, asked_about=(DeviceLostError,)
+        )
         self.opener = JobRunner("Open slide", self)
         self.bar = JobBar(self.runner, self)
         self.images = AssociatedImages(self.form.slide, self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -14,6 +14,13 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.widgets.job_runner import JobRunner
+
+INTERVAL_MS = 500
+"""Pause between two drawings of the progress of one stage.
+
+Whatever changes in a window with a canvas has all of it put together anew, which the
+processor does itself where there is no graphics card.
+"""
 
 
 class JobBar(QWidget):
@@ -44,6 +51,12 @@ class JobBar(QWidget):
         self._bar.setTextVisible(True)
         self._text = QLabel(self)
         self._text.setWordWrap(True)
+        self._event: Progress | None = None
+        self._stage = ""
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(INTERVAL_MS)
+        self._timer.timeout.connect(self._draw)
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
         buttons.addWidget(self.runButton, 1)
@@ -87,7 +100,9 @@ class JobBar(QWidget):
         self.runButton.setEnabled(False)
         self.cancelButton.setEnabled(True)
         self.pauseButton.setEnabled(True)
-        self._bar.setRange(0, 0)
+        self._bar.setRange(0, 1)
+        self._bar.setValue(0)
+        self._bar.setFormat("starting")
         self._bar.show()
         self._say("starting")
 
@@ -111,9 +126,21 @@ class JobBar(QWidget):
         self._runner.cancel()
 
     def _on_progress(self, event: Progress) -> None:
+        self._event = event
+        is_due = event.stage != self._stage or self._runner.is_paused
+        if is_due or not self._timer.isActive():
+            self._draw()
+
+    def _draw(self) -> None:
+        """Show what was told last, if it is not shown yet."""
+        event, self._event = self._event, None
+        if event is None:
+            return
+        self._stage = event.stage
+        self._timer.start()
         paused = self._runner.is_paused
-        # Without a total the bar swings to and fro, which a paused job does not do.
-        self._bar.setRange(0, 1 if paused and not event.total else event.total)
+        # Without a total the bar would swing to and fro, a picture after the other.
+        self._bar.setRange(0, event.total or 1)
         self._bar.setValue(event.done)
         self._bar.setFormat(f"{event.stage} %v of %m" if event.total else event.stage)
         if paused:
@@ -123,6 +150,8 @@ class JobBar(QWidget):
             self._say(event.message or event.stage)
 
     def _on_finished(self) -> None:
+        self._timer.stop()
+        self._event, self._stage = None, ""
         self.runButton.setEnabled(True)
         self.cancelButton.setEnabled(False)
         self._show_pause(enabled=False)

@@ -85,8 +85,10 @@ class JobRunner(QObject):
     parent : QObject, optional
         Owner; a running job is asked to stop when it goes.
     has_bar : bool, default: True
-        Show the job among napari's activities; short jobs that a panel shows itself
-        go without, as making that bar takes longer than they do.
+        Show the job among napari's activities; jobs that a panel shows itself go
+        without. Making that bar takes longer than short ones do, and the sign that
+        turns beside it has the whole window put together 25 times a second: without
+        a graphics card, long ones would share the processor with it.
     asked_about : tuple of type, default: ()
         Errors after which the owner asks the user what to do: the question says what
         happened, and a notification beside it would outlast the answer.

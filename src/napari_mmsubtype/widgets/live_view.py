@@ -1,4 +1,4 @@
-"""Show the maps of a running analysis, a few times a second."""
+"""Show the maps of a running analysis, once a second."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.progress import Progress
     from napari_mmsubtype.widgets.layer_adder import LayerAdder
 
-INTERVAL_MS = 250
-"""Pause between two refreshes: batches may come faster than anyone can look."""
+INTERVAL_MS = 1000
+"""Pause between two refreshes: batches may come faster than anyone can look, and where
+there is no graphics card, the processor that computes them draws them, too."""
 
 
 class LiveView(QObject):
