@@ -2,10 +2,10 @@
 
 Usage: ``python benchmarks/window.py SLIDE [--json] [--model demo] [--rounds 2]``
 
-It needs a display, a virtual one will do. Both run in turns, in processes of their own
-that have opened the slide and imported nothing for the analysis yet, on the CPU and in
-the precision that is named, so that none of them chooses another one. The window shows
-the slide, the panel and the maps as they fill.
+It needs a display, a virtual one will do. Both run in turns, on the CPU and in the
+precision that is named, so that none of them chooses another one, each in a process of its
+own that has imported nothing for the analysis yet. The window shows the slide, which is
+open before, the panel, and the maps as they fill.
 
 - ``library_seconds``, ``window_seconds``: from the request to its result.
 - ``ratio``: of their medians.
