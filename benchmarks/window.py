@@ -3,9 +3,9 @@
 Usage: ``python benchmarks/window.py SLIDE [--json] [--model demo] [--rounds 2]``
 
 It needs a display, a virtual one will do. Both run in turns, on the CPU and in the
-precision that is named, so that none of them chooses another one, each in a process of its
-own that has imported nothing for the analysis yet. The window shows the slide, which is
-open before, the panel, and the maps as they fill.
+precision that is named, so that none of them chooses another one, each in a process
+of its own that has imported nothing for the analysis yet. The window shows the slide,
+which is open before, the panel, and the maps as they fill.
 
 - ``library_seconds``, ``window_seconds``: from the request to its result.
 - ``ratio``: of their medians.
@@ -82,8 +82,8 @@ def run_window(slide: str, model: str, precision: str, out: str) -> dict[str, An
         seen.append(time.perf_counter())
         panel.bar.runButton.click()
 
+    panel.opener.finished.connect(lambda: QTimer.singleShot(SETTLE_MS, begin))
     panel.openSlide(slide)
-    QTimer.singleShot(SETTLE_MS, begin)
     QApplication.instance().exec()
     if not stores:
         msg = f"the panel gave no result: {panel.bar.text()}"
