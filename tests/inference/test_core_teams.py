@@ -43,17 +43,17 @@ def test_every_patch_is_done_once_in_order(count, part):
 
 def test_each_team_has_its_share_of_the_cores(four_cores):
     with CoreTeams(2) as teams:
-        seen = teams.run(
-            lambda own: (threading.current_thread().name, torch.get_num_threads()),
-            slice(0, 8),
-        )
-        again = teams.run(lambda own: threading.current_thread().name, slice(8, 16))
+        meet = threading.Barrier(2)
+
+        def look(own):
+            meet.wait(30)
+            return threading.current_thread().name, torch.get_num_threads()
+
+        seen = teams.run(look, slice(0, 8))
         assert torch.get_num_threads() == 4
         assert told_by_a_new_thread() == 4
     assert [cores for _, cores in seen] == [2, 2]
-    # The same thread does the same part of every batch.
-    assert [name for name, _ in seen] == again
-    assert len(set(again)) == 2
+    assert len({name for name, _ in seen}) == 2
     assert torch.get_num_threads() == 4
     assert told_by_a_new_thread() == 4
 
@@ -64,24 +64,43 @@ def test_one_team_is_the_thread_that_asks(four_cores):
     assert found == [threading.current_thread()]
 
 
-def test_what_is_begun_runs_while_others_are_waited_for():
-    go, order = threading.Event(), []
+def test_a_team_that_is_free_takes_up_what_is_next():
+    go, order, all_done = threading.Event(), [], threading.Event()
 
     def work(own):
         if own.start == 0:
             go.wait(30)
         order.append(own.start)
+        if len(order) == 3:
+            all_done.set()
         return own.start
 
     with CoreTeams(2) as teams:
         first = teams.begin(work, slice(0, 8))
         second = teams.begin(work, slice(8, 16))
-        while order != [4, 12]:
-            pass  # the second team is done with both, the first is still at its first
-        go.set()
+        # One team does three parts while the other is still at its first.
         assert second() == [8, 12]
+        assert all_done.wait(30)
+        go.set()
         assert first() == [0, 4]
-    assert order == [4, 12, 0, 8]
+    assert order == [4, 8, 12, 0]
+
+
+def test_a_thread_that_cannot_begin_leaves_none_waiting(monkeypatch):
+    begun = threading.active_count()
+    real = threading.Thread.start
+    left = [1]
+
+    def start(thread):
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start"), CoreTeams(2):
+        pass
+    assert threading.active_count() == begun
 
 
 def test_what_was_not_taken_up_is_given_up_at_the_end():

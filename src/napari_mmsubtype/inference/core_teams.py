@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import traceback
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from threading import Barrier
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import torch
@@ -40,29 +40,37 @@ class CoreTeams:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._teams: list[ThreadPoolExecutor] = []
+        self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        cores = torch.get_num_threads()
-        with ExitStack() as opened:
-            for number in range(self.count if self.count > 1 else 0):
-                team = ThreadPoolExecutor(1, f"mmsubtype-team-{number}")
-                self._teams.append(opened.enter_context(team))
-                team.submit(_take_cores, max(cores // self.count, 1)).result()
-            # What was set last is what other new threads take.
-            torch.set_num_threads(cores)
-            self._opened = opened.pop_all()
+        if self.count > 1:
+            cores = torch.get_num_threads()
+            self._pool = ThreadPoolExecutor(self.count, "mmsubtype-team")
+            all_here = Barrier(self.count)
+            try:
+                share = max(cores // self.count, 1)
+                tasks = [
+                    self._pool.submit(_take_cores, share, all_here)
+                    for _ in range(self.count)
+                ]
+                for task in tasks:
+                    task.result()
+            except BaseException:
+                all_here.abort()
+                self._pool.shutdown()
+                raise
+            finally:
+                # What was set last is what other new threads take.
+                torch.set_num_threads(cores)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for team in self._teams:
-            team.shutdown(wait=False, cancel_futures=True)
-        self._teams.clear()
-        # This waits for what they are at.
-        self._opened.close()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def begin(self, work: Callable[[slice], T], part: slice) -> Callable[[], list[T]]:
-        """Begin a part of a batch; a team takes it up when it is done with others.
+        """Begin a part of a batch; whichever team is free takes up what is next.
 
         Parameters
         ----------
@@ -79,16 +87,13 @@ class CoreTeams:
             returns.
         """
         size = part.stop - part.start
-        count = min(len(self._teams), size)
-        if count < 2:
+        pool, count = self._pool, min(self.count, size)
+        if pool is None or count < 2:
             found = [work(part)]
             return lambda: found
         ends = [part.start + size * i // count for i in range(count + 1)]
         parts = itertools.starmap(slice, itertools.pairwise(ends))
-        tasks = [
-            team.submit(_run, work, own)
-            for team, own in zip(self._teams, parts, strict=False)
-        ]
+        tasks = [pool.submit(_run, work, own) for own in parts]
 
         def _end() -> list[T]:
             wait(tasks)
@@ -123,8 +128,9 @@ def _run(work: Callable[[slice], T], part: slice) -> T:
         raise
 
 
-def _take_cores(count: int) -> None:
-    """Set how many cores this thread uses, for good."""
+def _take_cores(count: int, all_here: Barrier) -> None:
+    """Set how many cores this thread uses, for good; no thread does it twice."""
+    all_here.wait()
     torch.set_num_threads(count)
     # A thread takes what was set last, by any thread, when it first asks.
     torch.get_num_threads()

@@ -189,7 +189,7 @@ def encode_job(
 ) -> Job[None]:
     """Embed every patch that the store does not hold yet.
 
-    Batches are written while others are computed, twice a second.
+    Batches are written while others are computed, once a second.
 
     Parameters
     ----------

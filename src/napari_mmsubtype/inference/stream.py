@@ -136,8 +136,6 @@ def read_batches(
         count = len(indices)
         shape = (count, size_px, size_px, 3)
         pixels = np.empty(shape, np.uint8) if room is None else room(shape)
-        # A patch that cannot be read stays white.
-        pixels.fill(255)
         batch = PatchBatch(
             indices.start,
             pixels,
@@ -226,10 +224,16 @@ def _fill(
             raise
         except SlideReadError as err:
             batch.readable[position] = False
+            pixels[position] = 255
             logger.warning("patch %d skipped: %s", batch.start + position, err)
-    good = [position for position in positions if batch.readable[position]]
-    if measure is not None and good:
+    part = slice(positions.start, positions.stop)
+    readable = batch.readable[part]
+    if not readable.any():
+        return
+    # A slice is a view; picking patches would copy them.
+    good = part if readable.all() else part.start + np.flatnonzero(readable)
+    if measure is not None:
         # Ink and blur are judged in the slide's own colors.
         batch.measures[good] = measure(pixels[good])
-    if transform is not None and good:
+    if transform is not None:
         pixels[good] = transform(pixels[good])

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _T = TypeVar("_T")
 
-EVERY_S = 0.5
+EVERY_S = 1.0
 """Between the begins of two writings: each costs as much for one batch as for many."""
 
 

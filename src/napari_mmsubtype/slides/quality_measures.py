@@ -25,6 +25,9 @@ MEASURES = (*(f"ink_{ink}" for ink in INKS), "sharpness", "thickness", "grey")
 BLOCK_PX = 8
 """Side of the blocks whose mean color is judged; wide enough to average nuclei away."""
 
+STACKED = 8
+"""Patches that are measured at once: fewer calls, while they are still in the cache."""
+
 GLASS_VALUE = 0.85
 GLASS_SATURATION = 0.06
 NUCLEAR_SHARE = 0.4
@@ -75,23 +78,30 @@ class PatchMeter:
             In the order of `MEASURES`. Sharpness is NaN where there is too little
             tissue.
         """
-        count = len(patches)
+        count, side = len(patches), self._side
         colors = np.empty((count, self._blocks**2, 3), np.uint8)
         sharpness = np.empty(count, np.float32)
-        for number, patch in enumerate(patches):
-            image = _shrunk(patch, self._side)
-            colors[number] = np.asarray(image.reduce(BLOCK_PX)).reshape(-1, 3)
-            sharpness[number] = _sharpness(np.asarray(image.convert("L")))
+        # Stacked into one tall image, where no block reaches from patch to patch.
+        together = STACKED if side % BLOCK_PX == 0 else 1
+        for first in range(0, count, together):
+            part = slice(first, min(first + together, count))
+            tall = _stack(np.asarray(patches[part]), side)
+            blocks = np.asarray(tall.reduce(BLOCK_PX))
+            colors[part] = blocks.reshape(-1, self._blocks**2, 3)
+            grey = np.asarray(tall.convert("L"))
+            sharpness[part] = _sharpness(grey.reshape(-1, side, side))
         return _judge_blocks(colors, sharpness, self.spec)
 
 
-def _shrunk(patch: NDArray[np.uint8], side: int) -> Image.Image:
-    """Average a square patch down to a side in pixels."""
-    factor, rest = divmod(len(patch), side)
+def _stack(patches: NDArray[np.uint8], side: int) -> Image.Image:
+    """Average square patches down to a side in pixels, one below the other."""
+    size = patches.shape[1]
+    factor, rest = divmod(size, side)
     if rest:
-        return Image.fromarray(resize_area(patch, side, side))
-    image = Image.fromarray(patch)
-    return image if factor == 1 else image.reduce(factor)
+        patches = np.concatenate([resize_area(patch, side, side) for patch in patches])
+        return Image.fromarray(patches)
+    tall = Image.fromarray(patches.reshape(-1, size, 3))
+    return tall if factor == 1 else tall.reduce(factor)
 
 
 def _judge_blocks(
@@ -154,19 +164,23 @@ def _find_ink(
     return [is_blue, is_green & (value < 0.95), is_black, is_red]
 
 
-def _sharpness(grey: NDArray[np.uint8]) -> float:
-    """Give the variance of the Laplacian on what is no glass.
+def _sharpness(grey: NDArray[np.uint8]) -> Floats:
+    """Give the variance of the Laplacian on what is no glass, of n squares.
 
-    In whole numbers, so that the order of summation cannot matter.
+    The sums are whole numbers, exact in float64, so that their order cannot matter.
     """
     image = grey.astype(np.int16)
-    inner = image[1:-1, 1:-1]
-    laplacian = image[:-2, 1:-1] + image[2:, 1:-1]
-    laplacian += image[1:-1, :-2]
-    laplacian += image[1:-1, 2:]
+    inner = image[:, 1:-1, 1:-1]
+    laplacian = image[:, :-2, 1:-1] + image[:, 2:, 1:-1]
+    laplacian += image[:, 1:-1, :-2]
+    laplacian += image[:, 1:-1, 2:]
     laplacian -= 4 * inner
-    values = laplacian[inner < int(255 * GLASS_VALUE)].astype(np.int64)
-    if values.size == 0 or values.size < TISSUE_SHARE * inner.size:
-        return float("nan")
-    count, total, squares = values.size, int(values.sum()), int(values @ values)
-    return (squares - total * total / count) / count
+    used = inner < int(255 * GLASS_VALUE)
+    laplacian *= used
+    values = laplacian.reshape(len(grey), -1).astype(np.float64)
+    squares = np.einsum("ij,ij->i", values, values)
+    total, count = values.sum(axis=1), np.count_nonzero(used, axis=(1, 2))
+    enough = (count > 0) & (count >= TISSUE_SHARE * values.shape[1])
+    safe = np.maximum(count, 1)
+    variance = (squares - total * total / safe) / safe
+    return np.where(enough, variance, np.nan).astype(np.float32)
