@@ -108,7 +108,9 @@ def _judge_blocks(
     colors: NDArray[np.uint8], sharpness: Floats, spec: QualitySpec
 ) -> Floats:
     """Measure the mean colors of blocks, shape (n, blocks, 3)."""
-    color = colors.astype(np.float32) / np.float32(255)
+    # Color by color: what is done to one of them reads no other.
+    color = np.ascontiguousarray(np.moveaxis(colors, -1, 0), np.float32)
+    color /= np.float32(255)
     hue, saturation, value = _hsv(color)
     inks = _find_ink(color, hue, saturation, value, spec)
     glass = (value > GLASS_VALUE) & (saturation < GLASS_SATURATION)
@@ -117,7 +119,7 @@ def _judge_blocks(
     grey &= ~is_ink
     # A fold is thicker tissue: darker and still colorful, unlike dirt.
     density = -np.log(np.maximum(color, np.float32(1 / 255)))
-    thickness = density[..., 2] - np.float32(NUCLEAR_SHARE) * density[..., 0]
+    thickness = density[2] - np.float32(NUCLEAR_SHARE) * density[0]
     tissue = (saturation > spec.bubble_saturation) & ~(glass | is_ink)
     thickness = np.where(tissue, thickness, np.float32(0))
     measured = [ink.mean(axis=1, dtype=np.float32) for ink in inks]
@@ -130,10 +132,10 @@ def _judge_blocks(
 
 
 def _hsv(color: Floats) -> tuple[Floats, Floats, Floats]:
-    """Give hue in degrees, saturation and value of colors from 0 to 1."""
-    red, green, blue = (color[..., i] for i in range(3))
-    value = color.max(axis=-1)
-    spread = value - color.min(axis=-1)
+    """Give hue in degrees, saturation and value of colors, 0 to 1, shape (3, ...)."""
+    red, green, blue = color
+    value = np.maximum(np.maximum(red, green), blue)
+    spread = value - np.minimum(np.minimum(red, green), blue)
     safe = np.maximum(spread, np.float32(1e-6))
     hue = np.where(
         value == red,
@@ -152,7 +154,7 @@ def _find_ink(
     spec: QualitySpec,
 ) -> list[NDArray[np.bool_]]:
     """Find blocks under blue, green, black and red ink."""
-    red, green, blue = (color[..., i] for i in range(3))
+    red, green, blue = color
     vivid = saturation > spec.ink_saturation
     # Haematoxylin is a violet whose red stays above its green; blue ink is not.
     is_blue = vivid & (hue >= 185) & (hue <= 255) & (red < green * 1.05)
