@@ -4,7 +4,11 @@ import timm
 import torch
 
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.models.attention_rollout import AttentionTap, attention_rollout
+from napari_mmsubtype.models.attention_rollout import (
+    AttentionTap,
+    attention_rollout,
+    has_rollout,
+)
 from napari_mmsubtype.models.registry import create_encoder
 
 
@@ -52,6 +56,14 @@ def test_what_all_tokens_look_at_stands_out():
 def test_a_rollout_of_no_block_is_refused():
     with pytest.raises(ValueError, match="found none"):
         attention_rollout([], prefix=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("vit_b_16", True), ("vit_s_16", True), ("resnet18", False), ("demo-cnn", False)],
+)
+def test_vision_transformers_alone_have_a_rollout(name, expected):
+    assert has_rollout(create_encoder(name)) == expected
 
 
 def heads_of_torchvision(encoder, images):

@@ -87,6 +87,19 @@ def test_an_exact_map_offers_rollout_alone_and_no_result_nothing(
     assert field.colors.isHidden()
 
 
+def test_where_no_other_method_is_left_none_is_offered(field, qtbot, tmp_path) -> None:
+    field.show()
+    exact = tiny_bundle(tmp_path / "exact")
+    result = analyze("synthetic:seed=5,size=768", exact, out=tmp_path, device="cpu")
+    field.setResult(summarize(result))
+    assert entries(field.methodCombo) == []
+    parts = (field.methodCombo, field.viewCheck, field._bar)
+    assert not any(part.isVisible() for part in parts)
+    field.setResult(summarize(make_result(tmp_path / "older")))
+    assert entries(field.methodCombo) == ["attention-rollout"]
+    assert all(part.isVisible() for part in parts)
+
+
 def test_the_whole_slide_is_drawn_by_another_method(
     field, viewer, qtbot, tmp_path
 ) -> None:
@@ -95,7 +108,7 @@ def test_the_whole_slide_is_drawn_by_another_method(
     result = analyze(slide, late, out=tmp_path, device="cpu")
     show(viewer, result)
     field.setResult(summarize(result))
-    assert entries(field.methodCombo)[-2:] == ["layer-cam", "attention-rollout"]
+    assert entries(field.methodCombo)[-1] == "layer-cam"
     field.methodCombo.setCurrentText("layer-cam")
     for _ in range(2):
         with qtbot.waitSignal(field._runner.finished, timeout=20_000):

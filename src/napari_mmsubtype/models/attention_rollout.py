@@ -56,6 +56,26 @@ def attention_rollout(attentions: Sequence[Tensor], prefix: int) -> Tensor:
     return flow[:, prefix:, prefix:].mean(dim=1)
 
 
+def has_rollout(encoder: Encoder) -> bool:
+    """Say whether the attention of an encoder can be rolled out.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Any.
+
+    Returns
+    -------
+    bool
+        True for vision transformers of torchvision's or timm's kind.
+    """
+    try:
+        _attending(encoder)
+    except ConfigurationError:
+        return False
+    return True
+
+
 class AttentionTap:
     """Listens to the attention of a vision transformer between ``with`` and its end.
 

@@ -143,6 +143,11 @@ class Result(StoredSlide):
         return bool(self._body["exact"])
 
     @property
+    def offers_rollout(self) -> bool:
+        """Whether attention can be rolled out; True in stores that do not say."""
+        return bool(self._body.get("rollout", True))
+
+    @property
     def cam_method(self) -> str:
         """How the map was drawn: ``cam`` where it is exact."""
         kept = self._body.get("cam_method")

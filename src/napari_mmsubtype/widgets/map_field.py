@@ -75,6 +75,12 @@ class MapField(QWidget):
         form.addRow(self.colors)
         form.addRow(self._legend)
         form.addRow("Other map", self.methodCombo)
+        self._drawing = (
+            form.labelForField(self.methodCombo),
+            self.methodCombo,
+            self.viewCheck,
+            self._bar,
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -117,15 +123,19 @@ class MapField(QWidget):
         self.follower.stop()
         self._store = summary.store
         gradient = () if summary.exact else CAM_METHODS
+        methods = [*gradient, *((ROLLOUT,) if summary.rollout else ())]
         self.methodCombo.clear()
-        self.methodCombo.addItems([*gradient, ROLLOUT])
+        self.methodCombo.addItems(methods)
+        for part in self._drawing:
+            # What is being drawn of another result can still be cancelled.
+            part.setVisible(bool(methods) or self._runner.is_running)
         self._on_scale()
 
     def drawSlide(self) -> None:
         """Draw the whole slide by the method that is chosen."""
-        if self._store and not self._runner.is_running:
+        method = self.methodCombo.currentText()
+        if self._store and method and not self._runner.is_running:
             self.viewCheck.setChecked(False)
-            method = self.methodCombo.currentText()
             self._runner.start(partial(_draw_job, self._store, method))
 
     def stop(self) -> None:
@@ -168,7 +178,7 @@ class MapField(QWidget):
     def _on_view(self, is_on: bool) -> None:
         if not is_on:
             self.follower.stop()
-        elif self._store:
+        elif self._store and self.methodCombo.currentText():
             scale = self.scaleCombo.currentText()
             self.follower.start(self._store, self.methodCombo.currentText(), scale)
 

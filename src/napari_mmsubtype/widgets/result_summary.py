@@ -48,8 +48,9 @@ class ResultSummary:
         None where the analysis was interrupted.
     pixel_size : str
         Microns per pixel and who gave them, in words.
-    is_demo, exact : bool
-        Whether the model knows synthetic tissue only; whether evidence adds up.
+    is_demo, exact, rollout : bool
+        Whether the model knows synthetic tissue only; whether evidence adds up; whether
+        attention can be rolled out.
     colors : str
         What was done to the colors for the model; empty where nothing was asked.
     attributions : Attributions or None
@@ -65,6 +66,7 @@ class ResultSummary:
     prediction: Prediction | None
     is_demo: bool
     exact: bool
+    rollout: bool
     colors: str = ""
     attributions: Attributions | None = None
 
@@ -92,6 +94,7 @@ def summarize(result: Result) -> ResultSummary:
         prediction=result.prediction,
         is_demo=result.is_demo,
         exact=result.exact,
+        rollout=result.offers_rollout,
         colors=result.color_text,
         attributions=result.attributions,
     )

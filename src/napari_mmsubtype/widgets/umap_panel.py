@@ -115,7 +115,7 @@ class UmapPanel(QWidget):
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.reader = JobRunner("Open map", self, has_bar=False)
         self.reader.succeeded.connect(self._show)
-        self.maker = JobRunner("Map of patches", self)
+        self.maker = JobRunner("Map of patches", self, has_bar=False)
         self.maker.progressed.connect(self._on_progress)
         self.maker.succeeded.connect(self._show)
         self.maker.failed.connect(self._say)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.errors import StoreInUseError
+from napari_mmsubtype.models.attention_rollout import has_rollout
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock, clear_stale_lock
 from napari_mmsubtype.results.store_names import (
@@ -126,6 +127,7 @@ def _begin(
             "classes": [asdict(subtype) for subtype in bundle.classes],
             "bundle": _bundle_facts(bundle),
             "exact": exact,
+            "rollout": has_rollout(bundle.encoder),
             "cam_method": plan.cam_method,
             "provenance": _provenance(processor),
         },
