@@ -8,6 +8,7 @@ from napari_mmsubtype.inference.device import (
     choose_processor,
     fast_in_bfloat16,
     fast_in_int8,
+    has_tiles,
 )
 
 
@@ -52,12 +53,14 @@ def test_either_instruction_set_makes_bfloat16_fast(monkeypatch, amx, avx512):
     }.items():
         monkeypatch.setattr(torch.cpu, name, lambda value=value: value, raising=False)
     assert fast_in_bfloat16() is (amx or avx512)
+    assert has_tiles() is amx
 
 
 def test_a_pytorch_that_cannot_tell_means_float32(monkeypatch):
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert fast_in_bfloat16() is False
+    assert has_tiles() is False
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,23 @@ def begin(writer):
 def test_a_long_slide_is_run_in_fused_steps_and_says_so(encoder, writer, clock):
     fused = choose(encoder, writer)
     assert isinstance(fused, FusedEncoder)
-    assert StoreWriter(writer.path).attributes["provenance"][FACT] == fused.steps == 17
+    assert StoreWriter(writer.path).attributes["provenance"][FACT] == fused.steps == 20
 
 
 def test_a_short_slide_does_not_repay_the_trial(encoder, writer, clock):
     assert choose(encoder, writer, count=213) is encoder
     assert "tried" not in clock
     assert isinstance(choose(encoder, writer, count=214), FusedEncoder)
+
+
+@pytest.mark.parametrize(("tiles", "fewest"), [(False, 800), (True, 107)])
+def test_with_tiles_short_slides_repay_it_too(
+    encoder, writer, clock, monkeypatch, tiles, fewest
+):
+    monkeypatch.setattr(fused_choice, "has_tiles", lambda: tiles)
+    low = Processor(torch.device("cpu"), torch.bfloat16)
+    assert choose(encoder, writer, count=fewest - 1, processor=low) is encoder
+    assert isinstance(choose(encoder, writer, fewest, low), FusedEncoder)
 
 
 def test_what_was_tried_before_is_not_tried_again(encoder, writer, clock):

@@ -8,6 +8,7 @@ from napari_mmsubtype.inference import fused_graph
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import prepare
 from napari_mmsubtype.inference.fused_graph import FusedConv, can_fuse, fuse_encoder
+from napari_mmsubtype.inference.max_pool import SeparableMaxPool
 from napari_mmsubtype.models.encoders import Encoder
 from napari_mmsubtype.models.registry import create_encoder
 
@@ -46,7 +47,7 @@ def maps(encoder, images, kind=None):
 
 @pytest.mark.parametrize("kind", [None, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("name", "steps"), [("resnet18", 17), ("seresnet50", 53), ("squeezenet1_1", 25)]
+    ("name", "steps"), [("resnet18", 20), ("seresnet50", 85), ("squeezenet1_1", 25)]
 )
 def test_the_network_gives_the_same_maps_for_any_number_of_patches(name, steps, kind):
     torch.manual_seed(0)
@@ -60,6 +61,39 @@ def test_the_network_gives_the_same_maps_for_any_number_of_patches(name, steps, 
         expected, found = maps(encoder, images, kind), maps(fused, images, kind)
         assert found.dtype == expected.dtype
         assert (found - expected).norm() <= tolerance * expected.norm()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_images_are_normalized_into_what_the_first_convolution_takes(name, kind):
+    encoder = create_encoder(name, input_size=64)
+    lowered = None if kind is torch.float32 else kind
+    fused = fuse_encoder(prepare(encoder, Processor(CPU, lowered)))
+    pixels = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    found = fused.normalize(pixels)
+    assert found.dtype is kind
+    assert torch.equal(found, encoder.normalize(pixels).to(kind))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert fused.normalize(pixels[:0]).shape == (0, 3, 64, 64)
+    with pytest.raises(ValueError, match="stack single patches"):
+        fused.normalize(pixels[0])
+
+
+def test_images_that_more_than_convolutions_take_keep_all_digits():
+    encoder = encoder_of(lambda conv, x: torch.relu(conv(x)))
+
+    class Also(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, images):
+            return self.net(images) + images.mean()
+
+    encoder.body = Also(encoder.body)
+    fused = fuse_encoder(prepare(encoder, Processor(CPU, torch.bfloat16)))
+    pixels = torch.randint(0, 256, (1, 16, 16, 3), dtype=torch.uint8)
+    assert fused.normalize(pixels).dtype is torch.float32
 
 
 def test_weights_are_shared_and_the_encoder_is_left_as_it_was():
@@ -86,8 +120,41 @@ def test_sums_and_clipping_are_fused(then):
     encoder = encoder_of(then)
     fused = fuse_encoder(encoder)
     images = torch.randn(2, 3, 16, 16)
-    assert fused.steps == 1
+    # The first convolution stays alone, with its weights in order.
+    assert fused.steps == 2
+    assert sum(type(step) is nn.Conv2d for step in fused.graph.children()) == 0
     torch.testing.assert_close(maps(fused, images), maps(encoder, images))
+
+
+@pytest.mark.parametrize("kind", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("then", "pools"),
+    [
+        (lambda conv, x: nn.functional.relu(conv(x)), 1),
+        (lambda conv, x: torch.relu(conv(torch.relu(conv(x))) * 2), 1),
+        (lambda conv, x: conv(torch.relu(conv(x))), 0),
+    ],
+)
+def test_pools_of_maps_that_are_nowhere_negative_are_replaced(then, pools, kind):
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.pool = Net(then), nn.MaxPool2d(3, 2, 1)
+
+        def forward(self, images):
+            return self.pool(self.net(images))
+
+    torch.manual_seed(0)
+    encoder = Encoder(Pooled(), dim=4, input_size=16, cell_px=2).eval()
+    encoder = prepare(encoder, Processor(CPU, kind))
+    fused = fuse_encoder(encoder)
+    found = [m for m in fused.modules() if isinstance(m, SeparableMaxPool)]
+    assert len(found) == pools
+    images = torch.randn(2, 3, 16, 16)
+    tolerance = {} if kind is None else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(
+        maps(fused, images, kind), maps(encoder, images, kind), **tolerance
+    )
 
 
 @pytest.mark.parametrize(

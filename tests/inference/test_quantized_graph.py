@@ -11,12 +11,12 @@ from napari_mmsubtype.inference import quantized_graph, quantized_steps
 from napari_mmsubtype.inference.agreement import compare
 from napari_mmsubtype.inference.device import Processor, fast_in_int8
 from napari_mmsubtype.inference.encode import prepare
+from napari_mmsubtype.inference.max_pool import SeparableMaxPool
 from napari_mmsubtype.inference.quantized_graph import quantize_encoder
 from napari_mmsubtype.inference.quantized_steps import (
     Dequantize,
     Quantize,
     QuantizedConv,
-    QuantizedPool,
     can_quantize,
 )
 from napari_mmsubtype.models.encoders import Encoder
@@ -67,7 +67,7 @@ def maps(encoder, pixels):
 
 
 def counts(encoder):
-    kinds = (QuantizedConv, QuantizedPool, Quantize, Dequantize)
+    kinds = (QuantizedConv, SeparableMaxPool, Quantize, Dequantize)
     modules = list(encoder.graph.modules())
     return tuple(sum(isinstance(m, kind) for m in modules) for kind in kinds)
 
@@ -88,7 +88,7 @@ STEPS = {
     ),
     "a map added to itself": (lambda n, x: relu(n.a(x) + x) + n.b(x), None),
     "a pool": (lambda n, x: n.a(n.pool(x)), (2, 1, 1, 0)),
-    "a pool at the end": (lambda n, x: n.pool(relu(n.a(x))), (2, 0, 1, 0)),
+    "a pool at the end": (lambda n, x: n.pool(relu(n.a(x))), (2, 1, 1, 0)),
     "a join": (
         lambda n, x: n.b(torch.cat([relu(n.a(x)), relu(n.b(x))], 1)[:, :8]),
         None,

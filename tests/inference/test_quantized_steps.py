@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from napari_mmsubtype.inference import quantized_steps
@@ -12,7 +10,6 @@ from napari_mmsubtype.inference.quantized_steps import (
     Dequantize,
     Quantize,
     QuantizedConv,
-    QuantizedPool,
     Scale,
     can_quantize,
 )
@@ -76,27 +73,6 @@ def test_numbers_become_values_of_the_kind_asked_for(kind):
     found = Dequantize(SOURCE, kind)(whole)
     assert found.dtype is kind
     torch.testing.assert_close(found, values(whole, SOURCE).to(kind))
-
-
-@given(
-    size=st.integers(1, 4),
-    stride=st.integers(1, 4),
-    ceil=st.booleans(),
-    sides=st.tuples(st.integers(4, 11), st.integers(4, 11)),
-    data=st.data(),
-)
-def test_the_pool_is_that_of_pytorch(size, stride, ceil, sides, data):
-    border = data.draw(st.integers(0, size // 2))
-    pool = nn.MaxPool2d(size, stride, border, ceil_mode=ceil)
-    whole = numbers(2, 3, *sides)
-    expected = pool(whole.float())
-    assert torch.equal(QuantizedPool(pool)(whole).float(), expected)
-
-
-def test_a_pool_may_have_other_sides_along_x():
-    pool = nn.MaxPool2d((2, 3), (1, 2), (0, 1))
-    whole = numbers(1, 2, 7, 8)
-    assert torch.equal(QuantizedPool(pool)(whole).float(), pool(whole.float()))
 
 
 CONVS = {

@@ -95,10 +95,25 @@ def fast_in_bfloat16() -> bool:
         Whether it has AMX tiles or AVX-512 BF16; elsewhere bfloat16 is emulated, and
         slower than float32.
     """
-    # Tests of the processor that PyTorch keeps private; where a version has them no
-    # more, float32 is the safe answer.
-    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(getattr(torch.cpu, test, bool)() for test in tests)
+    return has_tiles() or _has("_is_avx512_bf16_supported")
+
+
+def has_tiles() -> bool:
+    """Tell whether this CPU multiplies small matrices at once, with AMX.
+
+    Returns
+    -------
+    bool
+        Products are so fast there that what a network does besides takes as long.
+    """
+    return _has("_is_amx_tile_supported")
+
+
+def _has(test: str) -> bool:
+    """Ask PyTorch about the processor."""
+    # Tests that it keeps private; where a version has them no more, no is the safe
+    # answer.
+    return bool(getattr(torch.cpu, test, bool)())
 
 
 def fast_in_int8() -> bool:
@@ -109,8 +124,8 @@ def fast_in_int8() -> bool:
     bool
         Whether it has AVX-512 VNNI or AVX VNNI; elsewhere sums may overflow.
     """
-    # Private as in `fast_in_bfloat16`; the other, public one is of later versions.
-    if getattr(torch.cpu, "_is_vnni_supported", bool)():
+    # The other, public one is of later versions.
+    if _has("_is_vnni_supported"):
         return True
     told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(told.get(name, False) for name in ("avx512_vnni", "avx_vnni"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import fx, nn
 
+from napari_mmsubtype.inference.max_pool import SeparableMaxPool, find_max_pool
 from napari_mmsubtype.models.encoders import Encoder
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class FusedEncoder(Encoder):
         self.cells = encoder.cells
         self.steps = sum(isinstance(m, steps) for m in graph.modules())
         self._plain = encoder
+        self._first = _first_steps(graph)
         self.eval()
 
     def normalize(self, patches: Tensor) -> Tensor:
@@ -72,10 +74,17 @@ class FusedEncoder(Encoder):
 
         Returns
         -------
-        Tensor of float32, shape (n, 3, y, x)
-            As the plain encoder does it.
+        Tensor, shape (n, 3, y, x)
+            As the plain encoder does it, rounded to what the first convolution takes.
         """
-        return self._plain.normalize(patches)
+        kinds = {step.conv.weight.dtype for step in self._first}
+        if patches.ndim != 4 or len(kinds) != 1 or torch.float32 in kinds:
+            return self._plain.normalize(patches)
+        # Patch by patch: what lies between the two is still in the cache.
+        images = torch.empty(patches.shape, dtype=kinds.pop()).permute(0, 3, 1, 2)
+        for image, patch in zip(images, patches, strict=True):
+            image.copy_(self._plain.normalize(patch[None])[0])
+        return images
 
     @property
     def graph(self) -> fx.GraphModule:
@@ -84,7 +93,7 @@ class FusedEncoder(Encoder):
 
 
 class FusedConv(nn.Module):
-    """A convolution that also adds another map, or sets what is negative to zero.
+    """A convolution that may add another map and set what is negative to zero.
 
     The maps in between are neither written to memory nor rounded to the lower
     precision. It uses the operations that ``torch.compile`` calls for the same end, and
@@ -103,6 +112,7 @@ class FusedConv(nn.Module):
         self.conv, self.clips = conv, clips
         self._after = "relu" if clips else None
         self._packed: Tensor | None = None
+        self._shape = (conv.padding, conv.stride, conv.dilation, conv.groups)
 
     def forward(self, images: Tensor, other: Tensor | None = None) -> Tensor:
         """Convolve, add and clip.
@@ -121,22 +131,26 @@ class FusedConv(nn.Module):
         """
         conv = self.conv
         images = images.to(conv.weight.dtype)
-        shape = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        weight = self._packed
-        if weight is None:
-            pack: Any = getattr(torch.ops.mkldnn, _PACKING)
-            weight = pack(conv.weight.detach(), *shape, list(images.shape))
-            self._packed = weight
+        weight = self._pack(images) if self._packed is None else self._packed
+        # By their full names: to look for the one that fits takes time, too.
         step: Any = getattr(torch.ops.mkldnn, _OPERATION)
         if other is None:
             after = self._after or "none"
-            found = step(images, weight, conv.bias, *shape, after, [], "")
+            found = step.default(images, weight, conv.bias, *self._shape, after, [], "")
         else:
             other = other.to(images.dtype).contiguous(memory_format=torch.channels_last)
-            rest: tuple[Any, ...] = (*shape, "add", 1.0, self._after, [], None)
+            rest: tuple[Any, ...] = (*self._shape, "add", 1.0, self._after, [], None)
             found = step.binary(images, other, weight, conv.bias, *rest)
         result: Tensor = found
         return result
+
+    def _pack(self, images: Tensor) -> Tensor:
+        """Bring the weights into the order for maps like these, for good."""
+        pack: Any = getattr(torch.ops.mkldnn, _PACKING)
+        weight = self.conv.weight.detach()
+        packed: Tensor = pack(weight, *self._shape, list(images.shape))
+        self._packed = packed
+        return packed
 
 
 def can_fuse() -> bool:
@@ -188,14 +202,22 @@ def fuse_encoder(encoder: Encoder) -> FusedEncoder | None:
         if type(_module(graph, node)) is nn.Identity:
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
+    longest = 1
     for node in list(graph.graph.nodes):
-        conv = _module(graph, node)
-        if type(conv) is nn.Conv2d and _is_plain(conv):
-            _fuse(graph, node, conv)
+        # What an earlier convolution took is no longer there.
+        if chain := _follow(graph, node):
+            _fuse(graph, chain)
+            longest = max(longest, len(chain))
+    if longest == 1:
+        return None
+    for node in list(graph.graph.nodes):
+        pool = find_max_pool(_module(graph, node))
+        if pool is not None and _is_clipped(graph, node.all_input_nodes[0]):
+            node.target = f"fused_{node.name}"
+            graph.add_submodule(node.target, SeparableMaxPool(pool))
     graph.delete_all_unused_submodules()
     graph.recompile()
-    fused = FusedEncoder(encoder, graph, FusedConv)
-    return fused if fused.steps else None
+    return FusedEncoder(encoder, graph, FusedConv)
 
 
 class _FeatureMap(nn.Module):
@@ -209,30 +231,51 @@ class _FeatureMap(nn.Module):
         return self.encoder.feature_map(images)
 
 
-def _fuse(graph: fx.GraphModule, node: fx.Node, conv: nn.Conv2d) -> None:
-    """Fuse a convolution with the sum and the clipping that alone use its map."""
+def _first_steps(graph: fx.GraphModule) -> list[FusedConv]:
+    """List what takes the images, if all of it is convolutions that round them."""
+    images = next(node for node in graph.graph.nodes if node.op == "placeholder")
+    steps = [_module(graph, user) for user in images.users]
+    found = [step for step in steps if isinstance(step, FusedConv)]
+    return found if len(found) == len(steps) else []
+
+
+def _follow(graph: fx.GraphModule, node: fx.Node) -> list[fx.Node]:
+    """List a convolution with the sum and the clipping that alone use its map."""
+    conv = _module(graph, node)
+    if type(conv) is not nn.Conv2d or not _is_plain(conv) or node.kwargs:
+        return []
     chain = [node]
-    others: list[Any] = []
     user = _only_user(node)
     if user is not None and user.op == "call_function" and user.target in _SUMS:
-        others = [term for term in user.args if term is not node]
-        if len(others) == 1 and isinstance(others[0], fx.Node) and not user.kwargs:
-            chain.append(user)
-            user = _only_user(user)
-        else:
-            return
-    clips = user is not None and _clips(graph, user)
-    if clips and user is not None:
+        if not _added(user, node) or user.kwargs:
+            return chain
         chain.append(user)
-    if len(chain) == 1:
-        return
-    name = f"fused_{node.name}"
-    graph.add_submodule(name, FusedConv(conv, clips=clips))
+        user = _only_user(user)
+    return [*chain, user] if user is not None and _clips(graph, user) else chain
+
+
+def _fuse(graph: fx.GraphModule, chain: list[fx.Node]) -> None:
+    """Make one step of a convolution and what follows it.
+
+    One that nothing follows gains by weights that are in order already.
+    """
+    conv, *after = chain
+    clips = bool(after) and _clips(graph, after[-1])
+    module = cast("nn.Conv2d", _module(graph, conv))
+    name = f"fused_{conv.name}"
+    others = _added(after[0], conv) if after and after[0].target in _SUMS else []
+    graph.add_submodule(name, FusedConv(module, clips=clips))
     with graph.graph.inserting_before(chain[-1]):
-        step = graph.graph.call_module(name, (node.args[0], *others))
+        step = graph.graph.call_module(name, (conv.args[0], *others))
     chain[-1].replace_all_uses_with(step)
     for done in reversed(chain):
         graph.graph.erase_node(done)
+
+
+def _added(total: fx.Node, node: fx.Node) -> list[fx.Node]:
+    """Give the one other map of a sum of two; nothing where it is another sum."""
+    terms = [term for term in total.args if term is not node]
+    return [t for t in terms if isinstance(t, fx.Node)] if len(terms) == 1 else []
 
 
 def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -252,6 +295,12 @@ def _clips(graph: fx.GraphModule, node: fx.Node) -> bool:
     return type(_module(graph, node)) is nn.ReLU or (
         node.op == "call_function" and node.target in _RELUS
     )
+
+
+def _is_clipped(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Tell a map that is nowhere negative because the step that made it clips."""
+    made = _module(graph, node)
+    return made.clips if isinstance(made, FusedConv) else _clips(graph, node)
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:

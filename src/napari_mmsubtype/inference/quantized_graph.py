@@ -12,11 +12,11 @@ from torch import fx, nn
 
 from napari_mmsubtype.inference.batch_limit import room_for
 from napari_mmsubtype.inference.fused_graph import FusedConv, FusedEncoder, fuse_encoder
+from napari_mmsubtype.inference.max_pool import SeparableMaxPool, find_max_pool
 from napari_mmsubtype.inference.quantized_steps import (
     Dequantize,
     Quantize,
     QuantizedConv,
-    QuantizedPool,
     Scale,
     can_quantize,
 )
@@ -114,10 +114,7 @@ def _pool(graph: fx.GraphModule, node: fx.Node) -> nn.MaxPool2d | None:
     """Give the pool of maxima that a step is."""
     if node.op != "call_module":
         return None
-    found = graph.get_submodule(str(node.target))
-    if type(found) is not nn.MaxPool2d or found.return_indices:
-        return None
-    return found if found.dilation in {1, (1, 1)} else None
+    return find_max_pool(graph.get_submodule(str(node.target)))
 
 
 def _is_join(node: fx.Node) -> bool:
@@ -261,7 +258,7 @@ class _Rewriting:
             made.meta[_WAS] = node.name
         elif is_wanted and (pool := _pool(self._old, node)) is not None:
             made = self._call(
-                QuantizedPool(pool), (self._as_numbers(node.all_input_nodes[0]),)
+                SeparableMaxPool(pool), (self._as_numbers(node.all_input_nodes[0]),)
             )
         elif is_wanted and _is_join(node):
             made = self._new.node_copy(node, self._as_numbers)

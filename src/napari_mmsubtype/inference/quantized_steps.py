@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +79,13 @@ class Quantize(nn.Module):
         Tensor of uint8, shape (n, c, y, x)
             In the order of memory that convolutions like best.
         """
-        values = values.contiguous(memory_format=torch.channels_last).float()
-        numbers = values.mul(1 / self.scale.step).add_(self.scale.zero)
-        return numbers.round_().clamp_(0, 255).to(torch.uint8)
+        values = values.contiguous(memory_format=torch.channels_last)
+        numbers = torch.empty_like(values, dtype=torch.uint8)
+        # Map by map: what lies between the two is still in the cache.
+        for value, number in zip(values, numbers, strict=True):
+            step = value.float().mul(1 / self.scale.step).add_(self.scale.zero)
+            number.copy_(step.round_().clamp_(0, 255))
+        return numbers
 
 
 class Dequantize(nn.Module):
@@ -115,66 +118,6 @@ class Dequantize(nn.Module):
         """
         values = numbers.to(torch.float32).sub_(self.scale.zero).mul_(self.scale.step)
         return values.to(self.kind)
-
-
-class QuantizedPool(nn.Module):
-    """The largest number of each window; PyTorch's own pool has no fast one for uint8.
-
-    Parameters
-    ----------
-    pool : torch.nn.MaxPool2d
-        Without dilation.
-    """
-
-    def __init__(self, pool: nn.MaxPool2d) -> None:
-        super().__init__()
-        self._size = _pair(pool.kernel_size)
-        self._stride = _pair(pool.stride)
-        self._border = _pair(pool.padding)
-        self._ceil = pool.ceil_mode
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Take the maxima along y, then along x.
-
-        Parameters
-        ----------
-        numbers : Tensor of uint8, shape (n, c, y, x)
-            A map.
-
-        Returns
-        -------
-        Tensor of uint8, shape (n, c, h, w)
-            As `torch.nn.MaxPool2d` gives it.
-        """
-        counts, borders = [], []
-        for axis in (3, 2):
-            length = numbers.shape[axis]
-            size, stride = self._size[axis - 2], self._stride[axis - 2]
-            before = self._border[axis - 2]
-            steps, rest = divmod(length + 2 * before - size, stride)
-            # A last window that is not whole begins within the map.
-            more = self._ceil and rest > 0 and (steps + 1) * stride < length + before
-            count = steps + 1 + more
-            after = (count - 1) * stride + size - length - before
-            counts.append(count)
-            borders += [before, after]
-        # Nothing is less than 0, so the border never is the largest; what no window
-        # reaches is cut off.
-        numbers = nn.functional.pad(numbers, borders)
-        for axis, count in ((2, counts[1]), (3, counts[0])):
-            size, stride = self._size[axis - 2], self._stride[axis - 2]
-            span = (count - 1) * stride + 1
-            parts = [numbers.narrow(axis, i, span) for i in range(size)]
-            parts = [
-                p[:, :, ::stride] if axis == 2 else p[..., ::stride] for p in parts
-            ]
-            numbers = functools.reduce(torch.maximum, parts)
-        return numbers
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    """Give the sizes along y and x."""
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 class QuantizedConv(nn.Module):
@@ -288,7 +231,7 @@ class QuantizedConv(nn.Module):
         target = self.target if kind is torch.uint8 and self.target else Scale(1.0, 0)
         shape = (*self._shape, self._groups, target.step, target.zero, kind)
         if other is None:
-            found = step(*head, self.bias, *shape, after, [], "")
+            found = step.default(*head, self.bias, *shape, after, [], "")
         else:
             other = other.to(kind).contiguous(memory_format=torch.channels_last)
             other = other.clone() if self.keeps_other else other
@@ -318,7 +261,6 @@ __all__ = [
     "Dequantize",
     "Quantize",
     "QuantizedConv",
-    "QuantizedPool",
     "Scale",
     "can_quantize",
 ]

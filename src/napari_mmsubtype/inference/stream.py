@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RUN = 8
+RUN = 16
 """Patches one task reads in a row: neighbours share decoded tiles."""
 
 

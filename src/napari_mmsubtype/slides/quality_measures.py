@@ -25,7 +25,7 @@ MEASURES = (*(f"ink_{ink}" for ink in INKS), "sharpness", "thickness", "grey")
 BLOCK_PX = 8
 """Side of the blocks whose mean color is judged; wide enough to average nuclei away."""
 
-STACKED = 8
+STACKED = 16
 """Patches that are measured at once: fewer calls, while they are still in the cache."""
 
 GLASS_VALUE = 0.85
