@@ -79,6 +79,21 @@ def test_images_are_normalized_into_what_the_first_convolution_takes(name, kind)
         fused.normalize(pixels[0])
 
 
+def test_an_encoder_may_resize_what_it_normalizes():
+    class Halved(Encoder):
+        def normalize(self, patches):
+            return super().normalize(patches[:, ::2, ::2])
+
+    torch.manual_seed(0)
+    net = Net(lambda conv, x: torch.relu(conv(x)))
+    encoder = Halved(net, dim=4, input_size=16, cell_px=1).eval()
+    fused = fuse_encoder(prepare(encoder, Processor(CPU, torch.bfloat16)))
+    pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    found = fused.normalize(pixels)
+    assert torch.equal(found, encoder.normalize(pixels).bfloat16())
+    assert found.shape == (3, 3, 16, 16)
+
+
 def test_images_that_more_than_convolutions_take_keep_all_digits():
     encoder = encoder_of(lambda conv, x: torch.relu(conv(x)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import operator
 from typing import TYPE_CHECKING, Any, cast
@@ -78,12 +79,19 @@ class FusedEncoder(Encoder):
             As the plain encoder does it, rounded to what the first convolution takes.
         """
         kinds = {step.conv.weight.dtype for step in self._first}
-        if patches.ndim != 4 or len(kinds) != 1 or torch.float32 in kinds:
+        rounds = len(kinds) == 1 and torch.float32 not in kinds
+        if not rounds or patches.ndim != 4 or not len(patches):
             return self._plain.normalize(patches)
         # Patch by patch: what lies between the two is still in the cache.
-        images = torch.empty(patches.shape, dtype=kinds.pop()).permute(0, 3, 1, 2)
-        for image, patch in zip(images, patches, strict=True):
-            image.copy_(self._plain.normalize(patch[None])[0])
+        made = (self._plain.normalize(patch[None])[0] for patch in patches)
+        first = next(made)
+        images = torch.empty(
+            (len(patches), *first.shape),
+            dtype=kinds.pop(),
+            memory_format=torch.channels_last,
+        )
+        for image, one in zip(images, itertools.chain([first], made), strict=True):
+            image.copy_(one)
         return images
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def _look_at(path: Path) -> State:
     """Give the state of a file, or of a folder and its documents."""
     own = path.stat()
     # What else a folder's size tells depends on the file system.
-    is_folder = path.is_dir()
+    is_folder = stat.S_ISDIR(own.st_mode)
     state = [("", 0 if is_folder else own.st_size, own.st_mtime_ns)]
     if is_folder:
         for name in FOLDER_DOCUMENTS:
