@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -115,6 +116,22 @@ def _written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     that tests start write as they always do.
     """
     monkeypatch.setattr("napari_mmsubtype.inference.write_behind.EVERY_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _windows_go_here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let go of closed windows in the thread that made them.
+
+    Python looks for cycles in whichever thread is at it. A drawing context of Qt that
+    ends in another thread than its own stays the current one there, and the next window
+    that goes takes the process with it.
+    """
+    yield
+    if request.node.get_closest_marker("gui"):
+        from qtpy.QtCore import QCoreApplication, QEvent
+
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
