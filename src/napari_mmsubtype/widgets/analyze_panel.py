@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import ConfigurationError, DeviceLostError
+from napari_mmsubtype.models.torch_import import import_torch
 from napari_mmsubtype.plugin.layers import (
     slide_layers,
     to_layers,
@@ -308,6 +309,7 @@ def _analyze_and_draw(
     if make is None:
         # Importing PyTorch takes seconds: here it happens away from the GUI thread.
         yield Progress("open", message="loading PyTorch")
+        import_torch()
         from napari_mmsubtype.workflows.analyze import analyze_job
 
         make = analyze_job

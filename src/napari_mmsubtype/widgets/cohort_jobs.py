@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.models.torch_import import import_torch
 from napari_mmsubtype.widgets.cohort_command import CohortTask
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def cohort_job(task: CohortTask, request: CohortRequest) -> Job[Any]:
     """
     # Importing PyTorch takes seconds: here it happens away from the GUI thread.
     yield Progress("open", message="loading PyTorch")
+    import_torch()
     from napari_mmsubtype.workflows.crossval import crossval_job
     from napari_mmsubtype.workflows.train import train_job
 

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.cam_methods import CAM_METHODS, ROLLOUT
 from napari_mmsubtype.core.progress import Job
+from napari_mmsubtype.models.torch_import import import_torch
 from napari_mmsubtype.plugin.map_layers import (
     CAM,
     SCALED,
@@ -218,7 +219,8 @@ def _method(layer: Any) -> str:
 
 def _draw_job(store: str, method: str) -> Job[list[Any]]:
     """Draw the whole slide; give the layers of that method, one of them visible."""
-    # torch takes seconds to import.
+    # PyTorch takes seconds to import.
+    import_torch()
     from napari_mmsubtype.workflows.draw_cam import draw_cam_job
 
     result = yield from draw_cam_job(store, method)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.models.torch_import import import_torch
 from napari_mmsubtype.plugin.map_layers import set_scale
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
@@ -230,7 +231,8 @@ def _timer(parent: QObject, pause_ms: int, act: Any) -> QTimer:
 
 def _open_job(store: str, method: str) -> Job[Any]:
     """Load what drawing takes, and show what was drawn before."""
-    # torch takes seconds to import.
+    # PyTorch takes seconds to import.
+    import_torch()
     from napari_mmsubtype.workflows.draw_view import open_view_job
 
     session = yield from open_view_job(store, method)
