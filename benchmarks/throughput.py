@@ -7,9 +7,11 @@ grid, reading, resizing, normalising, network, writing. The bare forward pass se
 same patches, already normalised in memory, in the same batches, layout and precision,
 through the same prepared network (norms folded, steps fused) and with the same
 allocator: in one call for each batch, with all cores, and in the teams that the engine
-divides the cores into. Two batches of blank patches go first, so that the engine is not
-the one that pages in the memory which the bare passes then find. The eager one is the
-network as PyTorch makes it: float32, nothing folded, the usual allocator. All are
+divides the cores into. The plain one is the network as PyTorch runs it in the same
+precision (bfloat16 beside int8), norms folded, steps neither fused nor recorded. Two
+batches of blank patches go first, so that the engine is not the one that pages in the
+memory which the bare passes then find. The eager one is the network as PyTorch makes
+it: float32, nothing folded, the usual allocator. All are
 measured in turns within one run, because machines drift; ratios are of the same turn,
 and their medians count. ``--busy 1`` measures all that beside another process that
 never rests; ``--leave-out reading`` has the engine find its patches in memory, and
@@ -29,6 +31,7 @@ import tempfile
 import time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +48,11 @@ from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
 from napari_mmsubtype.inference.precision import settle_in_int8
+from napari_mmsubtype.inference.recorded_encoder import (
+    MIN_BATCHES,
+    RecordedEncoder,
+    choose_recorded,
+)
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results.store_writer import StoreWriter
 from napari_mmsubtype.slides.patch_source import PatchSource
@@ -69,7 +77,7 @@ def main() -> int:
     processor = choose_processor(arguments.device, arguments.precision)
     eager = create_encoder(arguments.encoder).to(processor.device)
     whole = Processor(processor.device, None)
-    encoder, steps = prepare_as_analyzed(eager, processor, arguments)
+    encoder, plain, steps = prepare_as_analyzed(eager, processor, arguments)
     batch_size = arguments.batch_size or processor.default_batch_size(
         arguments.patch_size
     )
@@ -80,6 +88,8 @@ def main() -> int:
         source = PatchSource(slide, lay(arguments, slide)[0])
         pixels = np.stack([source.read(i) for i in range(len(source))])
     blank = np.zeros((2 * batch_size, *[arguments.patch_size] * 2, 3), np.uint8)
+    few = pixels[: arguments.few]
+    scale = len(pixels) / len(few)
     with busy(arguments.busy):
         for _ in range(arguments.repeats):
             with memory_kept():
@@ -89,11 +99,10 @@ def main() -> int:
                 bare = run_bare(encoder, processor, pixels, batch_size)
                 with choose_teams(processor.device, batch_size) as teams:
                     side = run_bare(encoder, processor, pixels, batch_size, teams)
-            few = pixels[: arguments.eager_patches]
-            scale = len(pixels) / len(few)
+                unfused = scale * run_bare(plain, processor, few, batch_size)
             usual = scale * run_bare(eager, whole, few, batch_size)
-            turns.append((engine, bare, side, usual))
-    seconds, forward, divided, plain = (
+            turns.append((engine, bare, side, unfused, usual))
+    seconds, forward, divided, stepwise, untouched = (
         statistics.median(column) for column in zip(*turns, strict=True)
     )
     count = len(pixels)
@@ -104,6 +113,7 @@ def main() -> int:
         "device": str(processor.device),
         "precision": processor.precision,
         "fused_steps": steps,
+        "recorded": isinstance(encoder, RecordedEncoder),
         "batch_size": batch_size,
         "threads": torch.get_num_threads(),
         "teams": teams.count,
@@ -114,14 +124,12 @@ def main() -> int:
         "patches_per_second": round(count / seconds, 2),
         "forward_patches_per_second": round(count / forward, 2),
         "forward_in_teams_patches_per_second": round(count / divided, 2),
-        "eager_float32_patches_per_second": round(count / plain, 2),
-        "efficiency": round(statistics.median(b / e for e, b, _, _ in turns), 3),
-        "efficiency_to_teams": round(
-            statistics.median(t / e for e, _, t, _ in turns), 3
-        ),
-        "ratio_to_eager_float32": round(
-            statistics.median(p / e for e, _, _, p in turns), 2
-        ),
+        "forward_plain_patches_per_second": round(count / stepwise, 2),
+        "eager_float32_patches_per_second": round(count / untouched, 2),
+        "efficiency": ratio_of_turns(turns, 1),
+        "efficiency_to_teams": ratio_of_turns(turns, 2),
+        "efficiency_to_plain": ratio_of_turns(turns, 3),
+        "ratio_to_eager_float32": ratio_of_turns(turns, 4),
         "peak_rss_mb": round(peak_kib / (1024 if sys.platform != "darwin" else 2**20)),
     }
     if arguments.json:
@@ -132,10 +140,19 @@ def main() -> int:
     return 0
 
 
+def ratio_of_turns(turns: list[tuple[float, ...]], column: int) -> float:
+    """Give the speed of the engine over that of another, within the same turn."""
+    return round(statistics.median(turn[column] / turn[0] for turn in turns), 3)
+
+
 def prepare_as_analyzed(
     eager: Encoder, processor: Processor, arguments: argparse.Namespace
-) -> tuple[Encoder, int]:
-    """Give what an analysis runs for a slide that is long enough, and its steps."""
+) -> tuple[Encoder, Encoder, int]:
+    """Give what an analysis runs for a slide that is long enough.
+
+    And the same network as PyTorch runs it; and how many steps are fused.
+    """
+    plain = prepare(copy.deepcopy(eager), replace(processor, quantized=False))
     if processor.quantized:
         encoder = prepare(copy.deepcopy(eager), processor.in_float32())
         with open_slide(arguments.slide, mpp=arguments.mpp) as slide:
@@ -144,11 +161,16 @@ def prepare_as_analyzed(
         print(choice.reason, file=sys.stderr)
         made = choice.encoder
     else:
-        encoder = prepare(copy.deepcopy(eager), processor)
-        made = fuse_encoder(encoder) if processor.device.type == "cpu" else None
+        made = fuse_encoder(plain) if processor.device.type == "cpu" else None
     if isinstance(made, FusedEncoder):
-        return prepare(made, processor), made.steps
-    return encoder, 0
+        return prepare(made, processor), plain, made.steps
+    size = arguments.patch_size
+    batch_size = arguments.batch_size or processor.default_batch_size(size)
+    long = MIN_BATCHES * batch_size
+    recorded = choose_recorded(
+        plain, processor, size_px=size, batch_size=batch_size, count=long
+    )
+    return recorded, plain, 0
 
 
 def lay(
@@ -179,10 +201,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.add_argument(
-        "--eager-patches",
+        "--few",
         type=int,
-        default=32,
-        help="patches that the eager network, which is slow, is timed on",
+        default=64,
+        help="patches that the plain and the eager network, which are slow, get",
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(

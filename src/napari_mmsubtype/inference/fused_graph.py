@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import fx, nn
 
+from napari_mmsubtype.inference.derived_encoder import DerivedEncoder
 from napari_mmsubtype.inference.max_pool import SeparableMaxPool, find_max_pool
-from napari_mmsubtype.models.encoders import Encoder
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from napari_mmsubtype.models.encoders import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ _SUMS = (operator.add, operator.iadd, torch.add)
 _RELUS = (torch.relu, nn.functional.relu)
 
 
-class FusedEncoder(Encoder):
+class FusedEncoder(DerivedEncoder):
     """An encoder whose convolutions clip, and add a shortcut, as they go.
 
     It shares its weights with the encoder it was made from.
@@ -49,21 +51,9 @@ class FusedEncoder(Encoder):
     def __init__(
         self, encoder: Encoder, graph: fx.GraphModule, steps: type[nn.Module]
     ) -> None:
-        super().__init__(
-            graph,
-            dim=encoder.dim,
-            input_size=encoder.input_size,
-            cell_px=encoder.cell_px,
-            mean=encoder.mean,
-            std=encoder.std,
-        )
-        self.name, self.options = encoder.name, encoder.options
-        self.origin, self.hub_id = encoder.origin, encoder.hub_id
-        self.cells = encoder.cells
+        super().__init__(encoder, graph)
         self.steps = sum(isinstance(m, steps) for m in graph.modules())
-        self._plain = encoder
         self._first = _first_steps(graph)
-        self.eval()
 
     def normalize(self, patches: Tensor) -> Tensor:
         """Turn pixels into what the network takes.
@@ -81,9 +71,9 @@ class FusedEncoder(Encoder):
         kinds = {step.conv.weight.dtype for step in self._first}
         rounds = len(kinds) == 1 and torch.float32 not in kinds
         if not rounds or patches.ndim != 4 or not len(patches):
-            return self._plain.normalize(patches)
+            return self.plain.normalize(patches)
         # Patch by patch: what lies between the two is still in the cache.
-        made = (self._plain.normalize(patch[None])[0] for patch in patches)
+        made = (self.plain.normalize(patch[None])[0] for patch in patches)
         first = next(made)
         images = torch.empty(
             (len(patches), *first.shape),

@@ -27,6 +27,7 @@ from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
 from napari_mmsubtype.inference.precision import settled_job
 from napari_mmsubtype.inference.provisional import ProvisionalJudge
+from napari_mmsubtype.inference.recorded_encoder import choose_recorded
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
@@ -297,6 +298,13 @@ def _fill_store(
     meter = PatchMeter(plan.recipe.quality_spec, spec.size_px, spec.mpp)
     judge = ProvisionalJudge(case, writer.path, len(plan.grid))
     reader = choose_source(source, encoder, writer, processor, meter=meter, **shared)
+    encoder = choose_recorded(
+        encoder,
+        processor,
+        size_px=spec.size_px,
+        batch_size=shared["limit"].size,
+        count=len(source),
+    )
     yield from encode_job(
         encoder,
         reader,
