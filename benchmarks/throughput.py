@@ -47,6 +47,7 @@ from napari_mmsubtype.inference.core_teams import CoreTeams, choose_teams
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
+from napari_mmsubtype.inference.packed_encoder import PackedEncoder, pack_encoder
 from napari_mmsubtype.inference.precision import settle_in_int8
 from napari_mmsubtype.inference.recorded_encoder import (
     MIN_BATCHES,
@@ -161,8 +162,9 @@ def prepare_as_analyzed(
         print(choice.reason, file=sys.stderr)
         made = choice.encoder
     else:
-        made = fuse_encoder(plain) if processor.device.type == "cpu" else None
-    if isinstance(made, FusedEncoder):
+        is_cpu = processor.device.type == "cpu"
+        made = (fuse_encoder(plain) or pack_encoder(plain)) if is_cpu else None
+    if isinstance(made, FusedEncoder | PackedEncoder):
         return prepare(made, processor), plain, made.steps
     size = arguments.patch_size
     batch_size = arguments.batch_size or processor.default_batch_size(size)

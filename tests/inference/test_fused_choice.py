@@ -13,6 +13,7 @@ from napari_mmsubtype.inference.encode import prepare
 from napari_mmsubtype.inference.fused_choice import FACT, FILE_NAME, choose_encoder
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, can_fuse
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
+from napari_mmsubtype.inference.packed_encoder import PackedEncoder
 from napari_mmsubtype.inference.trial import Trial, sample_patches, try_patches
 from napari_mmsubtype.models.registry import create_encoder
 from napari_mmsubtype.results.store_writer import StoreWriter
@@ -200,6 +201,26 @@ def test_a_run_that_is_resumed_goes_on_as_it_was_begun(
     begin(writer)
     clock.update(plain=0.1, fused=0.2 if was_fused else 0.01)
     assert isinstance(choose(encoder, writer), FusedEncoder) == was_fused
+
+
+@pytest.mark.parametrize(("tried", "fewest"), [(False, 1067), (True, 534)])
+def test_a_transformer_keeps_its_weights_in_order_in_long_slides(
+    writer, clock, monkeypatch, tried, fewest
+):
+    monkeypatch.setattr(fused_choice, "has_tiles", lambda: True)
+    low = Processor(CPU.device, torch.bfloat16)
+    torch.manual_seed(0)
+    encoder = prepare(create_encoder("timm:test_vit", input_size=SIZE), low)
+    patches = sample_patches(RandomPatches(fewest, SIZE))
+    rows = try_patches(encoder, patches, low)[0]
+    trial = Trial(patches, rows, 0.1) if tried else None
+    assert choose(encoder, writer, fewest - 1, low, trial) is encoder
+    assert "tried" not in clock
+    packed = choose(encoder, writer, fewest, low, trial)
+    assert isinstance(packed, PackedEncoder)
+    assert StoreWriter(writer.path).attributes["provenance"][FACT] == packed.steps
+    begin(writer)
+    assert isinstance(choose(encoder, writer, 20, low), PackedEncoder)
 
 
 def test_a_gpu_is_left_alone(encoder, writer, clock):

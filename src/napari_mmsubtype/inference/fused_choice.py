@@ -14,6 +14,7 @@ from napari_mmsubtype.inference.batch_limit import size_key
 from napari_mmsubtype.inference.device import has_tiles
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
+from napari_mmsubtype.inference.packed_encoder import PackedEncoder, pack_encoder
 from napari_mmsubtype.inference.trial import (
     TRIED,
     Trial,
@@ -38,6 +39,9 @@ _LIKELY_SAVING = {"float32": 0.15, "bfloat16": 0.04}
 _LIKELY_IN_TILES = 0.3
 """The same in bfloat16 with AMX: 0.45 for a ResNet-50, 0.36 for a ResNet-18, 0.19 for
 one with squeeze and excitation."""
+_LIKELY_WHEN_PACKED = 0.03
+"""The same where weights are only kept in order: 0.05 to 0.1 for transformers, less
+what it takes to bring them into order."""
 _CLEARLY_SLOWER = 1.1
 """Time over that of the plain network which speaks against fused steps.
 
@@ -91,14 +95,13 @@ def choose_encoder(
     what = f"{encoder.name} at {encoder.input_size} px, {torch.get_num_threads()} CPUs"
     key = size_key(processor.device, what, processor.precision)
     is_slow = (known.find(key) or 0.0) > _CLEARLY_SLOWER
-    repaid = _is_repaid(len(source), processor.precision, trial)
+    repaid = _is_repaid(len(source), _likely_saving(processor.precision), trial)
     if not begun and (is_slow or not repaid):
         return encoder
-    fused = fuse_encoder(encoder)
+    packs = begun or _is_repaid(len(source), _LIKELY_WHEN_PACKED, trial)
+    fused = fuse_encoder(encoder) or (pack_encoder(encoder) if packs else None)
     if fused is not None and trial is None:
-        patches = sample_patches(source, transform)
-        if len(patches):
-            trial = Trial(patches, *try_patches(encoder, patches, processor))
+        trial = _try_plain(encoder, source, processor, transform)
     found = _measure(encoder, fused, trial, processor)
     if fused is None or found is None:
         if begun:
@@ -119,18 +122,35 @@ def choose_encoder(
     return fused
 
 
-def _is_repaid(count: int, precision: str, trial: Trial | None) -> bool:
+def _try_plain(
+    encoder: Encoder,
+    source: ReadsPatches,
+    processor: Processor,
+    transform: Transform | None,
+) -> Trial | None:
+    """Try the encoder as it is; None where no patch can be read."""
+    patches = sample_patches(source, transform)
+    if not len(patches):
+        return None
+    return Trial(patches, *try_patches(encoder, patches, processor))
+
+
+def _likely_saving(precision: str) -> float:
+    """Tell which share of the time fused steps may save, of any network."""
+    if precision == "bfloat16" and has_tiles():
+        return _LIKELY_IN_TILES
+    return _LIKELY_SAVING.get(precision, 0.0)
+
+
+def _is_repaid(count: int, saving: float, trial: Trial | None) -> bool:
     """Tell whether a slide is likely to take longer than what is left of the trial."""
     cost = TRIED if trial else 2 * TRIED
-    saving = _LIKELY_SAVING.get(precision, 0.0)
-    if precision == "bfloat16" and has_tiles():
-        saving = _LIKELY_IN_TILES
     return count * saving >= cost
 
 
 def _measure(
     encoder: Encoder,
-    fused: FusedEncoder | None,
+    fused: FusedEncoder | PackedEncoder | None,
     trial: Trial | None,
     processor: Processor,
 ) -> float | None:
@@ -145,7 +165,7 @@ def _measure(
 
 def _compare(
     encoder: Encoder,
-    fused: FusedEncoder | None,
+    fused: FusedEncoder | PackedEncoder | None,
     trial: Trial | None,
     processor: Processor,
 ) -> float | None:

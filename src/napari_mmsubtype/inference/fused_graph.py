@@ -240,7 +240,7 @@ def _first_steps(graph: fx.GraphModule) -> list[FusedConv]:
 def _follow(graph: fx.GraphModule, node: fx.Node) -> list[fx.Node]:
     """List a convolution with the sum and the clipping that alone use its map."""
     conv = _module(graph, node)
-    if type(conv) is not nn.Conv2d or not _is_plain(conv) or node.kwargs:
+    if type(conv) is not nn.Conv2d or not is_plain(conv) or node.kwargs:
         return []
     chain = [node]
     user = _only_user(node)
@@ -301,9 +301,20 @@ def _is_clipped(graph: fx.GraphModule, node: fx.Node) -> bool:
     return made.clips if isinstance(made, FusedConv) else _clips(graph, node)
 
 
-def _is_plain(conv: nn.Conv2d) -> bool:
-    """Tell a convolution whose border is zero and whose sides are numbers."""
+def is_plain(conv: nn.Conv2d) -> bool:
+    """Tell a convolution that oneDNN does as PyTorch.
+
+    Parameters
+    ----------
+    conv : torch.nn.Conv2d
+        Any.
+
+    Returns
+    -------
+    bool
+        Whether its border is zero and its sides are numbers.
+    """
     return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
 
 
-__all__ = ["FusedConv", "FusedEncoder", "can_fuse", "fuse_encoder"]
+__all__ = ["FusedConv", "FusedEncoder", "can_fuse", "fuse_encoder", "is_plain"]
