@@ -1,9 +1,13 @@
 """All slides of a cohort are embedded in one precision."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference.fused_choice import FACT
+from napari_mmsubtype.inference.fused_graph import can_fuse
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows import embed_slide
 from napari_mmsubtype.workflows.embed import embed
@@ -16,11 +20,11 @@ def run(tmp_path):
     manifest = tmp_path / "cohort.csv"
     manifest.write_text(f'patient_id,slide,label\nP1,"{SLIDE}",x')
 
-    def embed_it(**options):
+    def embed_it(encoder="demo-cnn", **options):
         return embed(
             manifest,
             out=tmp_path / "out",
-            encoder="demo-cnn",
+            encoder=encoder,
             patch_px=64,
             device="cpu",
             **options,
@@ -54,6 +58,19 @@ def test_bfloat16_is_taken_tried_and_told(run, tmp_path):
     assert told["auto"]["precision"] == "float32"
     assert told["bfloat16"]["precision"] == "bfloat16"
     assert "embeddings agree to" in told["bfloat16"]["precision_reason"]
+
+
+@pytest.mark.skipif(not can_fuse(), reason="PyTorch has no oneDNN operations")
+def test_bfloat16_is_run_in_fused_steps_and_says_so(run, tmp_path, monkeypatch):
+    fused = rows(run("resnet18", precision="bfloat16"))
+    assert provenances(tmp_path / "out")["bfloat16"][FACT] == 20
+    for path in (tmp_path / "out").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    monkeypatch.setattr(embed_slide, "fuse_for_cohort", lambda encoder, _: encoder)
+    plain = rows(run("resnet18", precision="bfloat16"))
+    assert FACT not in provenances(tmp_path / "out")["bfloat16"]
+    assert not np.array_equal(fused, plain)
+    assert np.linalg.norm(fused - plain) <= 0.02 * np.linalg.norm(plain)
 
 
 def test_float32_is_what_a_cpu_takes_unasked(run, tmp_path):

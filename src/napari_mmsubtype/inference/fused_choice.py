@@ -35,6 +35,11 @@ FILE_NAME = "fused-times.json"
 FACT = "fused_steps"
 """What the provenance of a store calls how many steps were fused."""
 
+SAYS_NOT_TO_BE_HAD = (
+    "this run was begun in fused steps, which are not to be had here: the other "
+    "patches run as usual, and differ from them by rounding only"
+)
+
 _LIKELY_SAVING = {"float32": 0.15, "bfloat16": 0.04}
 _LIKELY_IN_TILES = 0.3
 """The same in bfloat16 with AMX: 0.45 for a ResNet-50, 0.36 for a ResNet-18, 0.19 for
@@ -105,10 +110,7 @@ def choose_encoder(
     found = _measure(encoder, fused, trial, processor)
     if fused is None or found is None:
         if begun:
-            logger.warning(
-                "this run was begun in fused steps, which are not to be had here: the "
-                "other patches run as usual, and differ from them by rounding only"
-            )
+            logger.warning(SAYS_NOT_TO_BE_HAD)
         return encoder
     if not begun:
         known.keep(key, found)
@@ -195,4 +197,4 @@ def _compare(
     return fused_s / trial.seconds
 
 
-__all__ = ["FACT", "FILE_NAME", "choose_encoder"]
+__all__ = ["FACT", "FILE_NAME", "SAYS_NOT_TO_BE_HAD", "choose_encoder"]

@@ -11,6 +11,7 @@ import numpy as np
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference.allocator import memory_kept
 from napari_mmsubtype.inference.batch_limit import choose_limit
+from napari_mmsubtype.inference.cohort_encoder import fuse_for_cohort, keep_as_begun
 from napari_mmsubtype.inference.decoding_choice import choose_source, record_decoding
 from napari_mmsubtype.inference.device import Processor, choose_processor
 from napari_mmsubtype.inference.encode import encode_job, prepare
@@ -44,7 +45,7 @@ class CohortEngine:
     model : Bundle
         With its encoder prepared in float32.
     lowered : Encoder
-        The same, prepared in the precision of the cohort.
+        The same, prepared in the precision of the cohort, its steps fused.
     processor : Processor
         Device and precision.
     precision : str
@@ -92,6 +93,7 @@ class CohortEngine:
         lowered = whole
         if processor.autocast is not None:
             lowered = prepare(copy.deepcopy(whole), processor)
+            lowered = fuse_for_cohort(lowered, processor)
         model = replace(model, encoder=whole)
         return cls(model, lowered, processor, precision, batch_size)
 
@@ -160,6 +162,7 @@ def _encode(plan: AnalysisPlan, writer: StoreWriter, engine: CohortEngine) -> Jo
             judge=lambda _: (1.0,),
             transform=transform,
         )
+    encoder = keep_as_begun(encoder, writer, processor)
     shared: dict[str, Any] = {
         "size_px": spec.size_px,
         "batch_size": engine.batch_size or processor.default_batch_size(spec.size_px),
