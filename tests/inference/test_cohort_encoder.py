@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from builders.grids import small_grid
-from builders.stores import attributes
+from builders.stores import begin_store
 from napari_mmsubtype.inference import cohort_encoder, fused_graph
 from napari_mmsubtype.inference.cohort_encoder import fuse_for_cohort, keep_as_begun
 from napari_mmsubtype.inference.device import Processor
@@ -29,15 +28,7 @@ def make(name="resnet18", processor=LOW):
 
 @pytest.fixture
 def writer(tmp_path):
-    return StoreWriter.create(
-        tmp_path / "a.mmsubtype.zarr",
-        attributes={**attributes(), "provenance": {"device": "cpu"}},
-        grid=small_grid(),
-        tissue=np.ones((4, 4), bool),
-        embedding_size=5,
-        classes=2,
-        cells=(4, 4),
-    )
+    return begin_store(tmp_path)
 
 
 def begin(writer):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from builders.grids import small_grid
 from builders.patches import RandomPatches
-from builders.stores import attributes
+from builders.stores import begin_store
 from napari_mmsubtype.inference import fused_choice, fused_graph
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import prepare
@@ -34,15 +33,7 @@ def encoder():
 
 @pytest.fixture
 def writer(tmp_path):
-    return StoreWriter.create(
-        tmp_path / "a.mmsubtype.zarr",
-        attributes={**attributes(), "provenance": {"device": "cpu"}},
-        grid=small_grid(),
-        tissue=np.ones((4, 4), bool),
-        embedding_size=5,
-        classes=2,
-        cells=(4, 4),
-    )
+    return begin_store(tmp_path)
 
 
 @pytest.fixture
