@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -66,6 +67,25 @@ def test_torch_that_is_there_is_left_alone(monkeypatch):
     monkeypatch.setattr(torch_import, "load_libraries", _refuse)
     import_torch()
     assert sys.modules["torch"] is torch
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_search_for_cycles_rests_meanwhile(monkeypatch, was_on):
+    seen = []
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(torch_import, "load_libraries", list)
+    monkeypatch.setattr(
+        torch_import, "import_module", lambda name: seen.append((name, gc.isenabled()))
+    )
+    before = gc.isenabled()
+    try:
+        (gc.enable if was_on else gc.disable)()
+        import_torch()
+        after = gc.isenabled()
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == [("torch", False)]
+    assert after == was_on
 
 
 def test_windows_is_left_to_torch(monkeypatch):

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
-from napari.components import ViewerModel
+import pytest
+from napari.components import LayerList, ViewerModel
 from napari.layers import Image
 
-from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
+from napari_mmsubtype.widgets.layer_adder import (
+    LayerAdder,
+    build_images,
+    remove_layers,
+)
 
 
 def layer(name: str, kind: str = "image"):
@@ -43,3 +50,27 @@ def test_further_layers_join_the_queue(qtbot) -> None:
         adder.add([layer("a")])
         adder.add([layer("b")])
     assert [x.name for x in viewer.layers] == ["a", "b"]
+
+
+@pytest.mark.skipif(
+    not hasattr(LayerList, "batched_update"), reason="this napari knows no batches"
+)
+def test_layers_are_removed_in_one_batch_and_nothing_in_none() -> None:
+    viewer = ViewerModel()
+    made = [viewer.add_image(np.zeros((4, 4)), name=name) for name in "abcd"]
+    told: list[tuple[str, int]] = []
+    for kind in ("begin_batch", "removed", "end_batch"):
+        emitter = getattr(viewer.layers.events, kind)
+        emitter.connect(lambda _, k=kind: told.append((k, len(viewer.layers))))
+    remove_layers(viewer, [])
+    assert told == []
+    remove_layers(viewer, [made[0], made[2], made[3]])
+    assert [x.name for x in viewer.layers] == ["b"]
+    removed = [("removed", n) for n in (3, 2, 1)]
+    assert told == [("begin_batch", 4), *removed, ("end_batch", 1)]
+
+
+def test_layers_are_removed_where_napari_knows_no_batches() -> None:
+    older = SimpleNamespace(layers=["a", "b", "c"])
+    remove_layers(older, ["a", "c"])
+    assert older.layers == ["b"]

@@ -9,6 +9,7 @@ through `ctypes` does not: so the linker is asked for the libraries before.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import logging
 import os
@@ -34,9 +35,18 @@ def import_torch() -> None:
     ImportError
         As ``import torch``.
     """
-    if "torch" not in sys.modules:
-        load_libraries()
-    import_module("torch")
+    if sys.modules.get("torch") is not None:
+        return
+    load_libraries()
+    # A search for cycles goes through everything that a window holds, for a fifth of a
+    # second, and a hundred thousand new objects bring about several.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        import_module("torch")
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def load_libraries(folder: Path | None = None) -> list[str]:

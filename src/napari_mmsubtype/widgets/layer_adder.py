@@ -1,9 +1,10 @@
-"""Add layers one at a time, so that the window stays alive between them."""
+"""Add layers one at a time, and remove them at once, so that the window stays alive."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -34,6 +35,30 @@ def build_images(layers: Sequence[LayerTuple]) -> list[LayerTuple | Layer]:
         Image(entry[0], **entry[1]) if entry[2] == "image" else entry
         for entry in layers
     ]
+
+
+def remove_layers(viewer: napari.Viewer, unwanted: Sequence[Layer]) -> None:
+    """Remove layers, all in one go.
+
+    With each removal napari has Python search the whole process for cycles, a quarter
+    of a second in a window with a slide; here that is done once.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        That has them.
+    unwanted : sequence of napari.layers.Layer
+        Any number.
+    """
+    if not unwanted:
+        return
+    # Older versions of napari neither have this nor search.
+    together: Callable[[], AbstractContextManager[object]] = getattr(
+        viewer.layers, "batched_update", nullcontext
+    )
+    with together():
+        for layer in unwanted:
+            viewer.layers.remove(layer)
 
 
 class LayerAdder(QObject):

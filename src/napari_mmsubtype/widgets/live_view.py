@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.plugin.live_layers import LIVE, LIVE_EVIDENCE, LiveUpdate
+from napari_mmsubtype.widgets.layer_adder import remove_layers
 
 if TYPE_CHECKING:
     from napari_mmsubtype.core.progress import Progress
@@ -96,6 +97,5 @@ class LiveView(QObject):
             return bool(metadata.get(METADATA_KEY, {}).get("store") == store)
 
         self._adder.drop(_is_of_store)
-        for layer in list(self._viewer.layers):
-            if _is_of_store(layer.metadata):
-                self._viewer.layers.remove(layer)
+        older = [x for x in self._viewer.layers if _is_of_store(x.metadata)]
+        remove_layers(self._viewer, older)

@@ -30,7 +30,7 @@ from napari_mmsubtype.results.map_scale import SCALES
 from napari_mmsubtype.widgets.color_legend import ColorLegend
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
-from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
+from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images, remove_layers
 from napari_mmsubtype.widgets.view_follower import ViewFollower
 
 if TYPE_CHECKING:
@@ -198,11 +198,13 @@ class MapField(QWidget):
     def _on_drawn(self, layers: list[Any]) -> None:
         """Put a finished map in the place of what was drawn of it before."""
         known = {_method(layer) for layer in layers}
-        for layer in list(self._viewer.layers):
+        older = []
+        for layer in self._viewer.layers:
             facts = layer.metadata.get(METADATA_KEY, {})
             is_older = facts.get("kind") == CAM and facts.get("store") == self._store
             if is_older and (facts["method"] in known or is_in_view(layer)):
-                self._viewer.layers.remove(layer)
+                older.append(layer)
+        remove_layers(self._viewer, older)
         self._adder.add(layers)
 
 

@@ -14,7 +14,7 @@ from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
 from napari_mmsubtype.results.map_scale import PERCENTILE
 from napari_mmsubtype.widgets.job_runner import JobRunner
-from napari_mmsubtype.widgets.layer_adder import LayerAdder
+from napari_mmsubtype.widgets.layer_adder import LayerAdder, remove_layers
 
 if TYPE_CHECKING:
     from napari_mmsubtype.workflows.draw_view import ViewSession
@@ -192,8 +192,7 @@ class ViewFollower(QObject):
         if not self._is_wanted:
             return
         old, self._session = self._layers(), None
-        for layer in old:
-            self._viewer.layers.remove(layer)
+        remove_layers(self._viewer, old)
         self._session = session
         self._adder.add(layers)
 
