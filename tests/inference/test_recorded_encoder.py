@@ -47,8 +47,8 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(recorded_encoder, "DEVICES", ("cpu",))
     seconds = {"plain": 1.0, "recorded": 0.5}
 
-    def timed(encoder, images):
-        encoder.feature_map(images)
+    def timed(encoder, images, processor):
+        assert images.shape[1:] == (3, SIZE, SIZE)
         kind = "recorded" if isinstance(encoder, RecordedEncoder) else "plain"
         seconds["timed"] = [*seconds.get("timed", []), kind]
         return seconds[kind]
@@ -140,6 +140,22 @@ def test_a_recording_that_fails_leaves_the_encoder_as_it_is(encoder, caplog, err
     caplog.set_level(logging.INFO)
     assert choose(encoder, record=refuse) is encoder
     assert f"step by step, because {str(error).splitlines()[0]}" in caplog.text
+
+
+def test_each_timed_batch_lowers_its_weights_anew_as_in_a_run(encoder, monkeypatch):
+    monkeypatch.undo()
+    entered = []
+
+    class Watched(Processor):
+        def autocasting(self):
+            entered.append(self.precision)
+            return super().autocasting()
+
+    low = Watched(CPU.device, torch.bfloat16)
+    images = torch.zeros(1, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        assert recorded_encoder._seconds(encoder, images, low) > 0
+    assert entered == ["bfloat16"] * recorded_encoder._TIMED
 
 
 def test_a_cpu_is_left_alone(encoder, monkeypatch):

@@ -6,7 +6,11 @@ from builders.patches import RandomPatches
 from napari_mmsubtype.errors import DeviceLostError
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import prepare
-from napari_mmsubtype.inference.trial import sample_patches, try_patches
+from napari_mmsubtype.inference.trial import (
+    random_images,
+    sample_patches,
+    try_patches,
+)
 from napari_mmsubtype.models.registry import create_encoder
 
 CPU = Processor(torch.device("cpu"), None)
@@ -70,3 +74,16 @@ def test_a_device_that_is_lost_in_the_trial_is_told(encoder, monkeypatch):
     monkeypatch.setattr(encoder, "feature_map", _lose)
     with pytest.raises(DeviceLostError, match="stopped answering"):
         try_patches(encoder, sample_patches(RandomPatches(2, SIZE)), CPU)
+
+
+def test_random_images_are_the_same_every_time_and_laid_out_as_batches_are(encoder):
+    images = random_images(encoder, 3, SIZE, CPU.device)
+    assert images.shape == (3, 3, SIZE, SIZE)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(images, random_images(encoder, 3, SIZE, CPU.device))
+    black, white = (
+        encoder.normalize(torch.full((1, 1, 1, 3), value, dtype=torch.uint8))
+        for value in (0, 255)
+    )
+    assert torch.equal(images.amin((0, 2, 3)), black.flatten())
+    assert torch.equal(images.amax((0, 2, 3)), white.flatten())

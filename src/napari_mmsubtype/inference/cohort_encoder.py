@@ -11,6 +11,7 @@ import torch
 from napari_mmsubtype.inference.fused_choice import FACT, SAYS_NOT_TO_BE_HAD
 from napari_mmsubtype.inference.fused_graph import FusedEncoder, fuse_encoder
 from napari_mmsubtype.inference.packed_encoder import PackedEncoder, pack_encoder
+from napari_mmsubtype.inference.trial import random_images
 from napari_mmsubtype.results import schema
 
 if TYPE_CHECKING:
@@ -49,11 +50,7 @@ def fuse_for_cohort(encoder: Encoder, processor: Processor) -> Encoder:
     made = fuse_encoder(encoder) or pack_encoder(encoder)
     if made is None:
         return encoder
-    size = encoder.input_size
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (2, size, size, 3), generator=generator)
-    images = encoder.normalize(pixels.to(torch.uint8))
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = random_images(encoder, 2, encoder.input_size, processor.device)
     try:
         with processor.autocasting():
             expected = encoder.feature_map(images).float()

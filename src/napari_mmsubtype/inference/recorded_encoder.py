@@ -17,6 +17,7 @@ import torch
 from napari_mmsubtype.inference.batch_limit import size_key
 from napari_mmsubtype.inference.derived_encoder import DerivedEncoder
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
+from napari_mmsubtype.inference.trial import random_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,16 +196,13 @@ def choose_recorded(
             return encoder.feature_map(images)
 
     try:
-        generator = torch.Generator().manual_seed(0)
-        shape = (batch_size, size_px, size_px, 3)
-        pixels = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-        images = encoder.normalize(pixels.to(device))
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = random_images(encoder, batch_size, size_px, device)
         recorded = RecordedEncoder(encoder, record(_work, images), images)
         with processor.autocasting():
             expected = encoder.feature_map(images).clone()
             same = torch.equal(recorded.feature_map(images), expected)
-            share = _seconds(recorded, images) / _seconds(encoder, images)
+        plain_s = _seconds(encoder, images, processor)
+        share = _seconds(recorded, images, processor) / plain_s
     except RuntimeError as err:
         # Also a lack of memory. A device that is gone tells so to what comes next.
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
@@ -221,12 +219,14 @@ def choose_recorded(
     return recorded if share <= _CLEARLY_FASTER else encoder
 
 
-def _seconds(encoder: Encoder, images: Tensor) -> float:
+def _seconds(encoder: Encoder, images: Tensor, processor: Processor) -> float:
     """Time some batches, all asked for at once, as those of a slide are."""
     _wait(images.device)
     start = time.perf_counter()
     for _ in range(_TIMED):
-        encoder.feature_map(images)
+        # Anew for each, as in a run: within one, weights are lowered only once.
+        with processor.autocasting():
+            encoder.feature_map(images)
     _wait(images.device)
     return time.perf_counter() - start
 

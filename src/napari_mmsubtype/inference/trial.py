@@ -80,6 +80,35 @@ def sample_patches(
 
 
 @torch.inference_mode()
+def random_images(
+    encoder: Encoder, count: int, size_px: int, device: torch.device
+) -> torch.Tensor:
+    """Make images of random pixels, where no slide is to have a part in a decision.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for the device.
+    count : int
+        How many; the same ones every time.
+    size_px : int
+        Side of a patch.
+    device : torch.device
+        Where they are needed.
+
+    Returns
+    -------
+    Tensor, shape (count, 3, y, x)
+        Normalized, in the layout that batches have.
+    """
+    shape = (count, size_px, size_px, 3)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+    images = encoder.normalize(pixels.to(device))
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
 def try_patches(
     encoder: Encoder, patches: NDArray[np.uint8], processor: Processor
 ) -> tuple[NDArray[np.float32], float]:
