@@ -9,6 +9,7 @@ from napari_mmsubtype.core.cam_methods import (
     cam_unit,
     checked_cam,
     chosen_cam,
+    other_methods,
 )
 from napari_mmsubtype.errors import ConfigurationError
 
@@ -46,3 +47,12 @@ def test_units_are_logits_wherever_a_logit_is_split():
         "grad-cam++",
         ROLLOUT,
     }
+
+
+def test_another_map_is_never_drawn_by_the_method_of_the_first():
+    gradient = ("grad-cam++", "hires-cam", "layer-cam")
+    assert other_methods(DEFAULT, exact=False, rollout=False) == gradient
+    assert other_methods(DEFAULT, exact=False, rollout=True) == (*gradient, ROLLOUT)
+    assert other_methods("layer-cam", exact=False, rollout=False) == CAM_METHODS[:3]
+    assert other_methods(EXACT, exact=True, rollout=True) == (ROLLOUT,)
+    assert other_methods(EXACT, exact=True, rollout=False) == ()

@@ -108,7 +108,8 @@ def test_the_whole_slide_is_drawn_by_another_method(
     result = analyze(slide, late, out=tmp_path, device="cpu")
     show(viewer, result)
     field.setResult(summarize(result))
-    assert entries(field.methodCombo)[-1] == "layer-cam"
+    assert result.cam_method == "grad-cam"
+    assert entries(field.methodCombo) == ["grad-cam++", "hires-cam", "layer-cam"]
     field.methodCombo.setCurrentText("layer-cam")
     for _ in range(2):
         with qtbot.waitSignal(field._runner.finished, timeout=20_000):

@@ -66,6 +66,28 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
+def other_methods(own: str, *, exact: bool, rollout: bool) -> tuple[str, ...]:
+    """List the methods that can draw another map of a finished analysis.
+
+    Parameters
+    ----------
+    own : str
+        What its own map was drawn by: `EXACT` or one of `CAM_METHODS`.
+    exact : bool
+        Whether the model's evidence is linear in its feature map.
+    rollout : bool
+        Whether its attention can be rolled out.
+
+    Returns
+    -------
+    tuple of str
+        Of `METHODS`, in their order; never ``own``.
+    """
+    gradient = () if exact else CAM_METHODS
+    found = (*gradient, ROLLOUT) if rollout else gradient
+    return tuple(method for method in found if method != own)
+
+
 def chosen_cam(name: str | None, *, exact: bool) -> str:
     """Settle which method draws the map of evidence of a model.
 

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mmsubtype.core.cam_methods import CAM_METHODS, ROLLOUT
 from napari_mmsubtype.core.progress import Job
 from napari_mmsubtype.models.torch_import import import_torch
 from napari_mmsubtype.plugin.map_layers import (
@@ -123,8 +122,7 @@ class MapField(QWidget):
             return
         self.follower.stop()
         self._store = summary.store
-        gradient = () if summary.exact else CAM_METHODS
-        methods = [*gradient, *((ROLLOUT,) if summary.rollout else ())]
+        methods = list(summary.other_methods)
         self.methodCombo.clear()
         self.methodCombo.addItems(methods)
         for part in self._drawing:

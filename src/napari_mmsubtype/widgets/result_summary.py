@@ -12,6 +12,7 @@ from napari_mmsubtype.core.attributions import (
     top_features,
     top_groups,
 )
+from napari_mmsubtype.core.cam_methods import other_methods
 from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import ModalityReport, Prediction
 from napari_mmsubtype.core.result_words import (
@@ -48,9 +49,10 @@ class ResultSummary:
         None where the analysis was interrupted.
     pixel_size : str
         Microns per pixel and who gave them, in words.
-    is_demo, exact, rollout : bool
-        Whether the model knows synthetic tissue only; whether evidence adds up; whether
-        attention can be rolled out.
+    is_demo : bool
+        Whether the model knows synthetic tissue only.
+    other_methods : tuple of str
+        What another map can be drawn by.
     colors : str
         What was done to the colors for the model; empty where nothing was asked.
     attributions : Attributions or None
@@ -65,8 +67,7 @@ class ResultSummary:
     classes: tuple[Subtype, ...]
     prediction: Prediction | None
     is_demo: bool
-    exact: bool
-    rollout: bool
+    other_methods: tuple[str, ...]
     colors: str = ""
     attributions: Attributions | None = None
 
@@ -93,8 +94,9 @@ def summarize(result: Result) -> ResultSummary:
         classes=tuple(result.classes),
         prediction=result.prediction,
         is_demo=result.is_demo,
-        exact=result.exact,
-        rollout=result.offers_rollout,
+        other_methods=other_methods(
+            result.cam_method, exact=result.exact, rollout=result.offers_rollout
+        ),
         colors=result.color_text,
         attributions=result.attributions,
     )
