@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Layer
 
 from builders.results import CLASSES, make_result, put_coarser_level
 from builders.stores import complete_store
@@ -10,6 +10,8 @@ from napari_mmsubtype.plugin.map_layers import (
     attention_layers,
     cam_layers,
     evidence_layers,
+    hide_maps,
+    maps_of,
     scale_words,
     set_scale,
 )
@@ -103,3 +105,17 @@ def test_a_scale_changes_colors_and_never_values(tmp_path):
         assert (len(layer.colormap.colors) == 1025) == (scale == SYMLOG)
     np.testing.assert_allclose(layer.colormap.colors, plain)
     assert result.map_pixel_size == PixelSize(8.0, 8.0)
+
+
+def test_maps_of_one_result_are_hidden_and_nothing_else(tmp_path):
+    first, other = make_result(tmp_path / "a"), make_result(tmp_path / "b")
+    entries = [*to_layers(first, with_slide=False), *evidence_layers(other)]
+    layers = [Layer.create(*entry) for entry in entries]
+    layers.append(Image(np.zeros((4, 4)), name="foreign"))
+    for layer in layers:
+        layer.visible = True
+    maps = maps_of(layers, str(first.path))
+    assert {layer.name for layer in maps} == {f"evidence: {c.name}" for c in CLASSES}
+    hide_maps(layers, str(first.path))
+    assert [layer for layer in layers if not layer.visible] == maps
+    assert maps_of(layers, str(tmp_path)) == []

@@ -118,8 +118,33 @@ def test_the_whole_slide_is_drawn_by_another_method(
     (cam,) = open_result(result.path).cams
     index = [c.name for c in result.classes].index(result.prediction.label)
     layer = viewer.layers[f"layer-cam: {result.prediction.label}"]
-    assert layer.visible
+    # Two maps seen through one another could not be read.
+    assert [each for each in viewer.layers if each.visible] == [layer]
+    assert viewer.layers[-1] is layer
+    assert field.legend().startswith(f"{layer.name}: Full color")
     np.testing.assert_array_equal(layer.data, cam.read(index, against_others=True))
+
+
+def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    slide = "synthetic:seed=5,size=768"
+    result = analyze(slide, late, out=tmp_path, device="cpu")
+    show(viewer, result)
+    field.setResult(summarize(result))
+    other = make_result(tmp_path / "other")
+    with qtbot.waitSignal(field._runner.finished, timeout=20_000):
+        field.drawSlide()
+        show(viewer, other)
+        field.setResult(summarize(other))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 6, timeout=10_000)
+    shown = [layer for layer in viewer.layers if layer.visible]
+    facts = [layer.metadata[METADATA_KEY] for layer in shown]
+    assert [(each["store"], each["method"], each["class"]) for each in facts] == [
+        (str(other.path), "cam", other.prediction.label),
+        (str(result.path), "grad-cam++", result.prediction.label),
+    ]
 
 
 def test_choosing_another_method_ends_the_drawing_of_views(

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 
 from builders.bundles import tiny_bundle
+from napari_mmsubtype.plugin.map_layers import evidence_layers
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.results.map_scale import LINEAR
 from napari_mmsubtype.widgets import view_follower
@@ -77,6 +79,20 @@ def test_views_are_drawn_one_after_the_other(qtbot, viewer, follower, result) ->
         lambda: abs(facts["range"][1] - largest) < 0.06 * largest, timeout=5000
     )
     assert layer.contrast_limits[1] == pytest.approx(facts["range"][1])
+
+
+def test_what_is_drawn_is_not_seen_through_the_maps_of_the_analysis(
+    qtbot, viewer, follower, result
+) -> None:
+    for entry in evidence_layers(result):
+        viewer.add_layer(Layer.create(*entry))
+    own = list(viewer.layers)
+    assert own[-1].visible
+    follower.start(str(result.path), "layer-cam")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
+    name = f"layer-cam: {result.prediction.label} (in view)"
+    assert [layer.name for layer in viewer.layers if layer.visible] == [name]
+    assert viewer.layers[:2] == own
 
 
 def test_when_the_layers_go_the_drawing_ends(qtbot, viewer, follower, result) -> None:

@@ -25,7 +25,7 @@ from napari_mmsubtype.results.map_scale import (
 from napari_mmsubtype.results.schema import PatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -220,6 +220,43 @@ def map_image(
         **placement,
     }
     return (data, kwargs, "image")
+
+
+def maps_of(layers: Iterable[Any], store: str) -> list[Any]:
+    """Find the layers that show maps of a result.
+
+    Parameters
+    ----------
+    layers : iterable of napari.layers.Layer
+        Of a viewer.
+    store : str
+        Path of the result.
+
+    Returns
+    -------
+    list of napari.layers.Layer
+        Those of the kinds in `SCALED`, in their order.
+    """
+    known = ((layer, layer.metadata.get(METADATA_KEY, {})) for layer in layers)
+    return [
+        layer
+        for layer, facts in known
+        if facts.get("store") == store and facts.get("kind") in SCALED
+    ]
+
+
+def hide_maps(layers: Iterable[Any], store: str) -> None:
+    """Hide all maps of a result: seen through another, neither can be read.
+
+    Parameters
+    ----------
+    layers : iterable of napari.layers.Layer
+        Of a viewer.
+    store : str
+        Path of the result.
+    """
+    for layer in maps_of(layers, store):
+        layer.visible = False
 
 
 def scale_options(facts: dict[str, Any], scale: str) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from napari_mmsubtype.core.progress import Job
 from napari_mmsubtype.models.torch_import import import_torch
 from napari_mmsubtype.plugin.map_layers import (
     CAM,
-    SCALED,
     cam_layers,
+    hide_maps,
+    maps_of,
     scale_words,
     set_scale,
 )
@@ -144,12 +145,7 @@ class MapField(QWidget):
 
     def _own_layers(self) -> list[Any]:
         """List the layers of the result whose colors follow the scale."""
-        found = []
-        for layer in self._viewer.layers:
-            facts = layer.metadata.get(METADATA_KEY, {})
-            if facts.get("store") == self._store and facts.get("kind") in SCALED:
-                found.append(layer)
-        return found
+        return maps_of(self._viewer.layers, self._store)
 
     def _on_scale(self, *_: object) -> None:
         scale = self.scaleCombo.currentText()
@@ -195,14 +191,17 @@ class MapField(QWidget):
 
     def _on_drawn(self, layers: list[Any]) -> None:
         """Put a finished map in the place of what was drawn of it before."""
-        known = {_method(layer) for layer in layers}
+        # Another result may be shown by now.
+        drawn = layers[0].metadata[METADATA_KEY]
+        store, method = drawn["store"], drawn["method"]
         older = []
-        for layer in self._viewer.layers:
-            facts = layer.metadata.get(METADATA_KEY, {})
-            is_older = facts.get("kind") == CAM and facts.get("store") == self._store
-            if is_older and (facts["method"] in known or is_in_view(layer)):
+        for layer in maps_of(self._viewer.layers, store):
+            facts = layer.metadata[METADATA_KEY]
+            is_same = facts["kind"] == CAM and facts["method"] == method
+            if is_same or is_in_view(layer):
                 older.append(layer)
         remove_layers(self._viewer, older)
+        hide_maps(self._viewer.layers, store)
         self._adder.add(layers)
 
 
@@ -213,12 +212,8 @@ def _combo(parent: QWidget, name: str, entries: tuple[str, ...]) -> QComboBox:
     return combo
 
 
-def _method(layer: Any) -> str:
-    return str(layer.metadata[METADATA_KEY]["method"])
-
-
 def _draw_job(store: str, method: str) -> Job[list[Any]]:
-    """Draw the whole slide; give the layers of that method, one of them visible."""
+    """Draw the whole slide; give the layers of that method, the topmost visible."""
     # PyTorch takes seconds to import.
     import_torch()
     from napari_mmsubtype.workflows.draw_cam import draw_cam_job
@@ -231,4 +226,5 @@ def _draw_job(store: str, method: str) -> Job[list[Any]]:
         if facts["method"] == method:
             kwargs["visible"] = facts["class"] in ("", called)
             layers.append((data, kwargs, kind))
+    layers.sort(key=lambda layer: bool(layer[1]["visible"]))
     return build_images(layers)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.models.torch_import import import_torch
-from napari_mmsubtype.plugin.map_layers import set_scale
+from napari_mmsubtype.plugin.map_layers import hide_maps, set_scale
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
 from napari_mmsubtype.results.map_scale import PERCENTILE
@@ -193,6 +193,7 @@ class ViewFollower(QObject):
             return
         old, self._session = self._layers(), None
         remove_layers(self._viewer, old)
+        hide_maps(self._viewer.layers, maps.store)
         self._session = session
         self._adder.add(layers)
 
