@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import imagecodecs
 import numpy as np
 import pytest
 import torch
+import torchvision.io
 
 from builders.slides import draw_scene
 from builders.slides_jpeg import encode_tile
@@ -43,3 +46,53 @@ def test_the_gpu_decodes_about_the_same(subsampling):
     change = (tiles.cpu().float() - expected.float()).abs()
     # Reduced chroma is spread over pixels in another way.
     assert change.mean() < (0.5 if subsampling == "444" else 3)
+
+
+class Card:
+    """Tells in which order the decoder and its caller's stream are waited for."""
+
+    def __init__(self, monkeypatch, error=None):
+        self.story = []
+        stream = SimpleNamespace(synchronize=lambda: self.story.append("stream"))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+        monkeypatch.setattr(
+            torch.cuda, "synchronize", lambda _: self.story.append("device")
+        )
+
+        def decode(raw, **_):
+            self.story.append("decode")
+            if error is not None:
+                raise error
+            return [torch.zeros(3, 96, 64, dtype=torch.uint8) for _ in raw]
+
+        monkeypatch.setattr(torchvision.io, "decode_jpeg", decode)
+
+
+def test_a_card_has_done_with_the_memory_that_its_decoder_writes_to(monkeypatch):
+    card = Card(monkeypatch)
+    decode_streams(streams_of(), torch.device("cuda"))
+    assert card.story == ["stream", "decode"]
+
+
+def test_a_decoder_that_fails_has_done_with_its_memory_too(monkeypatch):
+    card = Card(monkeypatch, RuntimeError("nvjpegDecodeBatched failed: 5"))
+    with pytest.raises(RuntimeError, match="failed: 5"):
+        decode_streams(streams_of(), torch.device("cuda"))
+    assert card.story == ["stream", "decode", "device"]
+
+
+@pytest.mark.gpu
+def test_memory_that_is_still_read_from_is_not_written_to():
+    streams = streams_of()
+    device = torch.device("cuda")
+    decode_streams(streams, device)
+    for _ in range(20):
+        shape = (64, 3, 96, 64)
+        full = [one.clone() for one in torch.full(shape, 7, device=device).byte()]
+        torch.cuda.synchronize(device)
+        torch.cuda._sleep(20_000_000)
+        sums = [one.sum() for one in full]
+        # Freed for the decoder, and still to be summed.
+        del full
+        decode_streams(streams * 20, device)
+        assert {int(total) for total in sums} == {7 * 3 * 96 * 64}

@@ -39,7 +39,18 @@ def decode_streams(streams: Sequence[bytes], device: torch.device) -> torch.Tens
 
     # A copy each, for a tensor may not stand on bytes, which never change.
     raw = [torch.frombuffer(bytearray(s), dtype=torch.uint8) for s in streams]
-    decoded = decode_jpeg(raw, mode=ImageReadMode.RGB, device=device)
+    if device.type == "cuda":
+        # The decoder writes on a stream of its own, which does not wait for what the
+        # current one still does with the memory that it is given
+        # (https://github.com/pytorch/vision/pull/9606).
+        torch.cuda.current_stream(device).synchronize()
+    try:
+        decoded = decode_jpeg(raw, mode=ImageReadMode.RGB, device=device)
+    except RuntimeError:
+        if device.type == "cuda":
+            # It may still be writing to memory that is given to others next.
+            torch.cuda.synchronize(device)
+        raise
     return torch.stack(decoded).permute(0, 2, 3, 1)
 
 
