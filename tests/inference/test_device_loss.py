@@ -1,8 +1,15 @@
+import gc
+import weakref
+
 import pytest
 import torch
 
 from napari_mmsubtype.errors import DeviceLostError
-from napari_mmsubtype.inference.device_loss import is_device_lost, watch_device
+from napari_mmsubtype.inference.device_loss import (
+    is_device_lost,
+    keep_for_ever,
+    watch_device,
+)
 
 DEVICE = torch.device("cuda:0")
 
@@ -40,6 +47,9 @@ def test_the_class_of_newer_versions_counts_whatever_it_says():
     [
         RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
         RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling create"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"),
+        RuntimeError("CUDA error: no kernel image is available for execution"),
         torch.OutOfMemoryError("CUDA out of memory"),
         ValueError("CUDA error: wrong type"),
     ],
@@ -49,3 +59,16 @@ def test_other_failures_pass_as_they_are(error):
     with pytest.raises(type(error)) as caught, watch_device(DEVICE):
         raise error
     assert caught.value is error
+
+
+def test_what_is_kept_for_ever_outlives_all_that_knew_it():
+    class Held:
+        pass
+
+    one, other = Held(), Held()
+    kept, gone = weakref.ref(one), weakref.ref(other)
+    keep_for_ever([one])
+    del one, other
+    gc.collect()
+    assert gone() is None
+    assert isinstance(kept(), Held)

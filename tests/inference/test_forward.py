@@ -1,6 +1,8 @@
 """Patches go through an encoder batch by batch, on a CPU in several threads."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -8,11 +10,14 @@ import torch
 
 from builders.cores import cores
 from builders.patches import RandomPatches
+from napari_mmsubtype.errors import DeviceLostError
+from napari_mmsubtype.inference import forward
 from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.draw_cells import draw_cells_job
 from napari_mmsubtype.inference.encode import batches_left, prepare
 from napari_mmsubtype.inference.forward import forward_batches, reader_threads
+from napari_mmsubtype.inference.lane import Lane
 from napari_mmsubtype.models.attention_rollout import AttentionTap
 from napari_mmsubtype.models.registry import create_encoder
 
@@ -154,3 +159,39 @@ def test_each_team_draws_the_attention_of_its_own_patches():
     assert drawn[0].shape == (20, 1, 4, 4)
     assert len({row.tobytes() for row in drawn[0]}) == 20
     np.testing.assert_allclose(drawn[1], drawn[0], rtol=1e-4, atol=1e-7)
+
+
+class CopyingLane(Lane):
+    """As for a GPU: what is copied is held until it has arrived."""
+
+    ahead = 1
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.held = []
+
+    def fetch(self, tensors, sent):
+        copies = [tensor.clone() for tensor in tensors]
+        self.held += [weakref.ref(copy) for copy in copies]
+        return lambda: [copy.numpy() for copy in copies]
+
+
+def test_what_is_under_way_on_a_lost_device_is_never_let_go(encoder, monkeypatch):
+    lane = CopyingLane(CPU)
+    monkeypatch.setattr(forward, "open_lane", lambda _: lane)
+    calls = []
+
+    def refuse(_module, inputs):
+        calls.append(len(inputs[0]))
+        if len(calls) > 2:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+    hook = encoder.body.register_forward_pre_hook(refuse)
+    try:
+        with cores(1), pytest.raises(DeviceLostError):
+            embed(encoder, RandomPatches(20, SIZE), BatchLimit(4, CPU, "demo"), size=4)
+    finally:
+        hook.remove()
+    gc.collect()
+    # Those of the first batch have arrived, those of the second were being copied.
+    assert [copy() is not None for copy in lane.held] == [False, False, True, True]

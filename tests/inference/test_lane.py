@@ -1,14 +1,18 @@
+from contextlib import contextmanager
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 
 from builders.patches import RandomPatches
 from napari_mmsubtype.inference import forward
+from napari_mmsubtype.inference import lane as lane_module
 from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.encode import prepare
 from napari_mmsubtype.inference.forward import forward_batches
-from napari_mmsubtype.inference.lane import CudaLane, Lane, open_lane
+from napari_mmsubtype.inference.lane import CudaLane, Lane, open_lane, stream_of
 from napari_mmsubtype.models.registry import create_encoder
 
 CPU = torch.device("cpu")
@@ -32,7 +36,7 @@ class LateLane(Lane):
         self.story.append("send")
         return super().send(pixels)
 
-    def fetch(self, tensors):
+    def fetch(self, tensors, sent):
         def arrive():
             self.story.append("arrive")
             return [tensor.numpy() for tensor in tensors]
@@ -98,7 +102,7 @@ def test_numbers_of_the_plain_lane_are_there_at_once():
     pixels[:] = 7
     tensor = lane.send(pixels)
     assert tensor.dtype == torch.uint8
-    (found,) = lane.fetch([tensor])()
+    (found,) = lane.fetch([tensor], tensor)()
     np.testing.assert_array_equal(found, pixels)
 
 
@@ -128,7 +132,8 @@ def test_patches_cross_to_the_gpu_and_back_unchanged():
         sent.append(pixels)
         tensor = lane.send(pixels)
         assert tensor.device.type == "cuda"
-        arrivals.append(lane.fetch([tensor, tensor.float().mean((1, 2, 3))]))
+        means = tensor.float().mean((1, 2, 3))
+        arrivals.append(lane.fetch([tensor, means], tensor))
     for pixels, arrive in zip(sent, arrivals, strict=True):
         same, means = arrive()
         np.testing.assert_array_equal(same, pixels)
@@ -147,3 +152,29 @@ def test_the_gpu_gives_the_numbers_of_the_cpu(encoder):
         assert batch.start == other.start
         for one, two in zip(arrays, wanted, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-2, atol=1e-3)
+
+
+def test_a_device_has_one_stream_for_each_purpose(monkeypatch):
+    made = []
+
+    class Stream:
+        def __init__(self, index, priority):
+            made.append((index, priority))
+
+    @contextmanager
+    def at(device):
+        indices.append(device.index or 0)
+        yield
+        indices.pop()
+
+    indices = []
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "device", at)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: indices[-1])
+    monkeypatch.setattr(lane_module, "_stream", cache(lane_module._stream.__wrapped__))
+    card, other = torch.device("cuda"), torch.device("cuda:1")
+    copies = stream_of(card, "copies")
+    assert stream_of(torch.device("cuda:0"), "copies") is copies
+    assert stream_of(card, "tiles") is not copies
+    assert stream_of(other, "copies") is not copies
+    assert made == [(0, -1), (0, -1), (1, -1)]

@@ -31,6 +31,11 @@ _SIGNS = (
     "not enough memory",
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
+    # What these libraries say where a full device has no room for their own needs. One
+    # that is lost says so to the next attempt.
+    "cublas_status_not_initialized",
+    "cudnn_status_not_initialized",
+    "cudnn_status_internal_error",
 )
 
 
@@ -119,7 +124,7 @@ class BatchLimit:
         return results
 
     def _halve(self, tried: int, reason: str) -> None:
-        _release(self._device)
+        release_memory(self._device)
         if tried <= 1:
             raise _shortage(self._device, f"one patch for {self._what}", reason)
         self.size = tried // 2
@@ -191,8 +196,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _release(device: torch.device) -> None:
-    """Give back what PyTorch keeps of the memory of a device for later."""
+def release_memory(device: torch.device) -> None:
+    """Give back what PyTorch keeps of the memory of a device for later.
+
+    Parameters
+    ----------
+    device : torch.device
+        Any.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -255,4 +266,11 @@ def choose_limit(
     return BatchLimit(size, processor.device, what, partial(known.keep, key))
 
 
-__all__ = ["BatchLimit", "choose_limit", "is_out_of_memory", "size_key"]
+__all__ = [
+    "BatchLimit",
+    "choose_limit",
+    "is_out_of_memory",
+    "release_memory",
+    "room_for",
+    "size_key",
+]

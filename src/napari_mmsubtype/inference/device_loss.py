@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ _SIGNS = (
 )
 """What PyTorch says once a driver was reset, a GPU fell off the bus, a remote desktop
 took it away or a laptop slept. Nothing more can be done on such a device."""
+_UNABLE = ("no kernel image", "not supported", "_not_supported", "_bad_param")
+"""What it says where a device answers, but cannot do what it was asked for."""
 
 
 def is_device_lost(error: BaseException) -> bool:
@@ -45,11 +48,13 @@ def is_device_lost(error: BaseException) -> bool:
     """
     if is_out_of_memory(error) or not isinstance(error, RuntimeError):
         return False
+    words = str(error).lower()
+    if any(sign in words for sign in _UNABLE):
+        return False
     # Newer versions of PyTorch have a class for it, older ones only words.
     kind = getattr(torch, "AcceleratorError", None)
     if kind is not None and isinstance(error, kind):
         return True
-    words = str(error).lower()
     return any(sign in words for sign in _SIGNS)
 
 
@@ -86,4 +91,20 @@ def watch_device(device: torch.device) -> Iterator[None]:
         raise DeviceLostError(msg) from err
 
 
-__all__ = ["is_device_lost", "watch_device"]
+def keep_for_ever(*objects: object) -> None:
+    """Keep objects until the process ends, and beyond its clearing up.
+
+    As memory that a CUDA device copies from or to by itself is let go of, PyTorch asks
+    the device whether it has done with it. Where the device is lost, that ends the
+    whole process at once, napari with all that is open in it.
+
+    Parameters
+    ----------
+    *objects : object
+        What such memory is held by; some batches at most.
+    """
+    for one in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
+__all__ = ["is_device_lost", "keep_for_ever", "watch_device"]

@@ -14,6 +14,7 @@ from napari_mmsubtype.inference.batch_limit import is_out_of_memory
 from napari_mmsubtype.inference.device_loss import is_device_lost
 from napari_mmsubtype.inference.device_resize import resize_area_on_device
 from napari_mmsubtype.inference.jpeg_decoder import decode_streams
+from napari_mmsubtype.inference.lane import stream_of
 from napari_mmsubtype.inference.tile_pool import WHITE, Place, TilePool
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class DevicePatches:
         self._pool: TilePool | None = None
         self._blank: set[Place] = set()
         is_cuda = device.type == "cuda"
-        self._stream = torch.cuda.Stream(device) if is_cuda else None  # type: ignore[no-untyped-call]
+        self._stream = stream_of(device, "tiles") if is_cuda else None
 
     def __len__(self) -> int:
         return len(self._source)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_mmsubtype.errors import DeviceLostError
 from napari_mmsubtype.inference.batch_limit import is_out_of_memory
 from napari_mmsubtype.inference.core_teams import choose_teams
-from napari_mmsubtype.inference.device_loss import watch_device
+from napari_mmsubtype.inference.device_loss import keep_for_ever, watch_device
 from napari_mmsubtype.inference.device_patches import DevicePatches
 from napari_mmsubtype.inference.device_stream import read_on_device
 from napari_mmsubtype.inference.lane import open_lane
@@ -115,14 +116,14 @@ def forward_batches(
 
     def _work(batch: PatchBatch, part: slice) -> Arrival:
         # In a thread of a team nothing is set that was set outside.
-        with torch.inference_mode(), watch_device(processor.device):
+        with torch.inference_mode():
             pixels = lane.send(batch.pixels[part])
             with processor.autocasting():
                 images = encoder.normalize(pixels)
                 images = images.contiguous(memory_format=torch.channels_last)
                 features = encoder.feature_map(images)
             inside = slice(batch.start + part.start, batch.start + part.stop)
-            return lane.fetch(finish(features.float(), inside))
+            return lane.fetch(finish(features.float(), inside), pixels)
 
     def _begin(batch: PatchBatch) -> Callable[[], list[Arrival]]:
         work, count = partial(_work, batch), len(batch.pixels)
@@ -137,14 +138,14 @@ def forward_batches(
         if arrivals is None:
             again = partial(teams.run, partial(_work, batch))
             arrivals = list(itertools.chain(*limit.run(again, len(batch.pixels))))
-        with watch_device(processor.device):
-            parts = [arrive() for arrive in arrivals]
+        parts = [arrive() for arrive in arrivals]
         return batch, [np.concatenate(x) for x in zip(*parts, strict=True)]
 
     # A batch that is under way keeps its pixels until its numbers are here.
     under_way: deque[tuple[PatchBatch, Callable[[], list[Arrival]]]] = deque()
+    device = processor.device
     try:
-        with choose_teams(processor.device, limit.size) as teams:
+        with watch_device(device), choose_teams(device, limit.size) as teams:
             ahead = max(lane.ahead, 1 if teams.count > 1 else 0)
             for batch in reading:
                 under_way.append((batch, _begin(batch)))
@@ -152,6 +153,10 @@ def forward_batches(
                     yield _land()
             while under_way:
                 yield _land()
+    except DeviceLostError as err:
+        # Their frames hold what was being copied.
+        keep_for_ever(err, under_way)
+        raise
     finally:
         reading.close()  # type: ignore[attr-defined]
 

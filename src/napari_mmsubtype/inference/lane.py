@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,35 @@ if TYPE_CHECKING:
     Arrival = Callable[[], list[NDArray[Any]]]
 
 logger = logging.getLogger(__name__)
+
+
+def stream_of(device: torch.device, purpose: str) -> torch.cuda.Stream:
+    """Give the stream of a device for a purpose, the same one each time.
+
+    PyTorch keeps freed memory for the stream that it was taken on: with a new stream
+    for each slide, what the last slides took would be kept for nobody.
+
+    Parameters
+    ----------
+    device : torch.device
+        A CUDA device.
+    purpose : str
+        What is done on it.
+
+    Returns
+    -------
+    torch.cuda.Stream
+        Its work goes before that of the current one, which waits for it.
+    """
+    with torch.cuda.device(device):
+        return _stream(torch.cuda.current_device(), purpose)
+
+
+@cache
+def _stream(index: int, purpose: str) -> torch.cuda.Stream:
+    # Streams of this priority are not those that PyTorch hands out unasked, which it
+    # does in turns: no other work is ever put onto them.
+    return torch.cuda.Stream(index, priority=-1)  # type: ignore[no-untyped-call]
 
 
 class Lane:
@@ -71,13 +101,15 @@ class Lane:
             return pixels
         return torch.from_numpy(pixels).to(self.device)
 
-    def fetch(self, tensors: Sequence[torch.Tensor]) -> Arrival:
+    def fetch(self, tensors: Sequence[torch.Tensor], sent: torch.Tensor) -> Arrival:
         """Ask for what was computed.
 
         Parameters
         ----------
         tensors : sequence of Tensor
             On the device.
+        sent : Tensor
+            What `send` gave, from which they were made.
 
         Returns
         -------
@@ -105,7 +137,7 @@ class CudaLane(Lane):
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
-        self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._copies = stream_of(device, "copies")
 
     def room(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Make room in pinned memory; where that is short, in ordinary memory.
@@ -134,8 +166,8 @@ class CudaLane(Lane):
         Parameters
         ----------
         pixels : ndarray or Tensor of uint8, shape (n, y, x, 3)
-            To be left alone until the numbers made from them have arrived. A tensor is
-            on the device already, and was finished on whatever stream made it.
+            To be held and left alone until the numbers made from them have arrived. A
+            tensor is on the device already, and its stream has finished it.
 
         Returns
         -------
@@ -144,22 +176,24 @@ class CudaLane(Lane):
         """
         current = torch.cuda.current_stream(self.device)
         if isinstance(pixels, torch.Tensor):
-            pixels.record_stream(current)
             return pixels
         with torch.cuda.stream(self._copies):
             moved = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         current.wait_stream(self._copies)
-        # Its memory belongs to the stream of copies, and must outlast the network.
-        moved.record_stream(current)
         return moved
 
-    def fetch(self, tensors: Sequence[torch.Tensor]) -> Arrival:
+    def fetch(self, tensors: Sequence[torch.Tensor], sent: torch.Tensor) -> Arrival:
         """Ask for what was computed; the device goes on with what comes next.
 
         Parameters
         ----------
         tensors : sequence of Tensor
             On the device.
+        sent : Tensor
+            What `send` gave. Its memory belongs to another stream than the network's,
+            so it is held until the numbers are there. (Of a tensor that was told of
+            the network by `record_stream`, PyTorch asks the device as it lets go of
+            it, and where the device is lost that ends the process.)
 
         Returns
         -------
@@ -170,9 +204,11 @@ class CudaLane(Lane):
         copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
         there = torch.cuda.Event()  # type: ignore[no-untyped-call]
         there.record(torch.cuda.current_stream(self.device))
+        held = [sent]
 
         def _arrive() -> list[NDArray[Any]]:
             there.synchronize()
+            held.clear()
             return [copy.numpy() for copy in copies]
 
         return _arrive
@@ -194,4 +230,4 @@ def open_lane(device: torch.device) -> Lane:
     return CudaLane(device) if device.type == "cuda" else Lane(device)
 
 
-__all__ = ["CudaLane", "Lane", "open_lane"]
+__all__ = ["CudaLane", "Lane", "open_lane", "stream_of"]
