@@ -131,3 +131,44 @@ def test_autocast_lowers_the_precision_of_convolutions():
 @pytest.mark.gpu
 def test_auto_takes_cuda_where_there_is_one():
     assert choose_processor("auto").device.type == "cuda"
+
+
+@pytest.fixture
+def card(monkeypatch):
+    def take(capability):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card")
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    return take
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), "float16"), ((8, 6), "bfloat16")]
+)
+def test_a_card_runs_in_the_half_precision_of_its_hardware(card, capability, precision):
+    card(capability)
+    processor = choose_processor()
+    assert (processor.device.type, processor.precision) == ("cuda", precision)
+    assert choose_processor("cuda", "float32").precision == "float32"
+
+
+def test_a_card_that_pytorch_was_not_built_for_is_not_taken(card, caplog):
+    card((6, 1))
+    assert choose_processor().device.type == "cpu"
+    assert "compute capability 6.1, but for sm_75, sm_80: it is not used" in caplog.text
+    with pytest.raises(ConfigurationError, match=r"was not built for cuda.*device cpu"):
+        choose_processor("cuda")
+
+
+def test_float32_on_a_card_is_not_rounded(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with Processor(torch.device("cuda"), None).autocasting():
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+    with Processor(torch.device("cpu"), None).autocasting():
+        assert torch.backends.cudnn.allow_tf32

@@ -57,6 +57,17 @@ def machine(monkeypatch, tmp_path):
     return seconds
 
 
+def told_seconds(encoder, images, processor):
+    return 0.5 if isinstance(encoder, RecordedEncoder) else 1.0
+
+
+class Unplayed(Tape):
+    """Never does again what was recorded."""
+
+    def replay(self, images):
+        return self.features
+
+
 def choose(encoder, count=LONG, processor=CPU, record=Tape, **more):
     words = {"size_px": SIZE, "batch_size": BATCH, "count": count, **more}
     return choose_recorded(encoder, processor, record=record, **words)
@@ -121,8 +132,9 @@ def test_what_is_no_faster_is_left_and_not_tried_again(encoder, machine):
     assert isinstance(choose(encoder, batch_size=BATCH + 1, count=900), RecordedEncoder)
 
 
-def test_other_numbers_are_not_taken(encoder, caplog):
-    assert choose(encoder, record=Detuned) is encoder
+@pytest.mark.parametrize("record", [Detuned, Unplayed])
+def test_other_numbers_are_not_taken(encoder, caplog, record):
+    assert choose(encoder, record=record) is encoder
     assert "gives other numbers when it is recorded" in caplog.text
 
 
@@ -167,6 +179,7 @@ def test_a_cpu_is_left_alone(encoder, monkeypatch):
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
 def test_a_card_replays_the_same_numbers(monkeypatch, machine, name):
     monkeypatch.setattr(recorded_encoder, "DEVICES", ("cuda",))
+    monkeypatch.setattr(recorded_encoder, "_seconds", told_seconds)
     kind = None if name == "float32" else torch.bfloat16
     processor = Processor(torch.device("cuda"), kind)
     torch.manual_seed(0)

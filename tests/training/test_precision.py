@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.training import precision
 from napari_mmsubtype.training.precision import autocast
 
 
@@ -24,7 +25,9 @@ def test_products_on_a_processor_take_the_format_asked_for(precision, expected) 
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_automatic_precision_asks_the_graphics_card(offered, monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: offered)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: offered)
+    # PyTorch asks again, and counts what is emulated.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.amp.autocast_mode, "is_autocast_available", bool)
     device = torch.device("cuda")

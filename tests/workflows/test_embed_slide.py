@@ -4,13 +4,18 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.inference.fused_choice import FACT
 from napari_mmsubtype.inference.fused_graph import can_fuse
+from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.workflows import embed_slide
 from napari_mmsubtype.workflows.embed import embed
+from napari_mmsubtype.workflows.embed_slide import CohortEngine
 
 SLIDE = "synthetic:seed=1,size=512"
 
@@ -96,3 +101,14 @@ def test_whole_numbers_are_refused_before_anything_is_made(run, tmp_path):
     with pytest.raises(ConfigurationError, match="rounds every slide in its own way"):
         run(precision="int8")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_card_without_bfloat16_embeds_a_cohort_in_float32_unasked(
+    tmp_path, monkeypatch
+):
+    card = Processor(torch.device("cpu"), torch.float16)
+    monkeypatch.setattr(embed_slide, "choose_processor", lambda *_: card)
+    model = load_bundle(tiny_bundle(tmp_path / "tiny"))
+    engine = CohortEngine.prepare(model, "cuda", "auto", None)
+    assert engine.processor.precision == "float32"
+    assert engine.lowered.body is engine.model.encoder.body

@@ -89,7 +89,8 @@ def test_each_process_has_a_gpu_unless_one_is_named(two, monkeypatch):
     with pytest.raises(ConfigurationError, match="'cuda' is not there"):
         second.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_90"])
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [second.device(name) for name in ("auto", "cuda")] == ["cuda:1", "cuda:1"]
     assert [second.device(name) for name in ("cuda:0", "cpu")] == ["cuda:0", "cpu"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,13 @@ import torch
 
 from napari_mmsubtype.core.recipe import PRECISIONS
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.graphics_card import (
+    has_bfloat16,
+    lacks_kernels,
+    whole_float32,
+)
+
+logger = logging.getLogger(__name__)
 
 INT8 = "int8"
 """The precision in which convolutions multiply 8-bit whole numbers."""
@@ -55,17 +63,23 @@ class Processor:
         """
         return replace(self, autocast=None, quantized=False)
 
-    def autocasting(self) -> AbstractContextManager[object]:
+    def autocasting(self, *, keeps: bool = True) -> AbstractContextManager[object]:
         """Give the context in which the encoder runs.
+
+        Parameters
+        ----------
+        keeps : bool, default: True
+            Whether weights in lower precision are kept for what follows in it.
 
         Returns
         -------
         context manager
-            Autocast where it helps, else nothing.
+            Autocast where it helps; else float32, which cards would round otherwise.
         """
-        if self.autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.autocast)
+        if self.autocast is not None:
+            kind = self.device.type
+            return torch.autocast(kind, dtype=self.autocast, cache_enabled=keeps)
+        return whole_float32() if self.device.type == "cuda" else nullcontext()
 
     def default_batch_size(self, patch_size_px: int) -> int:
         """Choose how many patches go through the encoder at once.
@@ -171,8 +185,8 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     Parameters
     ----------
     name : str, default: "auto"
-        ``auto`` takes CUDA, then Apple's MPS, then the CPU; or ``cpu``, ``cuda``,
-        ``cuda:1``, ``mps``.
+        ``auto`` takes CUDA where this PyTorch was built for the card, then Apple's MPS,
+        then the CPU; or ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision : {"auto", "float32", "bfloat16", "int8"}, default: "auto"
         ``auto`` takes what suits a GPU, and float32 elsewhere, where
         `precision.settle` may find that a slide repays less.
@@ -193,7 +207,7 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
         raise ConfigurationError(msg)
     forced = {"float32": None, "bfloat16": torch.bfloat16}
     if name == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and not _told_lack():
             name = "cuda"
         elif torch.backends.mps.is_available():
             name = "mps"
@@ -208,9 +222,17 @@ def choose_processor(name: str = "auto", precision: str = "auto") -> Processor:
     if precision == INT8:
         return quantized_on_cpu(device)
     if device.type == "cuda":
-        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        half = torch.bfloat16 if has_bfloat16(device) else torch.float16
         return Processor(device, forced.get(precision, half))
     return Processor(device, forced.get(precision))
+
+
+def _told_lack() -> bool:
+    """Tell whether the card cannot be used, and log why."""
+    lack = lacks_kernels(torch.device("cuda"))
+    if lack:
+        logger.warning("%s: it is not used", lack)
+    return bool(lack)
 
 
 def _check_it_is_there(device: torch.device) -> None:
@@ -223,6 +245,10 @@ def _check_it_is_there(device: torch.device) -> None:
                 f"device {name!r} is not there: PyTorch {torch.__version__} sees "
                 f"{count} CUDA devices; use --device auto or cpu, or check the driver"
             )
+            raise ConfigurationError(msg)
+        lack = lacks_kernels(device)
+        if lack:
+            msg = f"{lack}; install one that was, or use --device cpu"
             raise ConfigurationError(msg)
     if device.type == "mps" and not torch.backends.mps.is_available():
         msg = f"device {name!r} is not there: this machine has no Apple GPU; use cpu"

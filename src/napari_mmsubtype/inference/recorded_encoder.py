@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -82,15 +81,18 @@ class CudaRecording:
         self._images = images.clone()
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
             aside.wait_stream(current)
             with torch.cuda.stream(aside):
                 for _ in range(_WARM_UP):
                     work(self._images)
             current.wait_stream(aside)
             self._graph = torch.cuda.CUDAGraph()
-            # Other threads may ask the device for memory meanwhile.
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            # Other threads may ask the device for memory meanwhile. Without a stream of
+            # this device, PyTorch takes one of the first device it ever recorded.
+            with torch.cuda.graph(
+                self._graph, stream=aside, capture_error_mode="thread_local"
+            ):
                 self._features = work(self._images)
 
     def replay(self, images: Tensor) -> Tensor:
@@ -187,20 +189,17 @@ def choose_recorded(
 
     def _work(images: Tensor) -> Tensor:
         # Weights that autocast keeps in lower precision would be gone at a replay.
-        lowered = processor.autocast is not None
-        with (
-            torch.autocast(device.type, processor.autocast, cache_enabled=False)
-            if lowered
-            else nullcontext()
-        ):
+        with processor.autocasting(keeps=False):
             return encoder.feature_map(images)
 
     try:
         images = random_images(encoder, batch_size, size_px, device)
         recorded = RecordedEncoder(encoder, record(_work, images), images)
+        # Of the images that were recorded, features are there without a replay.
+        other = images.flip(-1).contiguous(memory_format=torch.channels_last)
         with processor.autocasting():
-            expected = encoder.feature_map(images).clone()
-            same = torch.equal(recorded.feature_map(images), expected)
+            expected = encoder.feature_map(other).clone()
+            same = torch.equal(recorded.feature_map(other), expected)
         plain_s = _seconds(encoder, images, processor)
         share = _seconds(recorded, images, processor) / plain_s
     except RuntimeError as err:

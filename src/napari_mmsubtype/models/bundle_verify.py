@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import safetensors.torch
-import torch
 
 from napari_mmsubtype.errors import BundleIntegrityError
 from napari_mmsubtype.models.bundle import Bundle, load_bundle
@@ -22,10 +20,12 @@ from napari_mmsubtype.models.bundle_selftest import (
     run_selftest,
     selftest_error,
 )
+from napari_mmsubtype.models.graphics_card import whole_float32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +115,8 @@ def _error_on(bundle: Bundle, selftest: Path, device: torch.device) -> float:
     """Run the self-test on another device."""
     tensors = safetensors.torch.load_file(selftest)
     inputs = {name: value.to(device) for name, value in tensors.items()}
-    with _full_precision():
+    with whole_float32():
         found = run_selftest(
             bundle.encoder.to(device), bundle.fusion.to(device), inputs
         )
     return selftest_error(found.cpu(), tensors[LOGITS])
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep graphics cards from rounding products of float32."""
-    matrices = torch.backends.cuda.matmul
-    convolutions = torch.backends.cudnn
-    before = matrices.allow_tf32, convolutions.allow_tf32
-    matrices.allow_tf32 = convolutions.allow_tf32 = False
-    try:
-        yield
-    finally:
-        matrices.allow_tf32, convolutions.allow_tf32 = before

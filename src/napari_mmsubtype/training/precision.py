@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.models.graphics_card import has_bfloat16
 
 if TYPE_CHECKING:
     from napari_mmsubtype.training.config import Precision
@@ -33,7 +34,7 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
         If a GPU has no bfloat16.
     """
     gpu = device.type == "cuda"
-    offered = device.type == "cpu" or (gpu and torch.cuda.is_bf16_supported(False))
+    offered = device.type == "cpu" or (gpu and has_bfloat16(device))
     if precision == "bfloat16" and not offered:
         msg = (
             f"precision bfloat16 is not offered by {device}; set precision to float32, "

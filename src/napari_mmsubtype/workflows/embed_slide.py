@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference.allocator import memory_kept
@@ -88,6 +89,9 @@ class CohortEngine:
             If the device is not there.
         """
         processor = choose_processor(device, precision)
+        if precision == "auto" and processor.autocast is torch.float16:
+            # Its numbers may overflow, and no trial would tell.
+            processor = processor.in_float32()
         # They are fused for speed and moved, and the caller's goes into bundles.
         whole = prepare(copy.deepcopy(model.encoder), processor.in_float32())
         lowered = whole
