@@ -5,6 +5,7 @@ from torch import nn
 
 from builders.bundles import modality_spec
 from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.errors import DeviceLostError
 from napari_mmsubtype.inference import attribution
 from napari_mmsubtype.inference.attribution import (
     MAX_PATCHES,
@@ -244,3 +245,33 @@ def test_a_gpu_gives_the_same_numbers(embeddings):
     assert next(case.model.parameters()).device.type == "cpu"
     for left, right in zip(here.tables, there.tables, strict=True):
         np.testing.assert_allclose(left.values, right.values, atol=1e-4)
+
+
+def test_where_memory_of_a_device_runs_out_the_cpu_does_it(
+    embeddings, monkeypatch, caplog
+):
+    case = make_case(make_model("evidence"))
+    expected = attribute_features(case, embeddings, SPECS)
+    plain, asked = attribution._attribute, []
+
+    def short(case, embeddings, specs, device):
+        asked.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(case, embeddings, specs, device)
+
+    monkeypatch.setattr(attribution, "_attribute", short)
+    found = attribute_features(case, embeddings, SPECS, "meta")
+    assert asked == ["meta", "cpu"]
+    assert "memory of meta ran out: the CPU attributes" in caplog.text
+    for left, right in zip(found.tables, expected.tables, strict=True):
+        np.testing.assert_array_equal(left.values, right.values)
+
+
+def test_a_lost_device_is_told_as_one(embeddings, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(attribution, "_attribute", refuse)
+    with pytest.raises(DeviceLostError, match="meta stopped answering"):
+        attribute_features(make_case(make_model("evidence")), embeddings, SPECS, "meta")

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from builders.grids import small_grid
+from builders.other_device import OTHER, other_device
 from builders.patches import RandomPatches
 from builders.stores import attributes
 from napari_mmsubtype.inference.device import Processor
@@ -125,3 +126,13 @@ def test_only_the_batches_asked_for_are_drawn_in_their_order(encoder):
     # A batch gives the same numbers whatever is drawn beside it.
     for start, cells in part.items():
         np.testing.assert_array_equal(cells, whole[start])
+
+
+def test_gradients_of_a_slide_stay_where_they_are_and_rows_are_moved():
+    gradients = torch.randn(6, 2, 8)
+    features = torch.randn(3, 8, 4, 4)
+    expected = gradient_maps(gradients)(features, slice(2, 5))
+    with other_device():
+        found = gradient_maps(gradients)(features.to(OTHER), slice(2, 5))
+        assert found.device == OTHER
+        torch.testing.assert_close(found.cpu(), expected)

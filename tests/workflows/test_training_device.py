@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from builders.other_device import OTHER, other_device
-from napari_mmsubtype.errors import ConfigurationError, OutOfMemoryError
+from napari_mmsubtype.errors import (
+    ConfigurationError,
+    DeviceLostError,
+    OutOfMemoryError,
+)
 from napari_mmsubtype.inference.device import Processor
 from napari_mmsubtype.workflows import training_device
 from napari_mmsubtype.workflows.training_device import lent_to
@@ -51,3 +55,10 @@ def test_other_failures_are_told_as_they_are(network):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigurationError, match="device 'cuda' is not there"):
             run_out("cuda", network, RuntimeError("never"))
+
+
+def test_from_a_lost_device_nothing_is_read_back(network, monkeypatch):
+    monkeypatch.setattr(network, "cpu", None)
+    error = RuntimeError("CUDA error: unspecified launch failure")
+    with pytest.raises(DeviceLostError, match="cpu stopped answering"):
+        run_out("cpu", network, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import torch
 
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.inference.batch_limit import is_out_of_memory, release_memory
+from napari_mmsubtype.inference.device_loss import watch_device
 from napari_mmsubtype.inference.table_path import POINTS, TablePath
 from napari_mmsubtype.omics.baseline import baseline_values
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from napari_mmsubtype.inference.fuse import CaseTensors
     from napari_mmsubtype.models.fusion import FusionModel
     from napari_mmsubtype.omics.modality_spec import ModalitySpec
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 """Allowed gap, as a share of the range of the logits."""
@@ -55,18 +60,44 @@ def attribute_features(
     specs : mapping of Modality to ModalitySpec
         The model's features.
     device : torch.device or str, default: "cpu"
-        Where gradients are computed; the model is brought back to the CPU.
+        Where gradients are computed, or begun: where its memory runs out, the CPU
+        computes them. The model is brought back to the CPU.
 
     Returns
     -------
     Attributions or None
         None where the model looks at no table that is at hand.
 
+    Raises
+    ------
+    DeviceLostError
+        If the device stopped answering.
+
     References
     ----------
     .. [1] Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks",
        ICML 2017.
     """
+    place = torch.device(device)
+    try:
+        with watch_device(place):
+            return _attribute(case, embeddings, specs, place)
+    except Exception as err:
+        if place.type == "cpu" or not is_out_of_memory(err):
+            raise
+    # Only now is what the error held on to free.
+    logger.warning("memory of %s ran out: the CPU attributes to features", place)
+    release_memory(place)
+    return _attribute(case, embeddings, specs, torch.device("cpu"))
+
+
+def _attribute(
+    case: CaseTensors,
+    embeddings: NDArray[np.float16],
+    specs: Mapping[Modality, ModalitySpec],
+    device: torch.device,
+) -> Attributions | None:
+    """Do so on one device."""
     names = [
         m for m in case.available if m in case.model.uses and m is not Modality.IMAGE
     ]
@@ -129,7 +160,7 @@ def _by_feature(spec: ModalitySpec, values: NDArray[np.float64]) -> TableAttribu
 
 
 @contextmanager
-def _frozen(model: FusionModel, device: torch.device | str) -> Iterator[None]:
+def _frozen(model: FusionModel, device: torch.device) -> Iterator[None]:
     """Bring a model to a device without gradients of its weights, and back."""
     before = [(p, p.requires_grad) for p in model.parameters()]
     model.to(device).requires_grad_(requires_grad=False)

@@ -107,7 +107,8 @@ def gradient_maps(gradients: torch.Tensor, method: str = DEFAULT) -> Draw:
     Parameters
     ----------
     gradients : Tensor of float32, shape (n, c, d)
-        Of each logit with respect to each patch's embedding, on the device.
+        Of each logit with respect to each patch's embedding, on the CPU: of a whole
+        slide they may be gigabytes, and those of a batch go where it is.
     method : str, default: "grad-cam"
         How gradients become maps: one of `cam_methods.CAM_METHODS`.
 
@@ -118,7 +119,8 @@ def gradient_maps(gradients: torch.Tensor, method: str = DEFAULT) -> Draw:
     """
 
     def _draw(features: torch.Tensor, part: slice) -> torch.Tensor:
-        return map_embedding(features, gradients[part], method)
+        rows = gradients[part].to(features.device)
+        return map_embedding(features, rows, method)
 
     return _draw
 
@@ -173,7 +175,7 @@ def map_cells_job(
         size_px=size_px,
         batch_size=batch_size,
         mapped=writer.read(schema.MAPPED),
-        draw=gradient_maps(gradients.to(processor.device), method),
+        draw=gradient_maps(gradients, method),
         write=writer.write_cells,
         transform=transform,
         limit=limit,

@@ -93,7 +93,6 @@ class Drawing:
         self.used = replayed.used
         if self._tap is None:
             self._gradients = torch.from_numpy(replayed.gradients())
-            self._gradients = self._gradients.to(processor.device)
             self._channels, self._cells = len(result.classes), encoder.cells
             self.factor = self.used.astype("float32")
         else:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.option_words import pass_option
-from napari_mmsubtype.errors import OutOfMemoryError
+from napari_mmsubtype.errors import DeviceLostError, OutOfMemoryError
 from napari_mmsubtype.inference.batch_limit import is_out_of_memory
 from napari_mmsubtype.inference.device import choose_processor
+from napari_mmsubtype.inference.device_loss import watch_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +42,18 @@ def lent_to(device: str, network: nn.Module, section: str) -> Iterator[torch.dev
         If the device is not there.
     OutOfMemoryError
         If a step does not fit into its memory.
+    DeviceLostError
+        If it stopped answering; the network is lost with it.
     """
     place = choose_processor(device).device
+    is_lost = False
     try:
-        network.to(place)
-        yield place
+        with watch_device(place):
+            network.to(place)
+            yield place
+    except DeviceLostError:
+        is_lost = True
+        raise
     except (RuntimeError, MemoryError) as err:
         if not is_out_of_memory(err):
             raise
@@ -58,4 +66,5 @@ def lent_to(device: str, network: nn.Module, section: str) -> Iterator[torch.dev
         )
         raise OutOfMemoryError(msg) from err
     finally:
-        network.cpu()
+        if not is_lost:
+            network.cpu()
