@@ -166,3 +166,17 @@ def test_patches_of_a_bag_influence_each_other():
 def test_impossible_sizes_are_refused(options):
     with pytest.raises(ValueError, match="width must be a multiple of heads"):
         create_pooling("transmil", 8, **options)
+
+
+def test_bags_with_padding_are_read_in_bfloat16_too():
+    torch.manual_seed(0)
+    pooling = create_pooling("transmil", 8).eval()
+    tokens = torch.randn(3, 5, 8)
+    mask = torch.tensor([[True] * 5, [True, False, True, True, False], [False] * 5])
+    whole = pooling(tokens, mask)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        # As a layer of the model hands them on.
+        low = pooling(tokens.bfloat16(), mask)
+    for name in ("vector", "weights", "contributions"):
+        found, expected = getattr(low, name), getattr(whole, name)
+        torch.testing.assert_close(found.float(), expected, rtol=0.1, atol=0.05)

@@ -250,8 +250,11 @@ class TransformerPooling(Pooling):
             part = torch.zeros_like(bag)
             if bool(valid.any()):
                 vector, own, patches = self._read(bag[valid])
-                attention = attention.masked_scatter(valid, own)
-                part = part.masked_scatter(valid[:, None], own[:, None] * patches)
+                # In the precision of these, which bfloat16 has for some steps only.
+                attention = own.new_zeros(len(bag)).masked_scatter(valid, own)
+                weighed = own[:, None] * patches
+                part = weighed.new_zeros(bag.shape)
+                part = part.masked_scatter(valid[:, None], weighed)
             vectors.append(vector)
             weights.append(attention)
             parts.append(part)
