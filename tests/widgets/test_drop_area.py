@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragLeaveEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
+from builders.drags import drag_enters
 from napari_mmsubtype.widgets.drop_area import DropArea
 
 
@@ -34,20 +35,10 @@ def drop(data: QMimeData) -> QDropEvent:
     )
 
 
-def enter(data: QMimeData) -> QDragEnterEvent:
-    return QDragEnterEvent(
-        QPoint(1, 1),
-        Qt.DropAction.CopyAction,
-        data,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-
-
 def test_files_and_folders_are_given_in_order(area, qtbot, tmp_path: Path) -> None:
     paths = [str(tmp_path / "b.csv"), str(tmp_path)]
     data = mime(*map(QUrl.fromLocalFile, paths))
-    entered = enter(data)
+    entered = drag_enters(data)
     entered.ignore()
     area.dragEnterEvent(entered)
     assert entered.isAccepted()
@@ -61,7 +52,7 @@ def test_files_and_folders_are_given_in_order(area, qtbot, tmp_path: Path) -> No
 
 def test_other_things_are_not_taken(area, qtbot) -> None:
     data = mime(QUrl("https://example.org/rna.csv"))
-    entered = enter(data)
+    entered = drag_enters(data)
     entered.ignore()
     area.dragEnterEvent(entered)
     assert not entered.isAccepted()
@@ -72,7 +63,7 @@ def test_other_things_are_not_taken(area, qtbot) -> None:
 
 def test_the_mark_goes_when_the_drag_leaves(area, tmp_path: Path) -> None:
     data = mime(QUrl.fromLocalFile(str(tmp_path)))
-    entered = enter(data)
+    entered = drag_enters(data)
     area.dragEnterEvent(entered)
     area.dragLeaveEvent(QDragLeaveEvent())
     assert "dashed" in area.styleSheet()

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from qtpy.QtGui import QDropEvent
 
+from builders.drags import drag_enters
 from builders.omics import clinical_frame, log_frame, tpm_frame, write
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Progress
@@ -137,13 +138,7 @@ def test_what_is_dropped_is_read_and_looked_up(
 
 def test_a_drag_is_accepted_anywhere(panel, idle, rna) -> None:
     data = mime(rna)
-    event = QDragEnterEvent(
-        QPoint(1, 1),
-        Qt.DropAction.CopyAction,
-        data,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
+    event = drag_enters(data)
     event.ignore()
     panel.dragEnterEvent(event)
     assert event.isAccepted()
