@@ -3,7 +3,6 @@ import pytest
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.drawing import drawing_job, slide_place
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.slides.registry import open_slide
@@ -30,9 +29,8 @@ def analysed(tmp_path_factory):
 
 
 def test_any_batches_are_drawn_in_any_order_to_the_same_numbers(analysed):
-    cpu = choose_processor("cpu")
     found = []
-    with run_job(drawing_job(analysed, "hires-cam", cpu)) as drawing:
+    with run_job(drawing_job(analysed, "hires-cam", "cpu")) as drawing:
         assert drawing.shape == (len(analysed.grid), 2, 8, 8)
         assert drawing.batch_size == 2
         np.testing.assert_array_equal(drawing.factor, 1)
@@ -69,6 +67,6 @@ def test_another_slide_under_the_same_name_is_refused(analysed):
     write_tiff(here, 640)
     try:
         with pytest.raises(ConfigurationError, match="640 x 640 px, but 768 x 768"):
-            run_job(drawing_job(analysed, "layer-cam", choose_processor("cpu")))
+            run_job(drawing_job(analysed, "layer-cam", "cpu"))
     finally:
         kept.replace(here)

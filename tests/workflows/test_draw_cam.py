@@ -6,6 +6,7 @@ import pytest
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import ConfigurationError, JobCancelled, StoreInUseError
+from napari_mmsubtype.inference.device import fast_in_int8
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock
 from napari_mmsubtype.slides.patch_source import PatchSource
@@ -45,6 +46,24 @@ def test_another_method_gives_what_an_analysis_by_it_gives(analysed, late, tmp_p
     np.testing.assert_array_equal(result.evidence_map(0), analysed.evidence_map(0))
     assert result.cam_method == "grad-cam"
     assert np.abs(cam.read(0) - result.evidence_map(0)).max() > 1e-6
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_it_is_drawn_in_the_precision_of_the_analysis(tmp_path, precision):
+    if precision == "int8" and not fast_in_int8():
+        pytest.skip("this CPU lacks the instructions")
+    bundle = tiny_bundle(tmp_path / "resnet", encoder_name="resnet18", fusion="late")
+    words = {"batch_size": 4, "precision": precision, "device": "cpu"}
+    straight = analyze(
+        SLIDE, bundle, cam_method="layer-cam", out=tmp_path / "straight", **words
+    )
+    result = analyze(SLIDE, bundle, out=tmp_path / "later", **words)
+    assert result.provenance["precision"] == precision
+    (cam,) = draw_cam(result.path, "layer-cam", device="cpu").cams
+    largest = np.abs(straight.evidence_map(0)).max()
+    np.testing.assert_allclose(
+        cam.read(0), straight.evidence_map(0), rtol=0, atol=1e-4 * largest
+    )
 
 
 def test_a_stopped_drawing_goes_on_where_it_was(analysed, monkeypatch):

@@ -12,8 +12,10 @@ from napari_mmsubtype.core.cam_methods import ROLLOUT, checked_cam, chosen_cam
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.inference.batch_limit import choose_limit
+from napari_mmsubtype.inference.device import INT8, choose_processor
 from napari_mmsubtype.inference.draw_cells import draw_cells_job, gradient_maps
 from napari_mmsubtype.inference.encode import prepare
+from napari_mmsubtype.inference.precision import settled_before
 from napari_mmsubtype.inference.replay import replay_case_job
 from napari_mmsubtype.models.attention_rollout import AttentionTap
 from napari_mmsubtype.slides.patch_source import PatchSource
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.inference.replay import ReplayedCase
     from napari_mmsubtype.results.store import Result
     from napari_mmsubtype.slides.slide import Slide
@@ -60,7 +61,7 @@ class Drawing:
         One of `cam_methods.METHODS` that suits the model.
     slide : Slide
         Open, in the colors that the model sees.
-    processor : Processor
+    device : str
         Where the encoder runs.
 
     Attributes
@@ -77,19 +78,33 @@ class Drawing:
     """
 
     def __init__(
-        self, replayed: ReplayedCase, method: str, slide: Slide, processor: Processor
+        self, replayed: ReplayedCase, method: str, slide: Slide, device: str
     ) -> None:
         result, encoder = replayed.result, replayed.bundle.encoder
         self.method = method
-        self._slide, self._processor = slide, processor
+        self._slide = slide
         self._size_px = result.grid.spec.size_px
         self._tap = AttentionTap(encoder) if method == ROLLOUT else None
-        self._encoder = prepare(encoder, processor)
         self._source = PatchSource(slide, result.grid)
-        self._stain = result.stain
-        asked = result.recipe.batch_size
-        self.batch_size = asked or processor.default_batch_size(self._size_px)
-        self._limit = choose_limit(processor, self._encoder, self._size_px, asked)
+        stain = result.stain
+        self._transform = StainNormalizer.from_dict(stain).transform if stain else None
+        # Whole numbers are for CPUs; on another device its usual precision serves.
+        asked = result.recipe.precision
+        asked = "auto" if asked == INT8 else asked
+        processor = choose_processor(device, asked)
+        choice = settled_before(
+            prepare(encoder, processor.in_float32()),
+            self._source,
+            processor,
+            asked,
+            result.provenance,
+            transform=self._transform,
+        )
+        self._processor = processor = choice.processor
+        self._encoder = prepare(choice.encoder or encoder, processor)
+        size = result.recipe.batch_size
+        self.batch_size = size or processor.default_batch_size(self._size_px)
+        self._limit = choose_limit(processor, self._encoder, self._size_px, size)
         self.used = replayed.used
         if self._tap is None:
             self._gradients = torch.from_numpy(replayed.gradients())
@@ -137,15 +152,13 @@ class Drawing:
             After each batch, with its maps as `PartialCells`; closing the job there
             loses at most one batch.
         """
-        stain = self._stain
-        transform = stain and StainNormalizer.from_dict(stain).transform
         shared: dict[str, Any] = {
             "size_px": self._size_px,
             "batch_size": self.batch_size,
             "mapped": mapped,
             "write": writer.write_cells,
             "batches": batches,
-            "transform": transform or None,
+            "transform": self._transform,
             "limit": self._limit,
         }
         tap = self._tap
@@ -161,7 +174,7 @@ class Drawing:
             )
 
 
-def drawing_job(result: Result, method: str, processor: Processor) -> Job[Drawing]:
+def drawing_job(result: Result, method: str, device: str) -> Job[Drawing]:
     """Prepare to draw a finished analysis by another method.
 
     Parameters
@@ -170,8 +183,9 @@ def drawing_job(result: Result, method: str, processor: Processor) -> Job[Drawin
         The analysis.
     method : str
         One of `cam_methods.METHODS`.
-    processor : Processor
-        Where the encoder runs.
+    device : str
+        Where the encoder runs, as `device.choose_processor` takes it; it runs in the
+        precision of the analysis, if it can there.
 
     Yields
     ------
@@ -207,7 +221,7 @@ def drawing_job(result: Result, method: str, processor: Processor) -> Job[Drawin
                 "bring the analysed file back"
             )
             raise ConfigurationError(msg)
-        return Drawing(replayed, method, slide, processor)
+        return Drawing(replayed, method, slide, device)
     except BaseException:
         slide.close()
         raise

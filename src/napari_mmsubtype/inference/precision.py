@@ -248,13 +248,41 @@ def settle_in_int8(
     return replace(choice, encoder=made)
 
 
-def _quantize_again(
-    choice: PrecisionChoice,
+def settled_before(
     encoder: Encoder,
     source: ReadsPatches,
-    transform: Transform | None,
+    processor: Processor,
+    asked: str,
+    begun: Mapping[str, Any],
+    *,
+    transform: Transform | None = None,
 ) -> PrecisionChoice:
-    """Make the encoder of a run that was begun in whole numbers, from its patches."""
+    """Keep to the precision that a run was begun in, and to its encoder.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for the device in float32.
+    source : ReadsPatches
+        The patches of the run.
+    processor : Processor
+        As chosen for ``asked``.
+    asked : str
+        The request: one of `recipe.PRECISIONS`.
+    begun : mapping
+        Provenance of the store.
+    transform : callable, optional
+        As `settle` takes it.
+
+    Returns
+    -------
+    PrecisionChoice
+        As `PrecisionChoice.resume` gives it; whole numbers are made of the same
+        patches again.
+    """
+    choice = PrecisionChoice.resume(processor, asked, begun)
+    if not choice.processor.quantized:
+        return choice
     patches = sample_patches(source, transform, _SAMPLED_FOR_INT8)
     if not len(patches):
         return replace(choice, processor=choice.processor.in_float32())
@@ -333,9 +361,9 @@ def settled_job(
     done = int(np.count_nonzero(writer.read(schema.STATUS)))
     if done:
         begun = writer.attributes["provenance"]
-        choice = PrecisionChoice.resume(processor, asked, begun)
-        if choice.processor.quantized:
-            choice = _quantize_again(choice, encoder, source, transform)
+        choice = settled_before(
+            encoder, source, processor, asked, begun, transform=transform
+        )
         facts = None
     else:
         yield Progress("patches", 0, len(source), "choosing the precision")

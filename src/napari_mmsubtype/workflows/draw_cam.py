@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.cam_methods import checked_cam
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.drawing import drawing_job
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.store import Result, open_result
@@ -35,7 +34,8 @@ def draw_cam(
         ``grad-cam``, ``grad-cam++``, ``hires-cam`` or ``layer-cam`` where the map of
         the model is not exact; ``attention-rollout`` for vision transformers.
     device : str, default: "auto"
-        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``. The encoder runs in
+        the precision of the analysis, if it can there.
     on_progress : callable, optional
         Receives every `Progress` event; may raise `JobCancelled`.
 
@@ -65,7 +65,8 @@ def draw_cam_job(
     method : str
         One of `cam_methods.METHODS`.
     device : str, default: "auto"
-        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``. The encoder runs in
+        the precision of the analysis, if it can there.
 
     Yields
     ------
@@ -86,7 +87,7 @@ def draw_cam_job(
         clear_stale_lock(result.path)
         yield Progress("maps", 1, 1, f"{method} is drawn already: nothing to do")
         return result
-    drawing = yield from drawing_job(result, method, choose_processor(device))
+    drawing = yield from drawing_job(result, method, device)
     with drawing, StoreLock.acquire(result.path):
         writer = CamWriter(result.path, method, drawing.shape)
         yield from drawing.draw_job(writer, writer.mapped)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cam_methods import checked_cam
-from napari_mmsubtype.inference.device import choose_processor
 from napari_mmsubtype.inference.drawing import Drawing, drawing_job
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.results.store import Result, open_result
@@ -144,7 +143,8 @@ def open_view_job(
     method : str
         One of `cam_methods.METHODS`.
     device : str, default: "auto"
-        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``. The encoder runs in
+        the precision of the analysis, if it can there.
 
     Yields
     ------
@@ -158,7 +158,7 @@ def open_view_job(
     """
     method = checked_cam(method)
     result = open_result(store)
-    drawing = yield from drawing_job(result, method, choose_processor(device))
+    drawing = yield from drawing_job(result, method, device)
     try:
         return ViewSession(result, drawing)
     except BaseException:
