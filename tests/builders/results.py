@@ -159,7 +159,7 @@ def make_result(
     return open_result(writer.path)
 
 
-def put_coarser_level(path: Path, half: np.ndarray) -> None:
+def put_coarser_level(path: Path, half: np.ndarray, level: int = 1) -> None:
     """Add a level to the evidence map, as the maps of large slides have."""
     maps = zarr.open_group(path, mode="r+")[schema.EVIDENCE_MAP]
-    maps.create_array("1", data=half.astype(np.float32), overwrite=True)
+    maps.create_array(str(level), data=half.astype(np.float32), overwrite=True)

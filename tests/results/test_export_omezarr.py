@@ -93,6 +93,37 @@ def test_classes_are_labels_with_names_and_colors(tmp_path, stride_px):
     assert names == {1: "Luminal", 2: "Basal/HER2"}
 
 
+@pytest.mark.parametrize("stride_px", [128, 64])
+def test_labels_have_as_many_levels_as_their_image(tmp_path, stride_px):
+    made = make_result(tmp_path, stride_px=stride_px)
+    canvas = np.stack([made.evidence_map(i) for i in (0, 1)])
+    for level in range(1, 5):
+        put_coarser_level(made.path, canvas[:, :: 2**level, :: 2**level], level)
+    path = export_ome_zarr(open_result(made.path), tmp_path / "maps")
+    found = nodes_of(path)
+    image, labels = found["maps.ome.zarr"], found["class"]
+    assert len(labels.data) == len(image.data) == 5
+    classes = made.class_map()
+    fine_scale, fine_shift = placement(labels)
+    for level, data in enumerate(labels.data):
+        every = 2**level
+        rows, cols = (-(-size // every) for size in classes.shape)
+        expected = [
+            [classes[every * row, every * col] for col in range(cols)]
+            for row in range(rows)
+        ]
+        np.testing.assert_array_equal(np.asarray(data), expected)
+        scale, shift = placement(labels, level)
+        assert scale == [stride_px * MPP * every] * 2
+        # The corner of the first pixel stays where it is, as that of the image does.
+        corner = np.subtract(shift, np.divide(scale, 2))
+        np.testing.assert_allclose(
+            corner, np.subtract(fine_shift, np.divide(fine_scale, 2))
+        )
+    # Four by six patches, or seven by eleven: nothing is left to halve at the end.
+    assert labels.data[-1].shape == (1, 1)
+
+
 def test_maps_of_another_size_are_images_within(tmp_path):
     made = make_result(tmp_path)
     result, canvas = with_map(made, "attention-rollout", channels=1, cells=16)

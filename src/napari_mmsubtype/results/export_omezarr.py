@@ -202,7 +202,7 @@ def _write_picture(group: zarr.Group, picture: _Picture, result: Result) -> None
     ranges = _ranges(picture.channels, shown)
     group.attrs["ome"] = {
         "version": VERSION,
-        "multiscales": [_multiscale(picture.name, "cyx", datasets)],
+        "multiscales": [_multiscale(picture.name, "cyx", datasets, "mean")],
         "omero": {
             "channels": [
                 _shown(channel, measured)
@@ -213,17 +213,24 @@ def _write_picture(group: zarr.Group, picture: _Picture, result: Result) -> None
 
 
 def _write_classes(group: zarr.Group, result: Result) -> None:
-    """Write the class of every patch: 1 is the first class, 0 is none."""
+    """Write the class of every patch: 1 is the first class, 0 is none.
+
+    The format wants as many levels of labels as the image above them has.
+    """
     canvas = result.class_map()
     step, side = _patch_steps(result)
-    picture = _Picture(CLASS_LABELS, step, side)
-    group.create_array(
-        "0",
-        data=canvas,
-        chunks=(min(_TILE, canvas.shape[0]), min(_TILE, canvas.shape[1])),
-        dimension_names=("y", "x"),
-    )
-    datasets = [_dataset("0", picture, 1, result, channels=False)]
+    picture = _Picture(CLASS_LABELS, step, side, result.map_levels)
+    datasets = []
+    for level in range(picture.levels):
+        group.create_array(
+            str(level),
+            data=canvas,
+            chunks=(min(_TILE, canvas.shape[0]), min(_TILE, canvas.shape[1])),
+            dimension_names=("y", "x"),
+        )
+        datasets.append(_dataset(str(level), picture, 2**level, result, channels=False))
+        # The mean of two classes may be a third: every second patch stands for four.
+        canvas = canvas[::2, ::2]
     colors: list[Any] = [
         {"label-value": 1 + i, "rgba": [*(round(255 * v) for v in s.rgb), 255]}
         for i, s in enumerate(result.classes)
@@ -233,7 +240,7 @@ def _write_classes(group: zarr.Group, result: Result) -> None:
     ]
     group.attrs["ome"] = {
         "version": VERSION,
-        "multiscales": [_multiscale(CLASS_LABELS, "yx", datasets)],
+        "multiscales": [_multiscale(CLASS_LABELS, "yx", datasets, "nearest")],
         "image-label": {
             "colors": colors,
             "properties": names,
@@ -243,13 +250,13 @@ def _write_classes(group: zarr.Group, result: Result) -> None:
 
 
 def _multiscale(
-    name: str, axes: str, datasets: Sequence[dict[str, Any]]
+    name: str, axes: str, datasets: Sequence[dict[str, Any]], downscaling: str
 ) -> dict[str, Any]:
     return {
         "name": name,
         "axes": [_AXES[axis] for axis in axes],
         "datasets": list(datasets),
-        "type": "mean",
+        "type": downscaling,
     }
 
 
