@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builders.results import make_result
+from builders.results import MPP, make_result
 from builders.stores import begin_store, complete_store
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results.picture import draw_result, write_picture
@@ -35,6 +35,25 @@ def test_without_its_slide_the_maps_lie_on_the_tissue(tmp_path):
     assert ((shown[..., 0] < 255) == mask).all()
     with open_slide(SLIDE) as slide:
         assert draw_result(result, slide).axes[0].get_title() == "Slide"
+
+
+@pytest.mark.parametrize("stride_px", [128, 64, 48])
+def test_a_cell_of_the_classes_lies_about_the_center_of_its_patch(tmp_path, stride_px):
+    result = make_result(tmp_path, stride_px=stride_px)
+    drawn = draw_result(result, None).axes[1].images[1]
+    left, right, bottom, top = drawn.get_extent()
+    rows, cols = drawn.get_array().shape
+    grid = result.grid
+    for index in (0, len(grid) - 1):
+        row, col = grid.cell[index]
+        found_mm = (
+            top + (row + 0.5) * (bottom - top) / rows,
+            left + (col + 0.5) * (right - left) / cols,
+        )
+        center_px = grid.origin[index] + np.asarray(grid.extent) / 2
+        np.testing.assert_allclose(found_mm, center_px * MPP / 1e3, atol=1e-9)
+    # The step between two patches, so that no cell lies over another.
+    assert (right - left) / cols == pytest.approx(stride_px * MPP / 1e3)
 
 
 def test_the_calls_are_named_as_people_write_them(tmp_path):

@@ -160,6 +160,9 @@ def _draw_classes(axis: Any, result: Result) -> None:
     classes = result.class_map()
     spec = result.grid.spec
     pitch = spec.stride_px * spec.mpp / 1e3
+    # A cell lies about its patch's center, also where patches overlap.
+    start = (spec.size_px - spec.stride_px) * spec.mpp / 2 / 1e3
+    rows, cols = classes.shape
     shown = np.ma.masked_equal(classes, 0)
     colors = ListedColormap([subtype.color for subtype in result.classes])
     axis.imshow(
@@ -169,7 +172,7 @@ def _draw_classes(axis: Any, result: Result) -> None:
         vmax=len(result.classes) + 0.5,
         alpha=0.5,
         interpolation="nearest",
-        extent=(0, classes.shape[1] * pitch, classes.shape[0] * pitch, 0),
+        extent=(start, start + cols * pitch, start + rows * pitch, start),
     )
     handles = [Patch(color=s.color, label=_plain(s.name)) for s in result.classes]
     axis.legend(handles=handles, loc="lower right")
