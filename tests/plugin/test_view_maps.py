@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from builders.results import make_result
+from builders.results import MPP, make_result
 from napari_mmsubtype.core.partial_patches import PartialCells
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.plugin.placement import METADATA_KEY
@@ -51,19 +51,43 @@ def test_what_is_not_drawn_yet_is_left_out_and_comes_later(result):
     np.testing.assert_allclose(maps.canvases[0], whole[0] - whole[1], atol=1e-5)
 
 
-def test_memory_has_a_limit_and_totals_stay(tmp_path):
+@pytest.mark.parametrize("stride_px", [128, 100, 64])
+@pytest.mark.parametrize("part", [2, 5, 16, 1000])
+def test_above_the_limit_squares_of_pixels_are_summed_up(tmp_path, stride_px, part):
+    # A step of 100 px fits no joined cell: its map has pixels of 4 px, a cell has 16.
+    result = make_result(tmp_path, stride_px=stride_px)
+    cells = cells_of(result)
+    _, used = view_of(result, cells)
+    luminal = np.subtract(*stitch(result.grid, cells, used=used))
+    limit = 2 * luminal.nbytes // part
+    maps, _ = view_of(result, cells, memory_bytes=limit)
+    maps.place(0, cells)
+    assert maps.canvases.nbytes <= limit
+    kwargs = maps.layers()[-1][1]
+    unit = {128: 8.0, 100: 2.0, 64: 8.0}[stride_px]
+    join = int(kwargs["scale"][0] / unit)
+    # No coarser than it must be.
+    finer = [-(-size // (join - 1)) for size in luminal.shape]
+    assert 2 * 4 * finer[0] * finer[1] > limit
+    starts = [np.arange(0, size, join) for size in luminal.shape]
+    sums = np.add.reduceat(np.add.reduceat(luminal, starts[0], 0), starts[1], 1)
+    np.testing.assert_allclose(maps.canvases[0], sums, atol=1e-4)
+    np.testing.assert_allclose(maps.canvases[1], -sums, atol=1e-4)
+    # The first joined pixel begins where the slide does.
+    assert kwargs["scale"] == (join * unit,) * 2
+    np.testing.assert_allclose(kwargs["translate"], (join * unit - MPP) / 2)
+    bottom, right = maps.box(np.array([[0, 0], [0, 0]]))[2:]
+    assert (bottom, right) == (join * unit / MPP,) * 2
+
+
+def test_a_limit_below_one_pixel_ends_at_one_pixel(tmp_path):
     result = make_result(tmp_path)
     cells = cells_of(result)
-    fine, _ = view_of(result, cells)
-    coarse, _ = view_of(result, cells, memory_bytes=fine.canvases.nbytes // 2)
-    assert coarse.canvases.shape[1:] == tuple(n // 2 for n in fine.canvases.shape[1:])
-    for maps in (fine, coarse):
-        maps.place(0, cells)
-    np.testing.assert_allclose(
-        coarse.canvases.sum(axis=(1, 2)), fine.canvases.sum(axis=(1, 2)), atol=1e-4
-    )
-    pair = [maps.layers()[-1][1] for maps in (fine, coarse)]
-    assert [kwargs["scale"] for kwargs in pair] == [(8.0, 8.0), (16.0, 16.0)]
+    maps, used = view_of(result, cells, memory_bytes=0)
+    maps.place(0, cells)
+    assert maps.canvases.shape == (2, 1, 1)
+    total = cells[used].sum(axis=(0, 2, 3), dtype=np.float64)
+    np.testing.assert_allclose(maps.canvases[0], total[0] - total[1], rtol=1e-3)
 
 
 def test_layers_show_the_canvases_themselves(result):

@@ -228,3 +228,27 @@ def test_patches_placed_one_by_one_make_the_same_map(stride):
     for part in np.array_split(order, 3):
         mosaic.place(canvas, part, cells[part])
     np.testing.assert_allclose(canvas, stitch(grid, cells, used=used), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [64, 32, 24])
+@pytest.mark.parametrize("join", [2, 3, 7])
+def test_joined_pixels_are_the_sums_of_squares(stride, join):
+    rng = np.random.default_rng(stride)
+    grid = small_grid(stride=stride)
+    cells = random_cells(grid, rng)
+    mosaic = Mosaic(grid, (4, 4))
+    canvas = np.zeros((2, *mosaic.joined_shape(join)), np.float32)
+    order = rng.permutation(len(grid))
+    mosaic.place(canvas, order, cells[order], join=join)
+    whole = stitch(grid, cells)
+    expected = [
+        [
+            [
+                plane[y : y + join, x : x + join].sum()
+                for x in range(0, plane.shape[1], join)
+            ]
+            for y in range(0, plane.shape[0], join)
+        ]
+        for plane in whole
+    ]
+    np.testing.assert_allclose(canvas, expected, atol=1e-5)

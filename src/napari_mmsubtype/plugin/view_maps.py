@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.results.store import Result
 
 MEMORY_BYTES = 256 * 2**20
-"""Limit of the canvases of one method; above it cells are joined."""
+"""Limit of the canvases of one method; above it pixels are joined."""
 
 IN_VIEW = "in view"
 """Ends the name of a layer that fills in where one looks."""
@@ -49,7 +50,8 @@ class ViewMaps:
     used : ndarray of bool, shape (n,)
         Patches that are drawn.
     memory_bytes : int, default: MEMORY_BYTES
-        Limit of all canvases together.
+        Limit of all canvases together; above it squares of pixels become one, their
+        sum.
 
     Attributes
     ----------
@@ -73,11 +75,12 @@ class ViewMaps:
         self.store = str(result.path)
         self._factor, self._used = factor, used
         count, channels, rows, cols = shape
-        self._join = _joined(result, channels, (rows, cols), memory_bytes)
-        cells = (rows // self._join, cols // self._join)
-        self._mosaic = Mosaic(result.grid, cells, used=used)
-        self._side = cell_size(result.grid.spec, cells)
-        self.canvases = np.zeros((channels, *self._mosaic.shape), np.float32)
+        self._mosaic = Mosaic(result.grid, (rows, cols), used=used)
+        self._join = _fitting_join(self._mosaic, channels, memory_bytes)
+        height, width = cell_size(result.grid.spec, (rows, cols))
+        self._side = (height * self._join, width * self._join)
+        joined = self._mosaic.joined_shape(self._join)
+        self.canvases = np.zeros((channels, *joined), np.float32)
         self._placed = np.zeros(count, bool)
         self.measured = MapRange(1.0, 1.0)
 
@@ -105,14 +108,12 @@ class ViewMaps:
         index, cells = index[new], cells[new]
         self._placed[index] = True
         cells = cells * self._factor[index, None, None, None]
-        k, channels, rows, cols = cells.shape
-        side = self._join
-        cells = cells.reshape(k, channels, rows // side, side, cols // side, side)
-        cells = cells.sum(axis=(3, 5))
+        channels = cells.shape[1]
         if channels > 1:
             mean = cells.mean(axis=1, keepdims=True)
             cells = (cells - mean) * (channels / (channels - 1))
-        self._mosaic.place(self.canvases, index, cells.astype(np.float32))
+        cells = cells.astype(np.float32)
+        self._mosaic.place(self.canvases, index, cells, join=self._join)
 
     def measure(self) -> None:
         """Measure what is drawn by now, on a sample where that is much."""
@@ -211,16 +212,13 @@ def follow_cells(job: Job[None], maps: ViewMaps) -> Job[None]:
         job.close()
 
 
-def _joined(result: Result, channels: int, cells: tuple[int, int], limit: int) -> int:
-    """Choose how many cells along a side become one, so that memory suffices."""
-    rows, cols = cells
-    sides = [n for n in range(1, rows + 1) if rows % n == 0 and cols % n == 0]
-    for side in sides:
-        unit = cell_size(result.grid.spec, (rows // side, cols // side))
-        step = result.grid.spec.stride_px
-        pixels = 1
-        for count, length in zip(result.grid.shape, unit, strict=True):
-            pixels *= (count * step + result.grid.spec.size_px) // length
-        if 4 * channels * pixels <= limit:
-            return side
-    return sides[-1]
+def _fitting_join(mosaic: Mosaic, channels: int, limit: int) -> int:
+    """Choose how many pixels along a side become one, so that memory suffices."""
+    pixels = limit // (channels * np.dtype(np.float32).itemsize)
+    coarsest = max(mosaic.shape)
+    fitting = (
+        join
+        for join in range(1, coarsest)
+        if math.prod(mosaic.joined_shape(join)) <= pixels
+    )
+    return next(fitting, coarsest)

@@ -148,23 +148,53 @@ class Mosaic:
         return canvas.astype(np.float32)
 
     def place(
-        self, canvas: NDArray[np.float32], index: NDArray[np.int64], values: Cells
+        self,
+        canvas: NDArray[np.float32],
+        index: NDArray[np.int64],
+        values: Cells,
+        *,
+        join: int = 1,
     ) -> None:
         """Add patches to a canvas of the whole grid, in any order.
 
         Parameters
         ----------
-        canvas : ndarray of float32, shape (c, *shape)
+        canvas : ndarray of float32, shape (c, *joined_shape(join))
             Changed in place.
         index : ndarray of int64, shape (k,)
             Which patches, of those that count.
         values : ndarray of float32, shape (k, c, y, x)
             Their cells.
+        join : int, default: 1
+            So many pixels along a side are one pixel of the canvas, their sum.
         """
         # One by one: patches that lie far apart have a large part in common.
-        for place in range(len(index)):
+        for place, corner in enumerate(self._corner[index].tolist()):
             one = slice(place, place + 1)
-            self._add(canvas, (0, 0), index[one], values[one])
+            pairs = list(zip(corner, self._side, strict=True))
+            top, left = (first // join for first, _ in pairs)
+            bottom, right = (-(-(first + side) // join) for first, side in pairs)
+            shape = (len(canvas), (bottom - top) * join, (right - left) * join)
+            part = np.zeros(shape, np.float64)
+            self._add(part, (top * join, left * join), index[one], values[one])
+            squares = part.reshape(-1, bottom - top, join, right - left, join)
+            canvas[:, top:bottom, left:right] += squares.sum(axis=(2, 4))
+
+    def joined_shape(self, join: int) -> tuple[int, int]:
+        """Give the size of the canvas whose pixels are joined.
+
+        Parameters
+        ----------
+        join : int
+            How many pixels along a side become one.
+
+        Returns
+        -------
+        tuple of int
+            Rows and columns; the last may stand for fewer pixels.
+        """
+        rows, cols = self.shape
+        return -(-rows // join), -(-cols // join)
 
     def _add(
         self,
