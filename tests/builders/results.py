@@ -103,9 +103,13 @@ def make_result(
     mpp_source: str = "vendor",
     flags: dict[int, int] | None = None,
     excluded: tuple[int, ...] = (),
+    says_nothing: bool = False,
     attributions: Attributions | None = None,
 ) -> Result:
-    """Write a store of 4 x 6 patches (without overlap) whose left half is Luminal."""
+    """Write a store of 4 x 6 patches (without overlap) whose left half is Luminal.
+
+    With ``says_nothing`` no patch has evidence, as where a model looks at tables alone.
+    """
     spec = PatchSpec(size_px=128, mpp=MPP, stride_px=stride_px)
     mask = np.ones((64, 96), bool)
     mask[:16, :16] = False
@@ -144,6 +148,8 @@ def make_result(
     done = status == PatchStatus.DONE
     sign = np.where(grid.cell[:, 1] < grid.shape[1] / 2, 1.0, -1.0) * done
     evidence = np.stack([sign, -sign], axis=1).astype(np.float32) / n
+    if says_nothing:
+        evidence = np.zeros_like(evidence)
     spread = evidence[:, :, None, None] / cells**2 * np.ones((1, 1, cells, cells))
     writer.write_patches(0, status, np.zeros((n, 4), np.float32), spread)
     writer.write_flags(bits, status == PatchStatus.EXCLUDED)

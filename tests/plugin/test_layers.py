@@ -183,6 +183,20 @@ def test_labels_run_through_the_class_colours_in_a_cycle(tmp_path: Path) -> None
     np.testing.assert_allclose(grey[:3], 0.55, atol=1e-6)
 
 
+def test_patches_without_evidence_are_listed_and_not_drawn(tmp_path: Path) -> None:
+    napari_layers = pytest.importorskip("napari.layers")
+    result = make_result(tmp_path, slide=ADDRESS, says_nothing=True, excluded=(2,))
+    data, kwargs, _ = by_name(to_layers(result))["class: Luminal / Basal/HER2"]
+    table = kwargs["features"].set_index("index")
+    layer = napari_layers.Labels(data, **kwargs)
+    used = data[data > 0]
+    assert len(set(used.tolist())) == used.size == len(result.grid) == len(table)
+    counts = table["class"].value_counts().to_dict()
+    assert counts == {"none": len(result.grid) - 2, "left out": 1, "unreadable": 1}
+    for label, told in table["class"].items():
+        assert (layer.get_color(int(label))[3] == 0) == (told == "none")
+
+
 def test_hovering_over_a_patch_says_its_class(tmp_path: Path) -> None:
     napari_layers = pytest.importorskip("napari.layers")
     result = make_result(tmp_path, slide=ADDRESS)

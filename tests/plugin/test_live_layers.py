@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from builders.bundles import tiny_bundle
+from builders.bundles import GENES, tiny_bundle
 from napari_mmsubtype.core.progress import Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.inference import provisional
@@ -139,6 +142,23 @@ def test_an_unreadable_patch_is_grey_and_has_no_evidence(tmp_path):
     row, col = result.grid.cell[:2].T
     assert maps.labels[row, col].tolist() == [2, 3]
     assert maps.evidence[:, row, col].tolist() == [[-4, 0], [4, 0]]
+
+
+def test_a_patch_that_says_as_much_for_every_class_is_not_colored(tmp_path):
+    bundle = tiny_bundle(tmp_path / "t", fusion="rna_only", modalities=("rna",))
+    table = tmp_path / "rna.csv"
+    values = np.random.default_rng(0).uniform(0, 12, size=(3, len(GENES)))
+    frame = pd.DataFrame(values, index=["P1", "P2", "P3"], columns=list(GENES))
+    frame.to_csv(table, index_label="patient_id")
+    asked = replace(recipe(bundle, tmp_path), rna=str(table), patient="P1")
+    updates, result = run(follow(analyze_job(asked), list))
+    maps, kwargs = updates[-1].maps, updates[-1].layers[-1][1]
+    row, col = result.grid.cell.T
+    labels = set(maps.labels[row, col].tolist())
+    assert len(labels) == 1
+    assert kwargs["colormap"][labels.pop()][3] == 0
+    assert not maps.evidence.any()
+    assert not result.class_map().any()
 
 
 def test_closing_the_follower_closes_the_job_and_other_events_pass():

@@ -37,12 +37,13 @@ def test_evidence_for_a_class_has_the_colour_of_the_class() -> None:
     assert np.abs(colors[0, :3] - colors[-1, :3]).max() > 0.5
 
 
-def test_label_colors_begin_with_background_and_end_with_unreadable() -> None:
+def test_label_colors_begin_with_background_and_end_with_no_class() -> None:
     colors = label_colors((LUMINAL, BASAL_HER2))
     assert colors[0] == [0.0, 0.0, 0.0, 0.0]
     assert colors[1] == [*LUMINAL.rgb, 1.0]
     assert colors[2] == [*BASAL_HER2.rgb, 1.0]
-    assert colors[3:] == [list(UNREADABLE), list(EXCLUDED)]
+    assert colors[3:5] == [list(UNREADABLE), list(EXCLUDED)]
+    assert [color[3] for color in colors[5:]] == [0.0]
 
 
 def test_every_flag_has_a_color_of_its_own() -> None:

@@ -124,6 +124,12 @@ def test_labels_have_as_many_levels_as_their_image(tmp_path, stride_px):
     assert labels.data[-1].shape == (1, 1)
 
 
+def test_patches_without_evidence_have_no_label(tmp_path):
+    result = make_result(tmp_path, says_nothing=True)
+    path = export_ome_zarr(result, tmp_path / "maps")
+    assert not np.asarray(nodes_of(path)["class"].data[0]).any()
+
+
 def test_maps_of_another_size_are_images_within(tmp_path):
     made = make_result(tmp_path)
     result, canvas = with_map(made, "attention-rollout", channels=1, cells=16)

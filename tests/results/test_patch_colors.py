@@ -29,6 +29,7 @@ def test_class_is_that_with_most_evidence():
     colors = patch_colors("class", CLASSES, EVIDENCE, TISSUE)
     np.testing.assert_array_equal(colors[0], rgb(LUMINAL))
     np.testing.assert_array_equal(colors[1], rgb(BASAL_HER2))
+    assert (colors[2] == colors[2, 0]).all(), "grey: it says as much for both"
 
 
 def test_evidence_runs_from_dark_grey_over_light_grey_to_the_class():

@@ -77,6 +77,18 @@ def test_ranks_are_a_permutation_of_the_patches_used(result):
         assert (column[~used] == 0).all()
 
 
+def test_of_equal_patches_no_place_is_told(tmp_path):
+    facts = gather_facts(
+        make_result(tmp_path, says_nothing=True, attributions=make_attributions())
+    )
+    assert not facts.rank.any()
+    for patch in (0, 5):
+        assert facts.words(patch) == (
+            "evidence: Luminal +0, Basal/HER2 +0 · "
+            "tables: GENE10 (RNA) +2, GENE9 (RNA) -1.8, GENE8 (RNA) +1.6"
+        )
+
+
 def test_patches_without_a_part_say_why(result):
     facts = gather_facts(result)
     assert facts.words(4) == "patch left out: pen"

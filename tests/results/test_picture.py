@@ -56,6 +56,14 @@ def test_a_cell_of_the_classes_lies_about_the_center_of_its_patch(tmp_path, stri
     assert (right - left) / cols == pytest.approx(stride_px * MPP / 1e3)
 
 
+def test_without_evidence_no_class_is_drawn_and_none_is_told(tmp_path):
+    told = draw_result(make_result(tmp_path / "a"), None).axes[1]
+    assert told.get_title() == "Class with most evidence, patch by patch"
+    axis = draw_result(make_result(tmp_path / "b", says_nothing=True), None).axes[1]
+    assert axis.get_title() == "No patch has evidence for a class"
+    assert axis.images[1].get_array().mask.all()
+
+
 def test_the_calls_are_named_as_people_write_them(tmp_path):
     figure = draw_result(make_result(tmp_path), None)
     names = [label.get_text() for label in figure.axes[3].get_yticklabels()]

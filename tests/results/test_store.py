@@ -47,6 +47,12 @@ def test_class_map_shows_the_class_with_most_evidence(tmp_path):
         assert classes[row, col] == 1 + evidence.argmax()
 
 
+def test_a_patch_without_evidence_has_no_class(tmp_path):
+    result = make_result(tmp_path, says_nothing=True)
+    assert result.prediction.label == "Luminal"
+    assert not result.class_map().any()
+
+
 def test_map_pixels_are_a_quarter_of_a_patch_in_microns(tmp_path):
     assert complete_store(tmp_path).map_pixel_size == PixelSize(8.0, 8.0)
 

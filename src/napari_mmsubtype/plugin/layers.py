@@ -246,9 +246,10 @@ def _class_layer(result: Result) -> LayerTuple:
     status, canvas = result.patch_status, result.class_map()
     row, col = grid.cell.T
     shown = canvas[row, col].astype(np.int32)
+    shown[(status == PatchStatus.DONE) & (shown == 0)] = len(names) + 3
     shown[status == PatchStatus.UNREADABLE] = len(names) + 1
     shown[status == PatchStatus.EXCLUDED] = len(names) + 2
-    cycle = len(names) + 2
+    cycle = len(names) + 3
     label = np.where(shown > 0, np.arange(len(grid), dtype=np.int32) * cycle + shown, 0)
     # napari draws 16 bits as they are; wider labels it first folds on the CPU.
     narrow = label.size == 0 or int(label.max()) <= np.iinfo(np.uint16).max
@@ -274,7 +275,7 @@ def _patch_features(
 ) -> pd.DataFrame:
     """List every patch with what the model made of it, for hovering and the table."""
     grid = result.grid
-    words = np.array(["not analysed", *names, "unreadable", "left out"])
+    words = np.array(["not analysed", *names, "unreadable", "left out", "none"])
     bits = result.patch_flags
     quality = np.array([flag_words(value) for value in range(1 << len(FLAGS))])
     columns: dict[str, NDArray[Any]] = {

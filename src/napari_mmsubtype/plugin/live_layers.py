@@ -15,6 +15,7 @@ from napari_mmsubtype.plugin.placement import (
 )
 from napari_mmsubtype.results.colors import evidence_colors, label_colors
 from napari_mmsubtype.results.map_scale import symmetric_limit
+from napari_mmsubtype.results.patch_classes import patch_classes
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.store import open_result
 
@@ -85,7 +86,8 @@ class LiveMaps:
         """Draw what the model makes of patches."""
         classes = len(self._result.classes)
         row, col = self._result.grid.cell[index].T
-        self.labels[row, col] = 1 + scores.argmax(axis=1)
+        found = patch_classes(scores)
+        self.labels[row, col] = np.where(found > 0, found, classes + 3)
         mean = scores.mean(axis=1, keepdims=True)
         # Against the mean of the other classes, as in the finished maps.
         against = (scores - mean) * (classes / max(classes - 1, 1))
@@ -131,7 +133,7 @@ class LiveMaps:
         colors = label_colors(result.classes)
         if not result.exact:
             # No patch is left out before the end: this label says that one waits.
-            colors[-1] = WAITING
+            colors[len(result.classes) + 2] = WAITING
         kwargs = {
             "name": f"class {so_far}: {names}",
             "opacity": 0.4,

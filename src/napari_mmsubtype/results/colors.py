@@ -80,12 +80,13 @@ def label_colors(classes: tuple[Subtype, ...]) -> list[list[float]]:
     -------
     list of list of float
         Red, green, blue and alpha, 0 to 1: the transparent background, one row per
-        class, and last the grey of patches that could not be read and the near black
-        of those that were left out.
+        class, the grey of patches that could not be read, the near black of those
+        that were left out, and last the transparent color of those without a class.
     """
     return [
         [0.0, 0.0, 0.0, 0.0],
         *([*subtype.rgb, 1.0] for subtype in classes),
         list(UNREADABLE),
         list(EXCLUDED),
+        [0.0, 0.0, 0.0, 0.0],
     ]

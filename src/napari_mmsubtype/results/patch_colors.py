@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.attributions import against_others
+from napari_mmsubtype.results.patch_classes import patch_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,14 +61,15 @@ def patch_colors(
     Returns
     -------
     ndarray of uint8, shape (n, 3)
-        Red, green, blue. Evidence runs from dark grey (against the class) over light
+        Red, green, blue. A patch that says as much for every class is light grey, the
+        middle of evidence, which runs from dark grey (against the class) over light
         grey to the color of the class, and saturates at the 99th percentile.
     """
     if choice == TISSUE:
         return _bytes(_between(_MIDDLE, _TISSUE, tissue))
     if choice == CLASS:
-        palette = np.array([subtype.rgb for subtype in classes])
-        return _bytes(palette[evidence.argmax(axis=1)])
+        palette = np.array([_MIDDLE, *(subtype.rgb for subtype in classes)])
+        return _bytes(palette[patch_classes(evidence)])
     number = color_choices(classes).index(choice) - 1
     values = against_others(evidence, number)
     limit = float(np.percentile(np.abs(values), _PERCENTILE)) if len(values) else 0.0

@@ -48,7 +48,8 @@ class PatchFacts:
     evidence : ndarray of float32, shape (n, c)
         For each class against the mean of the others, in logits.
     rank : ndarray of int32, shape (n, c)
-        Place of the patch by that evidence, 1 for the most; 0 without a part in it.
+        Place of the patch by that evidence, 1 for the most; 0 without a part in it,
+        and where all patches are equal.
     features : tuple of str
         By class, the features of the patient's tables that matter most for it; they
         are those of the patient, the same for all patches. Empty without tables.
@@ -137,8 +138,10 @@ class PatchFacts:
             parts.append(f"{given}: {', '.join(named)}")
         named = (f"{self.classes[c]} {self.evidence[patch, c]:+.2g}" for c in order)
         parts.append(f"evidence: {', '.join(named)}")
-        place = ordinal(int(self.rank[patch, chosen]))
-        parts.append(f"{place} of {self.used:,} for {self.classes[chosen]}")
+        rank = int(self.rank[patch, chosen])
+        if rank > 0:
+            place = f"{ordinal(rank)} of {self.used:,}"
+            parts.append(f"{place} for {self.classes[chosen]}")
         if self.features and self.features[chosen]:
             parts.append(f"tables: {self.features[chosen]}")
         return " · ".join(parts)
@@ -230,11 +233,17 @@ def _against_others(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rank(evidence: NDArray[np.float32], used: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Give the place of each patch by its evidence; equal ones in reading order."""
+    """Give the place of each patch by its evidence; equal ones in reading order.
+
+    No place where all are equal: the order would be that of reading alone.
+    """
     rank = np.zeros(evidence.shape, np.int32)
     patches = np.flatnonzero(used)
     for number in range(evidence.shape[1]):
-        order = np.argsort(-evidence[patches, number], kind="stable")
+        values = evidence[patches, number]
+        if (values == values[:1]).all():
+            continue
+        order = np.argsort(-values, kind="stable")
         rank[patches[order], number] = np.arange(1, len(patches) + 1, dtype=np.int32)
     return rank
 

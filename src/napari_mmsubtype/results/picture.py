@@ -176,7 +176,11 @@ def _draw_classes(axis: Any, result: Result) -> None:
     )
     handles = [Patch(color=s.color, label=_plain(s.name)) for s in result.classes]
     axis.legend(handles=handles, loc="lower right")
-    axis.set_title("Class with most evidence, patch by patch")
+    axis.set_title(
+        "Class with most evidence, patch by patch"
+        if classes.any()
+        else "No patch has evidence for a class"
+    )
 
 
 def _draw_evidence(

@@ -20,6 +20,7 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.attribution_arrays import read_attributions
 from napari_mmsubtype.results.overlay import cell_size
 from napari_mmsubtype.results.patch_calls import read_patch_calls
+from napari_mmsubtype.results.patch_classes import patch_classes
 from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.stored_slide import StoredSlide
@@ -319,13 +320,14 @@ class Result(StoredSlide):
         Returns
         -------
         ndarray of uint8, shape (row, column)
-            0 where nothing was analysed, else 1 + index of the class.
+            0 where nothing was analysed and where a patch says as much for every
+            class, else 1 + index of the class.
         """
         canvas = np.zeros(self.grid.shape, np.uint8)
         done = self.patch_status == PatchStatus.DONE
         if self.prediction is not None:
             row, col = self.grid.cell[done].T
-            canvas[row, col] = 1 + self.patch_evidence[done].argmax(axis=1)
+            canvas[row, col] = patch_classes(self.patch_evidence[done])
         return canvas
 
     @property
