@@ -10,6 +10,7 @@ from napari_mmsubtype.core.cam_methods import CAM_METHODS
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.inference.cam import (
     class_activation,
+    grad_cam_plus_plus,
     map_embedding,
     map_logits,
 )
@@ -60,6 +61,8 @@ def images():
 def test_after_its_normalisation_the_map_is_that_of_grad_cam(
     method, target, head, body, images
 ):
+    # Their Grad-CAM++ adds 1e-6 to squared gradients: nothing beside large ones only.
+    head[-1].weight.data *= 1000
     model = nn.Sequential(body, head)
     with THEIRS[method](model=model, target_layers=[body]) as theirs:
         expected = theirs(images, [ClassifierOutputTarget(target)] * 4)
@@ -115,12 +118,9 @@ def test_hires_cam_is_faithful_where_grad_cam_is_not(body, images):
 def test_the_formulas_in_numpy():
     draw = np.random.default_rng(0)
     a, g = draw.normal(size=(2, 1, 4, 2, 3))
-    square = g**2
-    share = square / (2 * square + g**3 * a.sum(axis=(2, 3), keepdims=True) + 1e-6)
-    weight = (share * np.maximum(g, 0)).sum(axis=(2, 3))
     expected = {
         "grad-cam": np.einsum("nk,nkyx->nyx", g.mean(axis=(2, 3)), a),
-        "grad-cam++": np.einsum("nk,nkyx->nyx", weight, a),
+        "grad-cam++": published_plus_plus(a, g),
         "hires-cam": (g * a).sum(axis=1),
         "layer-cam": (np.maximum(g, 0) * a).sum(axis=1),
     }
@@ -140,6 +140,52 @@ def test_the_formulas_in_numpy():
     for method, value in expected.items():
         found = map_logits(Straight.apply, features, method)[:, 0].numpy()
         np.testing.assert_allclose(found, value)
+
+
+def published_plus_plus(a, g):
+    """Grad-CAM++ as it is printed; no gradient may be 0."""
+    square = g**2
+    share = square / (2 * square + g**3 * a.sum(axis=(2, 3), keepdims=True))
+    weight = (share * np.maximum(g, 0)).sum(axis=(2, 3))
+    return np.einsum("nk,nkyx->nyx", weight, a)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-6, 1e-10])
+def test_grad_cam_plus_plus_is_the_published_one_for_gradients_of_any_size(size):
+    # One patch of ten thousands moves a logit by 1e-4 to 1e-10 per feature.
+    draw = np.random.default_rng(4)
+    a = draw.normal(size=(3, 16, 4, 4))
+    g = size * draw.normal(size=(3, 16, 4, 4))
+    small = [torch.from_numpy(x).float() for x in (a, g)]
+    found = grad_cam_plus_plus(*small).numpy() / size
+    expected = published_plus_plus(*(x.numpy().astype(np.float64) for x in small))
+    np.testing.assert_allclose(found, expected / size, rtol=1e-3, atol=1e-4)
+    assert np.abs(expected / size).max() > 1
+
+
+def test_small_gradients_make_grad_cam_plus_plus_linear_in_them():
+    draw = np.random.default_rng(5)
+    a, g = draw.normal(size=(2, 2, 8, 3, 3))
+    features = torch.from_numpy(a)
+    maps = [
+        grad_cam_plus_plus(features, torch.from_numpy(size * g)).numpy() / size
+        for size in (1e-6, 1e-9)
+    ]
+    # a = G^2 / 2 G^2 once G sum(A) is nothing beside 2.
+    weight = np.maximum(g, 0).sum(axis=(2, 3)) / 2
+    for found in maps:
+        expected = np.einsum("nk,nkyx->nyx", weight, a)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_grad_cam_plus_plus_of_no_gradient_is_zero_and_divides_by_zero_nowhere():
+    features = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    for gradients in (torch.zeros(2, 3, 4, 4), -torch.ones(2, 3, 1, 1)):
+        assert not grad_cam_plus_plus(features, gradients).any()
+    # The sum of the features times the gradient is just -2: 1 stands for the zero.
+    cells = torch.full((1, 1, 2, 2), -0.5)
+    found = grad_cam_plus_plus(cells, torch.ones(1, 1, 2, 2))
+    assert found.tolist() == [[[-2.0, -2.0], [-2.0, -2.0]]]
 
 
 def test_cam_of_resvit_is_exact_and_equals_the_gradient_methods():

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from napari_mmsubtype.core.cam_methods import CAM_METHODS, DEFAULT, checked_cam
 
-_EPSILON = 1e-6
 _Method: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -80,18 +79,19 @@ def grad_cam_plus_plus(features: Tensor, gradients: Tensor) -> Tensor:
     -------
     Tensor of float, shape (n, y, x)
         ``sum_k w_k A_k`` with ``w_k`` the sum over the cells of ``a relu(G)`` and
-        ``a = G^2 / (2 G^2 + G^3 sum(A_k))``; not in logits.
+        ``a = G^2 / (2 G^2 + G^3 sum(A_k))``; not in logits. Where features can be
+        negative, ``a`` can be so, too, and grow without bound.
 
     References
     ----------
     .. [1] Chattopadhyay et al., "Grad-CAM++", WACV 2018.
     """
-    square = gradients.square()
-    total = features.sum(dim=(2, 3), keepdim=True)
-    share = square / (2 * square + total * square * gradients + _EPSILON)
-    share = share.masked_fill(gradients == 0, 0.0)
+    # G^2 is divided out: gradients of one patch of thousands are so small that their
+    # squares would vanish beside any constant that guards the division.
+    below = 2 + features.sum(dim=(2, 3), keepdim=True) * gradients
+    share = F.relu(gradients) / below.masked_fill(below == 0, 1.0)
     # Spread out, so that one gradient for all cells counts once per cell.
-    weights = (share * F.relu(gradients)).expand_as(features).sum((2, 3), keepdim=True)
+    weights = share.expand_as(features).sum((2, 3), keepdim=True)
     return (weights * features).sum(dim=1)
 
 
