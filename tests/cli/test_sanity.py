@@ -23,6 +23,7 @@ def test_named_checks_alone_are_done_and_printed(store, tmp_path, capsys):
     assert "insertion" not in record
     assert main(words) == DONE
     text = capsys.readouterr().out
+    assert text.startswith("map by cam for ")
     assert "random orders" in text
     assert text.strip().endswith("synthetic-5.sanity.png")
 

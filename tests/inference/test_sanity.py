@@ -1,16 +1,19 @@
 import numpy as np
 import pytest
+import torch
 from scipy.stats import rankdata
 
 from builders.bundles import tiny_bundle
+from napari_mmsubtype.core.cam_methods import CAM_METHODS
 from napari_mmsubtype.inference.replay import replay_case_job
 from napari_mmsubtype.inference.sanity import (
     DRAWS,
     ORDERS,
     called,
     curve_job,
-    patch_map,
+    drawn_map,
     randomize_job,
+    redrawn_map,
 )
 from napari_mmsubtype.workflows.analyze import analyze
 from napari_mmsubtype.workflows.jobs import run_job
@@ -18,9 +21,10 @@ from napari_mmsubtype.workflows.jobs import run_job
 SLIDE = "synthetic:seed=5,size=1024"
 
 
-def replay(folder, fusion, **options):
+def replay(folder, fusion, cam_method=None, **options):
     bundle = tiny_bundle(folder / fusion, fusion=fusion, **options)
-    result = analyze(SLIDE, bundle, out=folder / "out", device="cpu")
+    out = folder / "out"
+    result = analyze(SLIDE, bundle, cam_method=cam_method, out=out, device="cpu")
     return run_job(replay_case_job(result))
 
 
@@ -39,19 +43,53 @@ def margin(call, index):
     return logits[index] - np.delete(logits, index).mean()
 
 
-def test_the_map_over_patches_is_the_one_that_was_stored(exact, late):
-    index = called(exact)
-    stored = exact.result.patch_evidence
-    expected = stored[:, index] - stored[:, 1 - index]
-    np.testing.assert_allclose(
-        patch_map(exact, exact.case), expected, rtol=1e-3, atol=1e-6
+@pytest.fixture(scope="module", params=CAM_METHODS)
+def gated(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gated")
+    return replay(folder, "gated", request.param, width=32)
+
+
+def sums_on_the_map(result, index):
+    """Add up the pixels of each patch of a map without overlap, two classes."""
+    canvas = result.evidence_map(index) - result.evidence_map(1 - index)
+    side = canvas.shape[0] // result.grid.shape[0]
+    return np.array(
+        [
+            canvas[y : y + side, x : x + side].sum(dtype=np.float64)
+            for y, x in side * result.grid.cell
+        ]
     )
-    index = called(late)
-    cells = late.result.cell_evidence.sum(axis=(2, 3))
-    expected = cells[:, index] - cells[:, 1 - index]
-    np.testing.assert_allclose(
-        patch_map(late, late.case), expected, rtol=1e-2, atol=1e-4
-    )
+
+
+def test_the_map_tested_is_the_one_that_was_drawn(exact, gated):
+    for replayed in (exact, gated):
+        expected = sums_on_the_map(replayed.result, called(replayed))
+        found = drawn_map(replayed)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_from_the_embeddings_the_trained_model_draws_that_map_again(exact, gated):
+    # Up to the number of cells, by which Grad-CAM++ alone multiplies.
+    cells = gated.result.cell_evidence[0, 0].size
+    times = cells if gated.result.cam_method == "grad-cam++" else 1
+    for replayed, factor in ((exact, 1), (gated, times)):
+        found = factor * redrawn_map(replayed, replayed.case)
+        expected = drawn_map(replayed)
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-2, atol=2e-3 * size)
+
+
+def test_patches_go_in_the_order_of_the_map_that_was_drawn(gated):
+    result, case, index = gated.result, gated.case, called(gated)
+    order = np.argsort(-sums_on_the_map(result, index), kind="stable")
+    curve = run_job(curve_job(gated, "deletion"))
+    for place, share in enumerate(curve.share[:-1]):
+        rows = order[round(share * len(order)) :]
+        bag = torch.from_numpy(gated.embeddings[rows]).float()[None]
+        with torch.no_grad():
+            logits = case.forward(bag, case.available).logits[0]
+        expected = float(logits[index] - logits[1 - index])
+        assert curve.by_evidence[place] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["exact", "late"])

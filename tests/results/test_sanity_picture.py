@@ -18,6 +18,7 @@ def make_record():
     ]
     return {
         "slide": "a $5 slide",
+        "method": "layer-cam",
         "class": "Luminal",
         "deletion": curve,
         "randomization": parts,
@@ -35,4 +36,5 @@ def test_there_is_a_panel_per_check_with_the_numbers_of_the_record():
     assert labels == ["2 random orders, area 1.85", "by evidence, area 0.50"]
     ticks = [tick.get_text() for tick in parts.get_xticklabels()]
     assert ticks == ["head", "body"]
-    assert figure._suptitle.get_text() == r"a \$5 slide: map for Luminal"
+    title = r"a \$5 slide: map by layer-cam for Luminal"
+    assert figure._suptitle.get_text() == title

@@ -28,6 +28,31 @@ def test_evidence_adds_up_from_map_to_patches_to_logit(tmp_path):
         assert result.patch_evidence[:, index].sum() == pytest.approx(logit, rel=1e-4)
 
 
+def sums_on_the_map(result):
+    """Add up the four by four pixels of the map that each patch covers."""
+    canvas = np.stack([result.evidence_map(index) for index in (0, 1)])
+    corners = 4 * result.grid.cell
+    return np.array([canvas[:, y : y + 4, x : x + 4].sum((1, 2)) for y, x in corners])
+
+
+def test_the_sums_of_the_map_are_those_of_its_pixels_by_patch(tmp_path):
+    result = complete_store(tmp_path)
+    found = result.map_sums
+    assert found.shape == (20, 2)
+    np.testing.assert_allclose(found, sums_on_the_map(result), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found, result.patch_evidence, rtol=1e-4, atol=1e-6)
+
+
+def test_patches_without_a_part_in_the_call_are_not_in_the_sums(tmp_path):
+    writer = begin_store(tmp_path, exact=False)
+    cells = np.random.default_rng(1).normal(size=(20, 2, 4, 4)).astype(np.float32)
+    status = np.arange(20, dtype=np.uint8) % 4
+    writer.write_patches(0, status, np.zeros((20, 5)), cells)
+    expected = np.where(status[:, None] == 1, cells.sum(axis=(2, 3)), 0)
+    found = open_result(writer.path).map_sums
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_evidence_against_the_others_is_antisymmetric_for_two_classes(tmp_path):
     result = complete_store(tmp_path)
     first, second = (result.evidence_map(i, against_others=True) for i in (0, 1))

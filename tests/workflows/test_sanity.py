@@ -28,11 +28,36 @@ def test_all_checks_are_written_and_told(store):
     assert kept["deletion"] == record["deletion"]
     assert record["deletion"]["beaten"] == record["insertion"]["beaten"] == 10
     assert (kept["seed"], kept["unit"], kept["exact"]) == (2, "logits", True)
+    assert kept["method"] == "cam"
     with Image.open(picture) as shown:
         assert shown.size[0] > 3 * shown.size[1]
     lines = sanity_lines(record)
     assert [line.partition(":")[0] for line in lines] == list(CHECKS)
     assert "below 10 of 10 random orders" in lines[0]
+
+
+def test_the_method_that_drew_the_map_is_the_one_tested_and_named(tmp_path):
+    bundle = tiny_bundle(tmp_path / "gated", fusion="gated", width=32)
+    found = {}
+    for method in ("grad-cam", "layer-cam"):
+        result = analyze(
+            "synthetic:seed=5,size=1024",
+            bundle,
+            cam_method=method,
+            out=tmp_path / "out",
+            device="cpu",
+        )
+        found[method] = run_job(sanity_job(result.path, out=tmp_path / method))
+        assert (
+            json.loads(Path(found[method]["files"]["json"]).read_text())["method"]
+            == found[method]["method"]
+            == method
+        )
+    first, second = found.values()
+    for check in ("deletion", "insertion"):
+        assert first[check]["at_random"] == second[check]["at_random"]
+        assert first[check]["by_evidence"] != second[check]["by_evidence"]
+    assert first["randomization"] != second["randomization"]
 
 
 def test_only_what_is_asked_for_is_done(store, tmp_path):

@@ -46,7 +46,8 @@ def sanity_command(  # numpydoc ignore=PR01
         job = sanity.sanity_job(store, checks=checks, seed=seed, out=out)
         record = jobs.run_job(job, progress)
     lines = [
-        f"map for {record['class']}, {record['patches']} patches of {record['slide']}",
+        f"map by {record['method']} for {record['class']}, {record['patches']} patches "
+        f"of {record['slide']}",
         *sanity.sanity_lines(record),
         record["files"]["json"],
         record["files"]["png"],

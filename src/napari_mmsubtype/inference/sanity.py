@@ -11,6 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.inference.cam import map_embedding
 from napari_mmsubtype.inference.fuse import patch_gradients
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class PatchCurve:
     share : ndarray of float64, shape (k,)
         Part of the patches taken away, or added: 0 to 1.
     by_evidence : ndarray of float64, shape (k,)
-        Margin in logits where those with most evidence for the class go first.
+        Margin in logits where those with most evidence for the class go first, by
+        the map that was drawn.
     at_random : ndarray of float64, shape (orders, k)
         The same for random orders.
     """
@@ -83,31 +85,51 @@ class RandomizedMap:
         return float(np.mean(self.correlations))
 
 
-def patch_map(replayed: ReplayedCase, case: CaseTensors) -> NDArray[np.float64]:
-    """Sum the map over each patch, for the class called against the others.
+def drawn_map(replayed: ReplayedCase) -> NDArray[np.float64]:
+    """Sum the map in the store over each patch, for the class called.
+
+    Parameters
+    ----------
+    replayed : ReplayedCase
+        The analysis.
+
+    Returns
+    -------
+    ndarray of float64, shape (k,)
+        Against the mean of the other classes, by the method of the analysis.
+    """
+    sums = replayed.result.map_sums[replayed.used]
+    return _against_others(sums, called(replayed))
+
+
+def redrawn_map(replayed: ReplayedCase, case: CaseTensors) -> NDArray[np.float64]:
+    """Draw the map that a changed model would have, summed over each patch.
 
     Parameters
     ----------
     replayed : ReplayedCase
         The analysis.
     case : CaseTensors
-        Its model, or a changed one, with its tables.
+        The changed model with its tables.
 
     Returns
     -------
     ndarray of float64, shape (k,)
-        Evidence where the map is exact, else gradient times embedding: what Grad-CAM
-        sums to.
+        As `drawn_map`; of Grad-CAM++ it is that divided by the cells of a patch.
     """
+    embeddings = torch.from_numpy(replayed.embeddings.astype(np.float32))
     if replayed.exact:
-        bag = torch.from_numpy(replayed.embeddings.astype(np.float32))[None]
         with torch.inference_mode():
-            output = case.forward(bag, case.available)
-        values = output.evidence[0, :, : case.classes].double().numpy()
+            output = case.forward(embeddings[None], case.available)
+        values = output.evidence[0, :, : case.classes]
     else:
-        gradients = patch_gradients(case, replayed.embeddings).astype(np.float64)
-        values = np.einsum("ncd,nd->nc", gradients, replayed.embeddings.astype(float))
-    return _against_others(values, called(replayed))
+        gradients = torch.from_numpy(patch_gradients(case, replayed.embeddings))
+        # Models see the mean cell of a patch only, so one gradient holds for all its
+        # cells. By every method the map of that mean cell then is what the map of all
+        # cells sums to, up to their number: the encoder need not run again.
+        cell = embeddings[:, :, None, None]
+        values = map_embedding(cell, gradients, replayed.result.cam_method)[..., 0, 0]
+    return _against_others(values.double().numpy(), called(replayed))
 
 
 def called(replayed: ReplayedCase) -> int:
@@ -151,7 +173,7 @@ def curve_job(replayed: ReplayedCase, stage: str, *, seed: int = 0) -> Job[Patch
         Of the logit of the class called less the mean of the others.
     """
     rng = np.random.default_rng(seed)
-    by_evidence = np.argsort(-patch_map(replayed, replayed.case), kind="stable")
+    by_evidence = np.argsort(-drawn_map(replayed), kind="stable")
     count = len(by_evidence)
     gone = np.unique(np.round(np.linspace(0, count, STEPS + 1)).astype(int))
     curves = []
@@ -187,7 +209,7 @@ def randomize_job(replayed: ReplayedCase, *, seed: int = 0) -> Job[list[Randomiz
     ----------
     .. [1] Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018.
     """
-    trained = patch_map(replayed, replayed.case)
+    trained = drawn_map(replayed)
     names = [name for name, _ in _parts(replayed.case.model)]
     found: list[list[float]] = [[] for _ in names]
     for draw in range(DRAWS):
@@ -196,7 +218,7 @@ def randomize_job(replayed: ReplayedCase, *, seed: int = 0) -> Job[list[Randomiz
         generator = torch.Generator().manual_seed(seed + draw)
         for number, (_, part) in enumerate(_parts(case.model)):
             _draw_anew(part, generator)
-            changed = patch_map(replayed, case)
+            changed = redrawn_map(replayed, case)
             found[number].append(_correlation(trained, changed))
         yield Progress("randomization", draw + 1, DRAWS)
     return [

@@ -42,7 +42,8 @@ def draw_sanity(record: Mapping[str, Any]) -> Figure:
             _draw_randomization(axis, record[name])
         else:
             _draw_curve(axis, name, record)
-    figure.suptitle(f"{record['slide']}: map for {record['class']}".replace("$", r"\$"))
+    title = f"{record['slide']}: map by {record['method']} for {record['class']}"
+    figure.suptitle(title.replace("$", r"\$"))
     return figure
 
 

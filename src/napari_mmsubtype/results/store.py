@@ -22,6 +22,7 @@ from napari_mmsubtype.results.overlay import cell_size
 from napari_mmsubtype.results.patch_calls import read_patch_calls
 from napari_mmsubtype.results.patch_classes import patch_classes
 from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
+from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
 from napari_mmsubtype.results.stored_slide import StoredSlide
 
@@ -301,8 +302,24 @@ class Result(StoredSlide):
 
     @property
     def cell_evidence(self) -> NDArray[np.float32]:
-        """Evidence per cell and unit of patch weight, float32, shape (n, c, y, x)."""
+        """The map by cell, float32, shape (n, c, y, x).
+
+        Per unit of patch weight where it is exact.
+        """
         return self._read(schema.CELL_EVIDENCE)
+
+    @property
+    def map_sums(self) -> NDArray[np.float64]:
+        """What the map sums to over each patch, float64, shape (n, c).
+
+        In the unit of the map; 0 for patches without a part in the call.
+        """
+        rows = PatchRows(self._root[schema.CELL_EVIDENCE])  # type: ignore[arg-type]
+        factor = (
+            self.patch_weights if self.exact else self.patch_status == PatchStatus.DONE
+        )
+        sums = [cells.sum(axis=(2, 3), dtype=np.float64) for cells in rows.chunks()]
+        return np.concatenate(sums) * factor[:, None]
 
     @property
     def tissue(self) -> tuple[NDArray[np.bool_], PixelSize]:

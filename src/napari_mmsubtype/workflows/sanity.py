@@ -72,6 +72,7 @@ def sanity_job(
         "store": str(result.path.absolute()),
         "slide": result.slide_name,
         "model": result.bundle_name,
+        "method": result.cam_method,
         "class": result.classes[called(replayed)].name,
         "patches": int(replayed.used.sum()),
         "exact": result.exact,
