@@ -4,7 +4,10 @@ import torch
 from scipy.stats import rankdata
 
 from builders.bundles import tiny_bundle
+from builders.fusion import DIM, MODALITIES, OMICS, make_model
 from napari_mmsubtype.core.cam_methods import CAM_METHODS
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.inference.fuse import CaseTensors
 from napari_mmsubtype.inference.replay import replay_case_job
 from napari_mmsubtype.inference.sanity import (
     DRAWS,
@@ -12,9 +15,11 @@ from napari_mmsubtype.inference.sanity import (
     called,
     curve_job,
     drawn_map,
+    parts_heard,
     randomize_job,
     redrawn_map,
 )
+from napari_mmsubtype.models.parts_downward import parts_downward
 from napari_mmsubtype.workflows.analyze import analyze
 from napari_mmsubtype.workflows.jobs import run_job
 
@@ -139,11 +144,66 @@ def test_a_random_model_draws_another_map_and_leaves_the_trained_one(name, reque
     assert again == found
 
 
-def test_the_part_nearest_to_the_output_comes_first(exact):
-    found = run_job(randomize_job(exact))
-    names = [part.layer for part in found]
-    assert names[0] == "EvidenceFusion"
-    assert names[-1].startswith("encoders.rna")
+UNHEARD = {
+    "evidence": {"missing"},
+    "image_only": {"missing_image"},
+    "rna_only": {"missing"},
+    "cross_attention": {"missing", *(f"aux_heads.{m}" for m in MODALITIES)},
+    "late": {"missing"},
+} | {
+    name: {"missing", *(f"own_heads.{m}" for m in MODALITIES)}
+    for name in ("feature_concat", "gated", "bilinear")
+}
+"""Of a patient who has everything: what is for training only, or for the absent."""
+
+
+@pytest.mark.parametrize("name", UNHEARD)
+def test_parts_are_those_that_move_the_logit_of_the_class(name):
+    draw = np.random.default_rng(0)
+    omics = {Modality(m): draw.normal(size=g).astype("f") for m, g in OMICS.items()}
+    case = CaseTensors(make_model(name), omics)
+    embeddings = draw.uniform(0, 2, (7, DIM)).astype(np.float16)
+    bag = torch.from_numpy(embeddings).float()[None]
+    names = parts_heard(case, embeddings, 1)
+    everything = parts_downward(case.model)
+    assert list(everything)[:1] == names[:1]
+    assert set(everything) - set(names) == UNHEARD[name]
+    assert sorted(names, key=list(everything).index) == names
+
+    def logit():
+        with torch.no_grad():
+            return case.forward(bag, case.available).logits[0, 1].item()
+
+    before = logit()
+    noise = torch.Generator().manual_seed(0)
+    for part, (module,) in everything.items():
+        kept = {k: v.clone() for k, v in module.named_parameters(recurse=False)}
+        with torch.no_grad():
+            for weight in module.parameters(recurse=False):
+                weight += 0.1 * torch.randn(weight.shape, generator=noise)
+        assert (logit() != before) == (part in names), part
+        with torch.no_grad():
+            for key, value in kept.items():
+                module.get_parameter(key).copy_(value)
+
+
+def test_what_stands_for_an_absent_table_is_heard_instead_of_it():
+    case = CaseTensors(make_model("gated"), {})
+    embeddings = np.random.default_rng(0).uniform(0, 2, (5, DIM)).astype(np.float16)
+    names = parts_heard(case, embeddings, 0)
+    assert "missing" in names
+    assert not any(name.startswith(("encoders", "own_heads")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("exact", "EvidenceFusion"), ("late", "own_heads.image")]
+)
+def test_the_part_that_makes_the_logits_comes_first_and_changes_the_map(
+    name, first, request
+):
+    found = run_job(randomize_job(request.getfixturevalue(name)))
+    assert found[0].layer == first
+    assert abs(found[0].mean) < 0.9
 
 
 def test_correlation_is_of_ranks():

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.cam import map_embedding
 from napari_mmsubtype.inference.fuse import patch_gradients
+from napari_mmsubtype.models.parts_downward import parts_downward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,21 +204,24 @@ def randomize_job(replayed: ReplayedCase, *, seed: int = 0) -> Job[list[Randomiz
     Returns
     -------
     list of RandomizedMap
-        One per part, from the output down; each part stays as drawn.
+        One per part that the logit of the class called depends on, from the output
+        down; each part stays as drawn.
 
     References
     ----------
     .. [1] Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018.
     """
     trained = drawn_map(replayed)
-    names = [name for name, _ in _parts(replayed.case.model)]
+    names = parts_heard(replayed.case, replayed.embeddings, called(replayed))
     found: list[list[float]] = [[] for _ in names]
     for draw in range(DRAWS):
         case = copy.copy(replayed.case)
         case.model = copy.deepcopy(replayed.case.model)
         generator = torch.Generator().manual_seed(seed + draw)
-        for number, (_, part) in enumerate(_parts(case.model)):
-            _draw_anew(part, generator)
+        parts = parts_downward(case.model)
+        for number, name in enumerate(names):
+            for part in parts[name]:
+                _draw_anew(part, generator)
             changed = redrawn_map(replayed, case)
             found[number].append(_correlation(trained, changed))
         yield Progress("randomization", draw + 1, DRAWS)
@@ -227,19 +231,40 @@ def randomize_job(replayed: ReplayedCase, *, seed: int = 0) -> Job[list[Randomiz
     ]
 
 
-def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """List the modules with weights of their own, from the output down.
+def parts_heard(
+    case: CaseTensors, embeddings: NDArray[np.float16], index: int
+) -> list[str]:
+    """Name the parts of the model that a logit depends on.
 
-    What the model holds itself, such as its class queries, is nearest to the output;
-    the others follow in the reverse order of their making.
+    Parameters
+    ----------
+    case : CaseTensors
+        Model and tables; every modality at hand is used.
+    embeddings : ndarray of float16, shape (n, d)
+        The analysed patches.
+    index : int
+        Of the class.
+
+    Returns
+    -------
+    list of str
+        Of `parts_downward`, in that order. Heads that are for training only and tokens
+        that stand for what is absent are not among them: no gradient reaches them.
     """
-    owning = [
-        (name or type(model).__name__, module)
-        for name, module in model.named_modules()
-        if any(p.numel() > 1 for p in module.parameters(recurse=False))
+    case = copy.copy(case)
+    case.model = copy.deepcopy(case.model).requires_grad_()
+    bag = torch.from_numpy(embeddings.astype(np.float32))[None]
+    with torch.enable_grad():
+        case.forward(bag, case.available).logits[0, index].backward()  # type: ignore[no-untyped-call]
+    return [
+        name
+        for name, parts in parts_downward(case.model).items()
+        if any(
+            weight.grad is not None and bool(weight.grad.any())
+            for part in parts
+            for weight in part.parameters(recurse=False)
+        )
     ]
-    own = [entry for entry in owning if entry[1] is model]
-    return own + [entry for entry in reversed(owning) if entry[1] is not model]
 
 
 def _draw_anew(part: nn.Module, generator: torch.Generator) -> None:

@@ -169,6 +169,8 @@ class CrossAttentionFusion(FusionModel):
         If the width is not a multiple of the heads, or a group is impossible.
     """
 
+    downward = ("head",)
+
     def __init__(
         self,
         dim: int,

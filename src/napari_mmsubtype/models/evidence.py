@@ -8,7 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from napari_mmsubtype.core.cases import Modality
-from napari_mmsubtype.models.fusion import FusionModel, FusionOutput, register_fusion
+from napari_mmsubtype.models.fusion import (
+    OWN,
+    FusionModel,
+    FusionOutput,
+    register_fusion,
+)
 from napari_mmsubtype.models.mil import GatedAttention
 from napari_mmsubtype.models.omics_encoders import vector_encoder
 
@@ -49,6 +54,7 @@ class EvidenceFusion(FusionModel):
     """
 
     exact_cam = True
+    downward = (OWN, "query_shift")
 
     def __init__(
         self,

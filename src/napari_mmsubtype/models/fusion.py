@@ -29,6 +29,9 @@ _BUILT_IN = {
 _OF_OTHERS = {"fold_ensemble": "napari_mmsubtype.models.fold_ensemble"}
 """Made of models that are trained already: bundles hold them, presets do not."""
 
+OWN = ""
+"""In ``downward``: the weights that a module holds itself."""
+
 
 @dataclass(slots=True)
 class FusionOutput:
@@ -86,12 +89,16 @@ class FusionModel(nn.Module):
     image_apart : bool
         Whether the image is encoded without a look at the tables: in evaluation, one
         slide expanded to many versions of the tables is then encoded once.
+    downward : tuple of str
+        Parts that lie nearest to the logits, the nearest first, where they are not the
+        ones made last; see `parts_downward`.
     embedding_mean, embedding_scale : Tensor of float, shape (dim,)
         Constants of the training patches, set by `set_reference`; 0 and 1 before.
     """
 
     exact_cam = False
     image_apart = False
+    downward: tuple[str, ...] = ()
     embedding_mean: Tensor
     embedding_scale: Tensor
 

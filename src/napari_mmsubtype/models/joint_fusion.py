@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from napari_mmsubtype.models.fusion import register_fusion
+from napari_mmsubtype.models.fusion import OWN, register_fusion
 from napari_mmsubtype.models.fusion_branches import TokenFusion
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ class BilinearFusion(TokenFusion):
     .. [1] Liu et al., "Efficient low-rank multimodal fusion with modality-specific
        factors", ACL 2018.
     """
+
+    downward = ("head", "norm", OWN)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_mmsubtype.models.absent_answers import AbsentAnswers
-from napari_mmsubtype.models.fusion import FusionOutput, register_fusion
+from napari_mmsubtype.models.fusion import OWN, FusionOutput, register_fusion
 from napari_mmsubtype.models.fusion_branches import BranchFusion
 from napari_mmsubtype.models.mil import masked_softmax
 
@@ -38,6 +38,8 @@ class LateFusion(BranchFusion):
         Of `fusion_branches.BranchFusion`: ``width``, ``pooling``, ``pooling_options``,
         ``dropout``.
     """
+
+    downward = ("own_heads", OWN)
 
     def __init__(
         self, dim: int, classes: int, omics: Mapping[str, int], **options: Any

@@ -219,6 +219,8 @@ class TransformerPooling(Pooling):
        learning for whole slide image classification", NeurIPS 2021.
     """
 
+    downward = ("norms.2", "second", "norms.1", "position", "first", "norms.0")
+
     def __init__(
         self,
         width: int,

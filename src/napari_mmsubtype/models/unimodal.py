@@ -13,6 +13,7 @@ from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.absent_answers import AbsentAnswers
 from napari_mmsubtype.models.evidence import EvidenceFusion
 from napari_mmsubtype.models.fusion import (
+    OWN,
     FusionModel,
     FusionOutput,
     register_fusion,
@@ -102,6 +103,7 @@ class TableOnly(FusionModel):
     # With no patch saying anything, every map adds up.
     exact_cam = True
     image_apart = True
+    downward = ("head", OWN)
 
     def __init__(
         self,
