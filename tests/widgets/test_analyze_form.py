@@ -83,8 +83,25 @@ def test_suggestion_follows_the_slide_until_the_user_types(form) -> None:
     form.slide.setChoices([cr])
     assert form.patient.text() == "TCGA-CR-7395"
     form.patient.setText("mine")
-    form.slide.setChoices([a14v])
+    form.slide.setChoices([cr])
     assert form.patient.text() == "mine"
+
+
+def test_patient_that_the_user_wrote_belongs_to_the_slide(form) -> None:
+    a14v = SlideChoice("a", "/x/TCGA-E2-A14V-01Z.tif", 0.25)
+    other = SlideChoice("b", "/x/b.svs", 0.25)
+    form.patient.setText("first")  # before any slide is open: for the one to come
+    form.slide.setChoices([other])
+    assert form.patient.text() == "first"
+    form.slide.setChoices([other, a14v], a14v.path)
+    assert form.patient.text() == "TCGA-E2-A14V"
+    form.patient.setText("")
+    form.slide.setChoices([])
+    assert form.patient.text() == ""
+    form.slide.setChoices([other, a14v], other.path)
+    assert form.patient.text() == "first"
+    form.slide.setChoices([a14v])
+    assert form.patient.text() == ""
 
 
 def test_result_goes_beside_the_slide_unless_told_otherwise(form) -> None:

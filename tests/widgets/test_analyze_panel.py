@@ -203,6 +203,49 @@ def test_slide_is_opened_away_from_the_window(qtbot, viewer) -> None:
     assert panel.form.slide.problem() == ""
 
 
+def test_slide_that_is_opened_becomes_the_slide_of_the_form(qtbot, viewer) -> None:
+    panel = make_panel(qtbot, viewer)
+    add_slide(viewer, path="/x/TCGA-E2-A14V-01Z.tif")
+    assert panel.value().patient == "TCGA-E2-A14V"
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        panel.openSlide(ADDRESS)
+    assert panel.value().slide == ADDRESS
+    assert panel.value().patient is None
+    assert panel.form.slide._other.isHidden()
+    viewer.layers[0].name = "renamed"
+    assert panel.value().slide == ADDRESS
+
+
+def test_layer_of_another_slide_that_is_selected_is_told(qtbot, viewer) -> None:
+    first = add_slide(viewer, path="/x/a.tif")
+    second = add_slide(viewer, path="/x/b.tif")
+    second.name = "second"
+    panel = make_panel(qtbot, viewer)
+    viewer.layers.selection.active = first
+    assert not panel.form.slide._other.isHidden()
+    panel.form.slide._take_other.click()
+    assert panel.value().slide == "/x/a.tif"
+    viewer.layers.selection.active = second
+    assert "second" in panel.form.slide._other.text()
+    assert panel.value().slide == "/x/a.tif"
+    viewer.layers.selection.clear()
+    assert panel.form.slide._other.isHidden()
+
+
+def test_form_keeps_the_slide_whose_analysis_runs(qtbot, viewer, tmp_path) -> None:
+    result = make_result(tmp_path, slide=ADDRESS)
+    panel = make_panel(qtbot, viewer, FakeJob(result, steps=1000, pause_s=0.01))
+    add_slide(viewer)
+    with qtbot.waitSignal(panel.runner.started, timeout=10_000):
+        panel.run()
+    add_slide(viewer, path="/x/b.tif").name = "dropped"
+    assert panel.value().slide == ADDRESS
+    assert "dropped" in panel.form.slide._other.text()
+    assert not panel.form.slide._other.isHidden()
+    with qtbot.waitSignal(panel.runner.finished, timeout=10_000):
+        panel.runner.cancel()
+
+
 def test_slide_that_cannot_be_opened_is_reported(
     qtbot, viewer, notifications, tmp_path: Path
 ) -> None:
@@ -366,8 +409,11 @@ def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
 
     panel = make_panel(qtbot, viewer, make)
     add_slide(viewer)
-    panel.setValue(replace(FULL, mpp=None, device="auto"))
+    out = str(tmp_path / "out")
+    panel.setValue(replace(FULL, mpp=None, device="auto", out=out))
+    draw_square(panel, viewer)
     panel.run()
+    panel.form.slide.setValue("/x/another.tif", 0.5)
     qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
     if answer == "No":
         qtbot.wait(100)
@@ -377,7 +423,10 @@ def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
         return
     qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 1, timeout=20_000)
     assert [recipe.device for recipe in recipes] == ["auto", "cpu"]
+    # What was lost goes on: its slide, in the regions that were drawn.
     assert recipes[1] == replace(recipes[0], device="cpu")
+    assert recipes[0].regions is not None
+    assert panel.value().slide == ADDRESS
     # The question said it; a notification would outlast the answer.
     assert shown == []
     assert "stopped answering" not in panel.bar.text()

@@ -31,6 +31,28 @@ def test_newest_slide_is_chosen_and_the_choice_is_kept(field) -> None:
     assert field.choice() == UNKNOWN
 
 
+def test_slide_that_is_opened_is_chosen(field) -> None:
+    field.setChoices([UNKNOWN])
+    field.setChoices([KNOWN, UNKNOWN], KNOWN.path)
+    assert field.choice() == KNOWN
+    field.setChoices([KNOWN, UNKNOWN])
+    assert field.choice() == KNOWN
+
+
+def test_another_slide_that_is_selected_is_named_and_offered(field) -> None:
+    field.setChoices([KNOWN, UNKNOWN], KNOWN.path)
+    for path in ("", KNOWN.path, "/not/open.svs"):
+        field.setSelected(path)
+        assert field._other.isHidden()
+    field.setSelected(UNKNOWN.path)
+    assert not field._other.isHidden()
+    assert UNKNOWN.name in field._other.text()
+    field._take_other.click()
+    assert field.choice() == UNKNOWN
+    assert field._other.isHidden()
+    assert field._take_other.isHidden()
+
+
 def test_size_of_the_file_is_shown_and_not_asked_for(field) -> None:
     field.setChoices([KNOWN])
     assert field._spin.isHidden()

@@ -105,7 +105,8 @@ class AnalyzeForm(QWidget):
         self.stride.setToolTip("Step between patches, in pixels that the model sees")
         self.batch = self._spin("automatic")
         self.batch.setToolTip("Patches per step; smaller needs less memory")
-        self._suggested = ""
+        self._slide = ""
+        self._patients: dict[str, str] = {}
         self._noted: dict[str, NotedField] = {}
         self._lay_out()
         self._connect()
@@ -287,15 +288,25 @@ class AnalyzeForm(QWidget):
     def _suggest(self) -> None:
         """Propose patient and folder from the slide, unless the user gave others."""
         choice = self.slide.choice()
-        self.tissue.setSlide(None if choice is None else choice.path)
-        patient = "" if choice is None else suggest_patient(choice.path)
-        if self.patient.text() == self._suggested:
-            self.patient.setText(patient)
-        self._suggested = patient
+        path = "" if choice is None else choice.path
+        self.tissue.setSlide(path or None)
+        if path != self._slide:
+            self._show_patient(path)
         where = "the slide's folder"
         if choice is not None:
             where = str(results_folder(choice.path))
         self.out.setPlaceholderText(where)
+
+    def _show_patient(self, path: str) -> None:
+        """Show the patient of another slide: what the user wrote for it, or its name.
+
+        What was written before any slide was open is meant for the first one.
+        """
+        written = self.patient.text()
+        if self._slide or written:
+            self._patients[self._slide or path] = written
+        self._slide = path
+        self.patient.setText(self._patients.get(path, suggest_patient(path)))
 
     def _spin(self, special: str) -> QSpinBox:
         spin = QSpinBox(self)

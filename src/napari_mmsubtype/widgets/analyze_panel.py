@@ -17,10 +17,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import ConfigurationError, DeviceLostError
 from napari_mmsubtype.models.torch_import import import_torch
-from napari_mmsubtype.plugin.layers import (
-    slide_layers,
-    to_layers,
-)
+from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers, to_layers
 from napari_mmsubtype.plugin.live_layers import follow
 from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
 from napari_mmsubtype.plugin.region_layers import DrawnShapes
@@ -127,9 +124,12 @@ class AnalyzePanel(QWidget):
         self.opener.finished.connect(
             lambda: self.form.slide.openButton.setEnabled(True)
         )
+        self._started: tuple[AnalyzeRecipe, DrawnShapes | None] | None = None
         napari_viewer.layers.events.connect(self._follow_layers)
+        napari_viewer.layers.selection.events.active.connect(self._follow_selection)
         self.destroyed.connect(self._disconnector())
         self._offer_slides()
+        self._follow_selection()
 
     def value(self) -> AnalyzeRecipe:
         """Build the request that Run would run.
@@ -160,7 +160,11 @@ class AnalyzePanel(QWidget):
         except ConfigurationError as err:
             show_error(str(err))
             return
-        recipe, make = self.form.value(), self._job
+        self._start(self.form.value(), drawn)
+
+    def _start(self, recipe: AnalyzeRecipe, drawn: DrawnShapes | None) -> None:
+        self._started = recipe, drawn
+        make = self._job
         shown = {slide_facts(x)["path"] for x in slide_images(self._viewer.layers)}
         with_slide = recipe.slide not in shown
         self.runner.start(lambda: _analyze_and_draw(recipe, drawn, make, with_slide))
@@ -191,21 +195,34 @@ class AnalyzePanel(QWidget):
 
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
-        events, follow = self._viewer.layers.events, self._follow_layers
+        layers = self._viewer.layers
+        follow, select = self._follow_layers, self._follow_selection
 
         def disconnect(*_: object) -> None:
-            events.disconnect(follow)
+            layers.events.disconnect(follow)
+            layers.selection.events.active.disconnect(select)
 
         return disconnect
 
     def _follow_layers(self, event: Any) -> None:
-        """Offer what is open; brush strokes and the like are passed by."""
-        if event.type in {"inserted", "removed", "renamed", "metadata"}:
-            self._offer_slides()
+        """Offer what is open; brush strokes and the like are passed by.
 
-    def _offer_slides(self) -> None:
+        A slide that is opened covers the others, so it becomes the chosen one; not
+        beneath an analysis, whose progress would seem to be that of this slide.
+        """
+        if event.type in {"inserted", "removed", "renamed", "metadata"}:
+            is_new = event.type == "inserted" and not self.runner.is_running
+            self._offer_slides(slide_facts(event.value).get("path") if is_new else None)
+
+    def _follow_selection(self, event: Any = None) -> None:
+        """Tell the form which slide the user points at."""
+        active = self._viewer.layers.selection.active
+        about = {} if active is None else active.metadata.get(METADATA_KEY, {})
+        self.form.slide.setSelected(about.get("path", ""))
+
+    def _offer_slides(self, opened: str | None = None) -> None:
         slides = slide_images(self._viewer.layers)
-        self.form.slide.setChoices([_choice(layer) for layer in slides])
+        self.form.slide.setChoices([_choice(layer) for layer in slides], opened)
         self.regions.refresh()
 
     def _on_pixel_size(self, path: str, mpp: float) -> None:
@@ -230,9 +247,12 @@ class AnalyzePanel(QWidget):
 
     def _offer_cpu(self) -> None:
         """Ask whether to go on without the device that was lost."""
-        if ask_for_cpu(self) and not self.runner.is_running:
-            self.setValue(replace(self.value(), device="cpu"))
-            self.run()
+        if ask_for_cpu(self) and self._started and not self.runner.is_running:
+            # What was lost, not what the form may have come to show meanwhile.
+            recipe, drawn = self._started
+            self.form.slide.setValue(recipe.slide, recipe.mpp)
+            self.form.device.setValue("cpu")
+            self._start(replace(recipe, device="cpu"), drawn)
 
     def _on_result(self, shown: _Shown) -> None:
         self.live.remove(shown.summary.store)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -78,6 +79,7 @@ class SlideField(QWidget):
         super().__init__(parent)
         self._choices: dict[str, SlideChoice] = {}
         self._user_mpp: dict[str, float] = {}
+        self._selected = ""
         self._combo = QComboBox(self)
         self._combo.setAccessibleName("Slide")
         self._combo.setPlaceholderText("Open a slide first")
@@ -109,11 +111,26 @@ class SlideField(QWidget):
         self._spin.setSpecialValueText("not known")
         self._spin.setToolTip("Microns per pixel: about 0.25 at 40x and 0.5 at 20x")
         self._spin.setKeyboardTracking(False)
+        self._other = QLabel(self)
+        self._other.setWordWrap(True)
+        # A long name without a blank must not widen the panel.
+        self._other.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        )
+        self._other.setTextFormat(Qt.TextFormat.PlainText)
+        self._take_other = QToolButton(self)
+        self._take_other.setText("Choose it")
+        self._take_other.setToolTip("Go on with the slide of the selected layer")
+        self._take_other.clicked.connect(lambda: self._choose(self._selected))
         top = QHBoxLayout()
         top.setSpacing(4)
         top.addWidget(self._combo, 1)
         top.addWidget(self.openButton)
         top.addWidget(self._more)
+        middle = QHBoxLayout()
+        middle.setSpacing(4)
+        middle.addWidget(self._other, 1)
+        middle.addWidget(self._take_other)
         bottom = QHBoxLayout()
         bottom.setSpacing(4)
         bottom.addWidget(self._size_text, 1)
@@ -123,10 +140,12 @@ class SlideField(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(top)
+        layout.addLayout(middle)
         layout.addLayout(bottom)
         self._combo.currentIndexChanged.connect(self._on_slide)
         self._spin.valueChanged.connect(self._on_size)
         self._show_size()
+        self._show_other()
         self._list_images(())
         self.setFocusProxy(self._combo)
 
@@ -151,13 +170,17 @@ class SlideField(QWidget):
         choice = self.choice()
         return None if choice is None else self._user_mpp.get(choice.path)
 
-    def setChoices(self, choices: Sequence[SlideChoice]) -> None:
+    def setChoices(
+        self, choices: Sequence[SlideChoice], opened: str | None = None
+    ) -> None:
         """Offer these slides; the one that was chosen stays chosen if it can.
 
         Parameters
         ----------
         choices : sequence of SlideChoice
             The last one is chosen where the former choice is gone.
+        opened : str, optional
+            Path of the one that was opened just now: it is chosen instead.
         """
         before = self.choice()
         self._choices = {choice.path: choice for choice in choices}
@@ -168,7 +191,8 @@ class SlideField(QWidget):
         self._combo.clear()
         for choice in self._choices.values():
             self._combo.addItem(choice.name, choice.path)
-        kept = -1 if before is None else self._combo.findData(before.path)
+        wanted = opened or (before.path if before else "")
+        kept = self._combo.findData(wanted)
         last = self._combo.count() - 1
         self._combo.setCurrentIndex(kept if kept >= 0 else last)
         self._combo.blockSignals(False)
@@ -192,8 +216,21 @@ class SlideField(QWidget):
             self._user_mpp.pop(path, None)
         else:
             self._user_mpp[path] = mpp
-        self._combo.setCurrentIndex(self._combo.findData(path))
+        self._choose(path)
         self._on_slide()
+
+    def setSelected(self, path: str) -> None:
+        """Tell which slide the selected layer shows, or lies on.
+
+        Where another one is chosen here, the field says so and offers to choose it.
+
+        Parameters
+        ----------
+        path : str
+            Path of the slide; empty where the layer has to do with none.
+        """
+        self._selected = path
+        self._show_other()
 
     def problem(self) -> str:
         """Say what keeps the slide from being analysed.
@@ -215,10 +252,22 @@ class SlideField(QWidget):
 
     def _on_slide(self) -> None:
         self._show_size()
+        self._show_other()
         choice = self.choice()
         self._list_images(() if choice is None else choice.associated)
         self._combo.setToolTip("" if choice is None else choice.path)
         self.valueChanged.emit()
+
+    def _choose(self, path: str) -> None:
+        self._combo.setCurrentIndex(self._combo.findData(path))
+
+    def _show_other(self) -> None:
+        """Name the slide of the selected layer where it is not the chosen one."""
+        choice, other = self.choice(), self._choices.get(self._selected)
+        for widget in (self._other, self._take_other):
+            widget.setVisible(other is not None and other != choice)
+        if other is not None:
+            self._other.setText(f"⚠ The selected layer is of {other.name}.")
 
     def _list_images(self, names: tuple[str, ...]) -> None:
         """Offer the images that come with the slide; the label last, and with care."""
