@@ -260,12 +260,19 @@ def test_interrupted_analysis_shows_slide_tissue_and_grid(tmp_path: Path) -> Non
     assert kinds == ["slide", "tissue", "patches"]
 
 
-def test_result_of_a_lost_slide_still_shows_its_overlays(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_result_of_a_lost_slide_shows_its_overlays_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layers = to_layers(make_result(tmp_path, slide="gone.svs"))
+    told: list[str] = []
+    monkeypatch.setattr("napari_mmsubtype.plugin.layers.show_problem", told.append)
+    result = make_result(tmp_path, slide="/there/gone.svs")
+    layers = to_layers(result)
     assert "slide" not in [x[1]["metadata"][METADATA_KEY]["kind"] for x in layers]
-    assert "gone.svs" in caplog.text
+    (message,) = told
+    assert "no file or folder at '/there/gone.svs'" in message
+    assert str(result.path.parent) in message
+    to_layers(result, with_slide=False)
+    assert len(told) == 1
 
 
 def test_user_given_pixel_size_is_used_to_show_the_slide_again(tmp_path: Path) -> None:

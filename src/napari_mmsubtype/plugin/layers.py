@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from napari_mmsubtype.plugin.placement import (
     map_placement,
     patch_sizes,
 )
-from napari_mmsubtype.plugin.slide_opening import open_for_view
+from napari_mmsubtype.plugin.slide_opening import open_for_view, show_problem
 from napari_mmsubtype.results.colors import (
     FLAG_COLORS,
     GRID_COLORS,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from napari_mmsubtype.results.store import Result
     from napari_mmsubtype.slides.slide import Slide
 
-logger = logging.getLogger(__name__)
 
 __all__ = [
     "METADATA_KEY",
@@ -162,14 +160,23 @@ def _describe(slide: Slide) -> dict[str, Any]:
 
 
 def _slide_of(result: Result) -> list[LayerTuple]:
-    """Open the analysed slide again, where it was or beside the store."""
+    """Open the analysed slide again, where it was or beside the store.
+
+    Without it maps lie on black, and the user is told why.
+    """
     mpp = result.pixel_size.mean if result.mpp_source is MppSource.USER else None
     beside = result.path.parent / Path(result.slide_path).name
+    problems = []
     for path in (result.slide_path, str(beside)):
         try:
             return slide_layers(open_for_view(path, mpp=mpp))
         except SlideError as err:
-            logger.warning("slide of %s not shown: %s", result.path, err)
+            problems.append(str(err))
+    show_problem(
+        f"Slide not opened: only the maps of {result.slide_name} are shown, on black: "
+        f"{problems[0]}. Put the slide back, or into {result.path.parent}, and open "
+        "the result again."
+    )
     return []
 
 
