@@ -23,7 +23,10 @@ from napari_mmsubtype.slides.registry import SLIDE_SUFFIXES
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What would have been shown as a notification."""
     messages: list[str] = []
-    monkeypatch.setattr(reader, "_warn", lambda text, **_: messages.append(text))
+    monkeypatch.setattr(
+        "napari_mmsubtype.plugin.slide_opening.show_problem",
+        lambda text, *_: messages.append(text),
+    )
     return messages
 
 
@@ -183,6 +186,7 @@ def test_warning_offers_to_set_the_size_of_that_slide(
     known = Manager(["napari-mmsubtype"])
     monkeypatch.setattr(PluginManager, "instance", lambda: known)
     reader.read_slide(str(tiff))
+    assert notification_manager.records[-1].source == "napari-mmsubtype"
     ((text, press),) = notification_manager.records[-1].actions
     assert text == "Set pixel size…"
     press("the notification itself")
@@ -217,6 +221,7 @@ def test_warning_opens_the_dialog_and_the_panel_follows(
     assert layer.name.endswith("(no pixel size)")
     assert panel.form.slide.problem()
     (notice,) = NapariQtNotification._instances
+    assert notice.source_label.text() == "Source: napari-mmsubtype"
     button = next(
         b for b in notice.findChildren(QPushButton) if "pixel size" in b.text()
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 # napari asks every reader about every file that is opened, so what only ours need
 # (pandas, zarr) is imported by the functions that read.
-
-logger = logging.getLogger(__name__)
 
 PIXEL_SIZE_COMMAND = "napari-mmsubtype.set_pixel_size"
 """The widgets lie above this layer: they are reached by the name of a command."""
@@ -105,12 +102,13 @@ def read_result(path: str) -> list[LayerTuple]:
     """
     from napari_mmsubtype.plugin.hover import watch_open_viewer
     from napari_mmsubtype.plugin.layers import to_layers
+    from napari_mmsubtype.plugin.slide_opening import show_problem
     from napari_mmsubtype.results.store import open_result
 
     watch_open_viewer()
     result = open_result(path)
     if result.prediction is None:
-        _warn(
+        show_problem(
             f"The analysis of {result.slide_name} was interrupted; only its tissue is "
             "shown. Run it again to resume it."
         )
@@ -127,25 +125,17 @@ def warn_missing_pixel_size(name: str, path: str) -> None:
     path : str
         Its path, handed to the command that sets the pixel size.
     """
-    _warn(
-        f"Pixel size unknown: {name} is shown in pixels, as its file does not say how "
-        "many microns one is. Set it to measure and analyze (0.25 at 40x, 0.5 at 20x).",
-        action=("Set pixel size…", PIXEL_SIZE_COMMAND, path),
-    )
-
-
-def _warn(message: str, *, action: tuple[str, str, str] | None = None) -> None:
-    """Show a notification in napari, not a Python warning that nobody sees.
-
-    The action is a button: its text, and a command of this plugin with its argument.
-    """
-    from napari.utils.notifications import Notification, notification_manager
     from npe2 import PluginManager
 
-    logger.warning("%s", message)
-    manager, actions = PluginManager.instance(), []
-    if action is not None and action[1].partition(".")[0] in manager:
-        text, command, argument = action
+    from napari_mmsubtype.plugin.slide_opening import show_problem
+
+    action, manager = None, PluginManager.instance()
+    if PIXEL_SIZE_COMMAND.partition(".")[0] in manager:
+        execute = manager.commands.execute
         # napari hands over the notification that was clicked in.
-        actions = [(text, lambda *_: manager.commands.execute(command, (argument,)))]
-    notification_manager.dispatch(Notification(message, "warning", actions))
+        action = "Set pixel size…", lambda *_: execute(PIXEL_SIZE_COMMAND, (path,))
+    show_problem(
+        f"Pixel size unknown: {name} is shown in pixels, as its file does not say how "
+        "many microns one is. Set it to measure and analyze (0.25 at 40x, 0.5 at 20x).",
+        action,
+    )

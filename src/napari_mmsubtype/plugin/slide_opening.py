@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.errors import ConfigurationError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ICC_VARIABLE = "MMSUBTYPE_ICC"
 """Environment variable: ``0`` shows colors as stored, ``1`` (default) as sRGB."""
+
+Action = tuple[str, Callable[..., object]]
 
 _CHOICES = {"": True, "1": True, "0": False}
 
@@ -74,16 +77,24 @@ def open_for_view(path: str | os.PathLike[str], *, mpp: float | None = None) -> 
     return slide
 
 
-def show_problem(message: str) -> None:
+def show_problem(message: str, action: Action | None = None) -> None:
     """Show a notification in napari and log it.
 
     Parameters
     ----------
     message : str
-        One sentence.
+        What is wrong and what to do.
+    action : tuple of (str, callable), optional
+        Text of a button and what it does.
     """
     # napari is not imported by whoever only asks which files can be read.
-    from napari.utils.notifications import show_warning
+    from napari.utils.notifications import Notification, notification_manager
+
+    class Notice(Notification):  # type: ignore[misc]
+        """Names its source, beneath which napari would print an object of its own."""
+
+        source = "napari-mmsubtype"
 
     logger.warning("%s", message)
-    show_warning(message)
+    actions = [] if action is None else [action]
+    notification_manager.dispatch(Notice(message, "warning", actions))
