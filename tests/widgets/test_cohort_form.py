@@ -121,9 +121,18 @@ def test_the_folder_is_proposed_beside_the_manifest(
     path.write_text("a\n")
     form.manifest.setValue(str(path))
     assert form.out.value() == str(tmp_path / "brca-crossval")
+    other = tmp_path / "lung.csv"
+    other.write_text("a\n")
+    form.manifest.setValue(str(tmp_path / "lun"))
+    assert form.out.value() == str(tmp_path / "brca-crossval")
+    form.manifest.setValue(str(other))
+    assert form.out.value() == str(tmp_path / "lung-crossval")
     form.out.setValue(str(tmp_path / "mine"))
-    form.manifest.setValue(str(tmp_path))
+    form.manifest.setValue(str(path))
     assert form.out.value() == str(tmp_path / "mine")
+    form.out.setValue(None)
+    form.manifest.setValue(str(other))
+    assert form.out.value() == str(tmp_path / "lung-crossval")
 
 
 def test_curves_go_into_a_folder(form: CohortForm, tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ class CohortForm(QWidget):
             placeholder="none: no curves of the trainings are kept",
             parent=self,
         )
+        self._proposed = ""
         self._noted: dict[str, NotedField] = {}
         self._lay_out()
         self._connect()
@@ -371,10 +372,11 @@ class CohortForm(QWidget):
         self.valueChanged.emit()
 
     def _suggest(self) -> None:
-        """Propose a folder beside the manifest."""
-        path = self.manifest.value()
-        if path is not None and self.out.value() is None and Path(path).is_file():
-            self.out.setValue(str(Path(path).with_name(f"{Path(path).stem}-crossval")))
+        """Propose a folder beside the manifest, unless the user named another."""
+        path, folder = Path(self.manifest.value() or ""), self.out.value()
+        if path.is_file() and folder in (None, self._proposed):
+            self._proposed = str(path.with_name(f"{path.stem}-crossval"))
+            self.out.setValue(self._proposed)
 
 
 def _parts(line: QLineEdit) -> tuple[str, ...]:
