@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel
 from builders.pages import Page
 from builders.results import make_result
 from napari_mmsubtype.plugin.layers import to_layers
-from napari_mmsubtype.widgets import result_panel
+from napari_mmsubtype.widgets import result_panel, save_dialog
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import summarize
 
@@ -133,7 +133,7 @@ def test_report_of_the_result_that_is_shown_is_saved(
         asked.append(words[2])
         return str(tmp_path / "chosen"), ""
 
-    monkeypatch.setattr(result_panel.QFileDialog, "getSaveFileName", choose)
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", choose)
     assert panel._save.isHidden()
     panel.addSummary(summarize(make_result(tmp_path)))
     assert not panel._save.isHidden()
@@ -150,9 +150,7 @@ def test_report_of_the_result_that_is_shown_is_saved(
 def test_no_report_is_written_where_none_is_chosen(
     panel, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(
-        result_panel.QFileDialog, "getSaveFileName", lambda *_: ("", "")
-    )
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     panel.addSummary(summarize(make_result(tmp_path)))
     panel._save.click()
     assert not panel._reporter.is_running

@@ -27,6 +27,7 @@ from napari_mmsubtype.slides.slide_name import file_stem, slide_name
 from napari_mmsubtype.widgets.analyze_form import AnalyzeForm, results_folder
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.region_field import GEOJSON
+from napari_mmsubtype.widgets.save_dialog import ask_save_path
 
 if TYPE_CHECKING:
     import napari
@@ -193,11 +194,11 @@ class RegionTools(QObject):
         choice = self._form.slide.choice()
         stem = "regions" if choice is None else file_stem(slide_name(choice.path))
         start = str(Path(self._folder()) / f"{stem}.geojson")
-        path, _ = QFileDialog.getSaveFileName(
-            self._window, "Save regions", start, GEOJSON
+        path = ask_save_path(
+            self._window, "Save regions", start, GEOJSON, (".geojson", ".json")
         )
         if path:
-            self.save(path if Path(path).suffix else f"{path}.geojson")
+            self.save(path)
 
     def _folder(self) -> str:
         choice = self._form.slide.choice()

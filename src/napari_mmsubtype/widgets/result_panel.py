@@ -11,7 +11,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -32,6 +31,7 @@ from napari_mmsubtype.widgets.result_summary import (
     summary_text,
 )
 from napari_mmsubtype.widgets.result_view import ResultView
+from napari_mmsubtype.widgets.save_dialog import ask_save_path
 from napari_mmsubtype.widgets.umap_panel import open_umap
 
 if TYPE_CHECKING:
@@ -155,11 +155,11 @@ class ResultPanel(QWidget):
         if summary is None:
             return
         start = str(Path(summary.store).with_suffix(".html"))
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save report", start, "HTML (*.html)"
+        path = ask_save_path(
+            self, "Save report", start, "HTML (*.html)", (".html", ".htm")
         )
         if path:
-            self.saveReport(path if Path(path).suffix else f"{path}.html")
+            self.saveReport(path)
 
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
