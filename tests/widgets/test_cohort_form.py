@@ -100,6 +100,7 @@ def test_folds_are_joined_where_a_model_is_made(
     form: CohortForm, tmp_path: Path
 ) -> None:
     (tmp_path / "cv").mkdir()
+    (tmp_path / "cv" / "results.json").touch()
     request = full(tmp_path, presets=("evidence",), ensemble_of=tmp_path / "cv")
     form.setValue(request)
     assert not form.ensemble.isEnabled()
@@ -107,6 +108,19 @@ def test_folds_are_joined_where_a_model_is_made(
     form.setTask(CohortTask.TRAIN)
     assert form.ensemble.isEnabled()
     assert form.value() == request
+
+
+def test_a_folder_without_folds_is_noted_beside_its_field(
+    form: CohortForm, tmp_path: Path
+) -> None:
+    form.setValue(full(tmp_path, presets=("evidence",), ensemble_of=tmp_path / "cv"))
+    assert form.validate()  # nothing is joined where models are judged
+    form.setTask(CohortTask.TRAIN)
+    assert not form.validate()
+    assert form.notes()["ensemble"] == "cv has no results.json of a cross-validation."
+    assert form.more.isOpen()
+    form.ensemble.setValue(None)
+    assert form.notes()["ensemble"] == ""
 
 
 def test_a_file_that_is_not_there_is_named(form: CohortForm, tmp_path: Path) -> None:

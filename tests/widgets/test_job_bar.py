@@ -56,6 +56,8 @@ def test_cancel_button_cancels_and_says_how_to_go_on(bar, qtbot) -> None:
 def test_error_stays_readable(bar, run_job, notifications) -> None:
     run_job(bar._runner, FakeJob(error=NoTissueError("no tissue")))
     assert bar.text() == "no tissue"
+    bar.runButton.click()  # nothing starts: a field may stand in the way
+    assert bar.text() == ""
 
 
 def test_pause_stops_between_batches_and_resume_goes_on(bar, qtbot) -> None:

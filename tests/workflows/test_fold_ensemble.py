@@ -170,6 +170,8 @@ def test_a_fold_that_is_lacking_is_missed(run, tmp_path, monkeypatch):
 def test_results_that_are_none_are_refused(run, tmp_path):
     _, options, _, _, _ = run
     (tmp_path / "results.json").write_text(json.dumps({"format": "other"}))
+    with pytest.raises(ConfigurationError, match="give the results folder of a cross"):
+        train(preset="evidence", out=tmp_path, ensemble_of=tmp_path / "no", **options)
     with pytest.raises(ConfigurationError, match=r"is no results\.json"):
         train(preset="evidence", out=tmp_path, ensemble_of=tmp_path, **options)
     under_way = {"format": "mmsubtype-crossval", "complete": False}

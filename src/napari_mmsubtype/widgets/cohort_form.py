@@ -231,7 +231,7 @@ class CohortForm(QWidget):
             "presets": "",
             "out": self.out.problem(),
             "embeddings": self.embeddings.problem(),
-            "ensemble": self.ensemble.problem() if self.ensemble.isEnabled() else "",
+            "ensemble": self._ensemble_problem(),
             "curves": self.curves.problem(),
             **{str(m): field.problem() for m, field in self.tables.items()},
         }
@@ -278,6 +278,12 @@ class CohortForm(QWidget):
             By name of the field.
         """
         return {name: noted.note() for name, noted in self._noted.items()}
+
+    def _ensemble_problem(self) -> str:
+        folder = self.ensemble.value() if self.ensemble.isEnabled() else None
+        if folder is None or (Path(folder) / "results.json").is_file():
+            return ""
+        return f"{Path(folder).name} has no results.json of a cross-validation."
 
     def _overrides(self) -> tuple[str, ...]:
         return _parts(self.settings)

@@ -70,6 +70,8 @@ class JobBar(QWidget):
         layout.addWidget(self._text)
         self._bar.hide()
         self._text.hide()
+        # A field may keep the job from starting: how the last one ended is no answer.
+        self.runButton.clicked.connect(lambda: self._say(""))
         self.runButton.clicked.connect(self.runRequested)
         self.pauseButton.clicked.connect(self._on_pause)
         self.cancelButton.clicked.connect(self._on_cancel)

@@ -97,6 +97,12 @@ def join_folds_job(request: CohortRequest, bundle: Path) -> Job[JoinedFolds]:
     if folder is None:
         msg = "no cross-validation was given; pass its folder as ensemble_of"
         raise ConfigurationError(msg)
+    if not (folder / RESULTS).is_file():
+        msg = (
+            f"there are no folds to join in {str(folder)!r}: it has no {RESULTS}; give "
+            "the results folder of a cross-validation"
+        )
+        raise ConfigurationError(msg)
     content = read_results(folder / RESULTS)
     if not content.get("complete"):
         msg = (
