@@ -65,13 +65,13 @@ def test_the_command_says_what_is_not_usual(tmp_path):
         presets=("evidence",),
         out=tmp_path,
         reading={Modality.RNA: {"samples_in": "rows"}},
-        mpp=0.25,
+        mpp=0.2512345678,
         precision="float32",
         batch_size=8,
         tensorboard=Path("curves"),
     )
     assert command_words("train", full) == [
         *words, "--rna-samples-in", "rows", "--tensorboard", "curves",
-        "--mpp", "0.25", "--precision", "float32", "--batch-size", "8",
+        "--mpp", "0.2512345678", "--precision", "float32", "--batch-size", "8",
         "--out", str(tmp_path),
     ]  # fmt: skip

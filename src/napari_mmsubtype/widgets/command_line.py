@@ -47,7 +47,7 @@ def command_line(recipe: AnalyzeRecipe) -> str:
     for name, option in _OPTIONS.items():
         value = getattr(recipe, name)
         if value is not None:
-            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [option, str(value)]
     if recipe.edge != "cover":
         words += ["--edge", recipe.edge]
     if recipe.exclude is not None:

@@ -190,7 +190,7 @@ def command_words(task: str, request: CohortRequest) -> list[str]:
         ("embeddings", request.embeddings),
         ("ensemble-of", request.ensemble_of),
         ("tensorboard", request.tensorboard),
-        ("mpp", None if request.mpp is None else f"{request.mpp:g}"),
+        ("mpp", request.mpp),
         ("device", None if request.device == "auto" else request.device),
         ("precision", None if request.precision == "auto" else request.precision),
         ("batch-size", request.batch_size),
