@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtGui import QGuiApplication
 
 from builders.results import make_result
 from fakes.jobs import FakeJob
+from fakes.viewers import ADDRESS, FakeViewer, add_slide
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import DeviceLostError, NoTissueError
 from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers
@@ -24,7 +24,6 @@ from napari_mmsubtype.widgets import analyze_panel
 from napari_mmsubtype.widgets.analyze_panel import AnalyzePanel
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 
-ADDRESS = "synthetic:seed=1,size=512x768"
 FULL = AnalyzeRecipe(
     slide=ADDRESS,
     patient="P-7",
@@ -36,44 +35,9 @@ FULL = AnalyzeRecipe(
 )
 
 
-class FakeWindow:
-    """Docks of a window that is never shown."""
-
-    def __init__(self) -> None:
-        self.dock_widgets: dict[str, Any] = {}
-
-    def add_dock_widget(self, widget: Any, *, name: str, **_: Any) -> None:
-        self.dock_widgets[name] = widget
-
-
-class FakeViewer:
-    """Layers as in napari, and a window that only remembers."""
-
-    def __init__(self) -> None:
-        self.model = ViewerModel()
-        self.window = FakeWindow()
-        self.layers = self.model.layers
-        self.scene = self.model.scene
-        self.add_layer = self.model.add_layer
-
-
 @pytest.fixture
 def viewer() -> FakeViewer:
     return FakeViewer()
-
-
-def add_slide(viewer: Any, *, mpp: float | None = 0.5, path: str = ADDRESS) -> Layer:
-    image = np.full((64, 64, 3), 200, np.uint8)
-    facts = {
-        "kind": "slide",
-        "path": path,
-        "mpp": None if mpp is None else [mpp, mpp],
-        "mpp_source": "none" if mpp is None else "vendor",
-    }
-    layer = Layer.create(
-        image, {"name": "s", "metadata": {METADATA_KEY: facts}}, "image"
-    )
-    return viewer.add_layer(layer)
 
 
 def make_panel(qtbot: Any, viewer: Any, job: Any = None) -> AnalyzePanel:
