@@ -10,7 +10,7 @@ from napari.layers import Layer
 from builders.bundles import tiny_bundle
 from builders.results import make_result
 from napari_mmsubtype.plugin.map_layers import evidence_layers
-from napari_mmsubtype.plugin.placement import METADATA_KEY
+from napari_mmsubtype.plugin.placement import METADATA_KEY, store_of
 from napari_mmsubtype.results.map_scale import LINEAR, SYMLOG
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.widgets.map_field import MapField
@@ -145,6 +145,25 @@ def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(
         (str(other.path), "cam", other.prediction.label),
         (str(result.path), "grad-cam++", result.prediction.label),
     ]
+
+
+def test_a_map_of_a_result_that_was_removed_meanwhile_does_not_come_back(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    slide = "synthetic:seed=5,size=768"
+    result = analyze(slide, late, out=tmp_path, device="cpu")
+    other = make_result(tmp_path / "other")
+    show(viewer, result)
+    show(viewer, other)
+    field.setResult(summarize(result))
+    with qtbot.waitSignal(field._runner.finished, timeout=20_000):
+        field.drawSlide()
+        for layer in [x for x in viewer.layers if store_of(x) == str(result.path)]:
+            viewer.layers.remove(layer)
+    qtbot.wait(50)
+    assert {store_of(layer) for layer in viewer.layers} == {str(other.path)}
+    assert len(open_result(result.path).cams) == 1
 
 
 def test_choosing_another_method_ends_the_drawing_of_views(

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 
 from builders.results import make_result
 from builders.umaps import use_stand_in
 from napari_mmsubtype.plugin.hover import CHOSEN, watch_layers
+from napari_mmsubtype.plugin.layers import to_layers
 from napari_mmsubtype.results.patch_map import MapSpec, PatchMap, write_patch_map
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.widgets.umap_panel import UmapPanel, open_umap
@@ -36,6 +38,11 @@ def give_map(result: Any) -> PatchMap:
     made = PatchMap(points, MapSpec(), reference, np.zeros(9, np.uint8))
     write_patch_map(result.path, made)
     return made
+
+
+def show(viewer: Any, result: Any) -> None:
+    for data, kwargs, kind in to_layers(result, with_slide=False):
+        viewer.add_layer(Layer.create(data, kwargs, kind))
 
 
 def open_panel(qtbot: Any, viewer: Any, result: Any) -> UmapPanel:
@@ -89,21 +96,34 @@ def test_dots_take_the_colors_that_are_asked_for(qtbot, viewer, result) -> None:
 def test_what_is_chosen_is_shown_on_the_slide(qtbot, viewer, result) -> None:
     give_map(result)
     watch_layers(viewer)
+    show(viewer, result)
     panel = open_panel(qtbot, viewer, result)
+    count = len(viewer.layers)
     panel.plot.choose(np.array([0, 3, 7]))
-    (layer,) = viewer.layers
+    layer = viewer.layers[-1]
     assert layer.name == f"{CHOSEN}: missing"
     row, col = result.grid.cell[[0, 3, 7]].T
     assert (layer.data[row, col] == 1).all()
     assert layer.data.sum() == 3
     assert "3 patches chosen" in panel.text()
     panel.plot.choose(np.array([5]))
-    assert viewer.layers[0].data.sum() == 1, "the same layer is used again"
+    assert len(viewer.layers) == count + 1
+    assert layer.data.sum() == 1, "the same layer is used again"
     assert panel.text() == panel._view.facts.words(5)
     y, x = (result.grid.origin[5] + 64) * 0.5
     assert layer.get_status((y, x), world=True)["value"] == panel.text()
     panel.plot.choose(np.array([], int))
-    assert viewer.layers[0].data.sum() == 0
+    assert layer.data.sum() == 0
+
+
+def test_nothing_is_shown_of_a_result_that_was_removed(qtbot, viewer, result) -> None:
+    give_map(result)
+    show(viewer, result)
+    panel = open_panel(qtbot, viewer, result)
+    viewer.layers.clear()
+    panel.plot.choose(np.array([0, 3, 7]))
+    assert len(viewer.layers) == 0
+    assert "Open it again" in panel.text()
 
 
 def test_a_click_on_the_slide_marks_its_patch(qtbot, viewer, result) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.core.units import PixelSize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_mmsubtype.results.store import Result
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -54,6 +56,41 @@ def map_placement(
             }
         },
     }
+
+
+def store_of(layer: Any) -> str:
+    """Tell which result a layer shows.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer or None
+        Any.
+
+    Returns
+    -------
+    str
+        Path of its store; empty where it shows none.
+    """
+    known = {} if layer is None else layer.metadata.get(METADATA_KEY, {})
+    return str(known.get("store", ""))
+
+
+def is_shown(layers: Iterable[Any], store: str) -> bool:
+    """Tell whether a viewer still has layers of a result, visible or not.
+
+    Parameters
+    ----------
+    layers : iterable of napari.layers.Layer
+        Of the viewer.
+    store : str
+        Path of the result.
+
+    Returns
+    -------
+    bool
+        False where they were removed: what is finished of it then is for the store.
+    """
+    return any(store_of(layer) == store for layer in layers)
 
 
 def patch_sizes(result: Result) -> tuple[PixelSize, PixelSize]:

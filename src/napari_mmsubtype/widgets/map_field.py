@@ -24,7 +24,7 @@ from napari_mmsubtype.plugin.map_layers import (
     scale_words,
     set_scale,
 )
-from napari_mmsubtype.plugin.placement import METADATA_KEY
+from napari_mmsubtype.plugin.placement import METADATA_KEY, is_shown
 from napari_mmsubtype.plugin.view_maps import is_in_view
 from napari_mmsubtype.results.map_scale import SCALES
 from napari_mmsubtype.widgets.color_legend import ColorLegend
@@ -194,6 +194,8 @@ class MapField(QWidget):
         # Another result may be shown by now.
         drawn = layers[0].metadata[METADATA_KEY]
         store, method = drawn["store"], drawn["method"]
+        if not is_shown(self._viewer.layers, store):
+            return
         older = []
         for layer in maps_of(self._viewer.layers, store):
             facts = layer.metadata[METADATA_KEY]

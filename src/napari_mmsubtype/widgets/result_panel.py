@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.plugin.hover import watch_layers
-from napari_mmsubtype.plugin.layers import METADATA_KEY
+from napari_mmsubtype.plugin.placement import store_of
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -177,7 +177,7 @@ class ResultPanel(QWidget):
 
     def _stores(self) -> list[str]:
         """List the stores whose layers are in the viewer."""
-        found = (_store_of(layer) for layer in self._viewer.layers)
+        found = (store_of(layer) for layer in self._viewer.layers)
         return list(dict.fromkeys(store for store in found if store))
 
     def _load_next(self, event: Any = None) -> None:
@@ -204,7 +204,7 @@ class ResultPanel(QWidget):
         self._failed.intersection_update(stores)
 
     def _on_active(self, event: Any = None) -> None:
-        store = _store_of(self._viewer.layers.selection.active)
+        store = store_of(self._viewer.layers.selection.active)
         index = self._combo.findData(store) if store else -1
         if index >= 0:
             self._combo.setCurrentIndex(index)
@@ -241,13 +241,6 @@ class ResultPanel(QWidget):
         clipboard = QGuiApplication.clipboard()
         if summary is not None and clipboard is not None:
             clipboard.setText(summary_text(summary))
-
-
-def _store_of(layer: Any) -> str:
-    """Path of the store that a layer was drawn from, or empty."""
-    if layer is None:
-        return ""
-    return str(layer.metadata.get(METADATA_KEY, {}).get("store", ""))
 
 
 def _open_job(store: str) -> Job[ResultSummary]:

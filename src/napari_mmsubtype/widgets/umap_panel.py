@@ -24,6 +24,7 @@ from napari_mmsubtype.plugin.hover import CHOSEN
 from napari_mmsubtype.plugin.layers import PATCH_FACTS
 from napari_mmsubtype.plugin.placement import (
     METADATA_KEY,
+    is_shown,
     map_placement,
     patch_sizes,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLORS = [[0.0, 0.0, 0.0, 0.0], [1.0, 0.85, 0.1, 1.0]]
+_GONE = "No layer shows this result any more. Open it again to see where patches lie."
 _HINT = "Draw around dots, or click one, to see where these patches lie."
 
 
@@ -204,6 +206,9 @@ class UmapPanel(QWidget):
     def _on_chosen(self, index: NDArray[np.int64]) -> None:
         view = self._view
         if view is None:
+            return
+        if not is_shown(self._viewer.layers, self.store):
+            self._say(_GONE)
             return
         fields = np.zeros(view.facts.index.shape, np.uint8)
         row, col = view.cell[index].T
