@@ -73,6 +73,55 @@ def test_a_scale_recolors_the_layers_of_this_result_and_says_so(
     assert "the largest value of the slide" in field.legend()
 
 
+def test_layers_that_come_later_have_the_scale_that_is_chosen(
+    field, viewer, tmp_path
+) -> None:
+    result, other = make_result(tmp_path / "a"), make_result(tmp_path / "b")
+    summary = summarize(result)
+    show(viewer, result)
+    field.setResult(summary)
+    field.scaleCombo.setCurrentText(LINEAR)
+    chosen = viewer.layers[1].contrast_limits
+    assert chosen[1] == pytest.approx(
+        viewer.layers[1].metadata[METADATA_KEY]["range"][1]
+    )
+    viewer.layers.clear()
+    show(viewer, result)
+    assert viewer.layers[1].contrast_limits == chosen
+    # Removed, forgotten, and opened again.
+    viewer.layers.clear()
+    field.setResult(None)
+    assert field.legend() == ""
+    show(viewer, result)
+    field.setResult(summary)
+    assert viewer.layers[1].contrast_limits == chosen
+    show(viewer, other)
+    typical = viewer.layers[3].metadata[METADATA_KEY]["range"][0]
+    assert viewer.layers[3].contrast_limits[1] == pytest.approx(typical)
+
+
+def test_views_are_drawn_no_more_once_no_result_is_shown(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    result = analyze("synthetic:seed=5,size=768", late, out=tmp_path, device="cpu")
+    field.setResult(summarize(result))
+    field.viewCheck.setChecked(True)
+    field.setResult(None)
+    assert not field.follower.is_following
+    qtbot.waitUntil(lambda: not field.follower._runner.is_running, timeout=20_000)
+    assert len(viewer.layers) == 0
+
+
+def test_a_closed_field_no_longer_listens(qtbot, viewer) -> None:
+    inserted = viewer.layers.events.inserted
+    before = len(inserted.callbacks)
+    field = MapField(viewer)
+    assert len(inserted.callbacks) == before + 1
+    field.deleteLater()
+    qtbot.waitUntil(lambda: len(inserted.callbacks) == before, timeout=5000)
+
+
 def test_an_exact_map_offers_rollout_alone_and_no_result_nothing(
     field, tmp_path
 ) -> None:

@@ -94,9 +94,20 @@ class MapField(QWidget):
         self.methodCombo.currentTextChanged.connect(self._on_method)
         self._bar.runRequested.connect(self.drawSlide)
         self._runner.succeeded.connect(self._on_drawn)
-        self._adder.finished.connect(self._on_scale)
         self.follower.told.connect(self._tell)
         self.follower.stopped.connect(self._on_stopped)
+        self._adder.finished.connect(self.describe)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        self.destroyed.connect(self._disconnector())
+
+    def _disconnector(self) -> Any:
+        """Make a function that lets go of the viewer without keeping this alive."""
+        inserted, listener = self._viewer.layers.events.inserted, self._on_inserted
+
+        def disconnect(*_: object) -> None:
+            inserted.disconnect(listener)
+
+        return disconnect
 
     def legend(self) -> str:
         """Give the words below the scale.
@@ -116,14 +127,16 @@ class MapField(QWidget):
         summary : ResultSummary or None
             None where none is shown; an interrupted analysis has no maps.
         """
-        ready = summary is not None and summary.prediction is not None
-        self.setEnabled(ready)
-        if summary is None or summary.store == self._store:
+        if summary is not None and summary.prediction is None:
+            summary = None
+        self.setEnabled(summary is not None)
+        store = summary.store if summary else ""
+        if store == self._store:
             self.describe()
             return
         self.follower.stop()
-        self._store = summary.store
-        methods = list(summary.other_methods)
+        self._store = store
+        methods = list(summary.other_methods) if summary else []
         self.methodCombo.clear()
         self.methodCombo.addItems(methods)
         for part in self._drawing:
@@ -146,6 +159,12 @@ class MapField(QWidget):
     def _own_layers(self) -> list[Any]:
         """List the layers of the result whose colors follow the scale."""
         return maps_of(self._viewer.layers, self._store)
+
+    def _on_inserted(self, event: Any) -> None:
+        """Show a new map as the others of its result, whoever adds it."""
+        for layer in maps_of([event.value], self._store):
+            set_scale(layer, self.scaleCombo.currentText())
+        self.describe()
 
     def _on_scale(self, *_: object) -> None:
         scale = self.scaleCombo.currentText()

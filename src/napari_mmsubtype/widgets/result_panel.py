@@ -182,7 +182,6 @@ class ResultPanel(QWidget):
 
     def _load_next(self, event: Any = None) -> None:
         """Read the next store that is in the viewer and not known yet."""
-        self._maps.describe()
         if self._runner.is_running:
             return
         if self._loading and self._loading not in self._known:
