@@ -11,7 +11,7 @@ from napari.layers import Layer
 from builders.results import make_result
 from builders.umaps import use_stand_in
 from napari_mmsubtype.plugin.hover import CHOSEN, watch_layers
-from napari_mmsubtype.plugin.layers import to_layers
+from napari_mmsubtype.plugin.layers import METADATA_KEY, to_layers
 from napari_mmsubtype.results.patch_map import MapSpec, PatchMap, write_patch_map
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.widgets.umap_panel import UmapPanel, open_umap
@@ -128,6 +128,7 @@ def test_nothing_is_shown_of_a_result_that_was_removed(qtbot, viewer, result) ->
 
 def test_a_click_on_the_slide_marks_its_patch(qtbot, viewer, result) -> None:
     give_map(result)
+    show(viewer, result)
     panel = open_panel(qtbot, viewer, result)
     press = viewer.mouse_drag_callbacks[-1]
     y, x = (result.grid.origin[6] + 64) * 0.5
@@ -136,6 +137,37 @@ def test_a_click_on_the_slide_marks_its_patch(qtbot, viewer, result) -> None:
     assert panel.text() == panel._view.facts.words(6)
     press(viewer, SimpleNamespace(position=(-100.0, 0.0)))
     assert panel.plot._marked == -1
+
+
+def test_a_click_is_answered_where_its_slide_is_what_is_seen(
+    qtbot, viewer, result, tmp_path
+) -> None:
+    give_map(result)
+    panel = open_panel(qtbot, viewer, result)
+    press = viewer.mouse_drag_callbacks[-1]
+    y, x = (result.grid.origin[6] + 64) * 0.5
+
+    def marked() -> int:
+        panel.plot.setMarked(-1)
+        press(viewer, SimpleNamespace(position=(y, x)))
+        return panel.plot._marked
+
+    assert marked() == -1, "nothing is seen"
+    show(viewer, result)
+    own = viewer.layers[-1]
+    assert marked() == 6
+    show(viewer, make_result(tmp_path / "other", slide="other.svs"))
+    other = viewer.layers[-1]
+    assert marked() == -1, "the slide above is meant"
+    other.visible = False
+    assert marked() == 6
+    own.visible = False
+    assert marked() == -1
+    # The slide itself answers, too, and what is no slide is looked through.
+    facts = {METADATA_KEY: {"kind": "slide", "path": result.slide_path}}
+    viewer.add_image(np.zeros((8, 8)), metadata=facts)
+    viewer.add_points(np.zeros((1, 2)))
+    assert marked() == 6
 
 
 def test_a_closed_panel_no_longer_listens(qtbot, viewer, result) -> None:

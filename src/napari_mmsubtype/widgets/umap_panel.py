@@ -27,6 +27,7 @@ from napari_mmsubtype.plugin.placement import (
     is_shown,
     map_placement,
     patch_sizes,
+    store_of,
 )
 from napari_mmsubtype.results.patch_colors import (
     class_colors,
@@ -240,10 +241,23 @@ class UmapPanel(QWidget):
                 return layer
         return None
 
+    def _is_seen(self, view: MapView) -> bool:
+        """Whether what is seen on top is the slide of this result, or a map of it.
+
+        Slides of one window lie over one another: a click is meant for what is seen.
+        Layers of others, such as points, are looked through.
+        """
+        path = view.placement["metadata"][METADATA_KEY]["path"]
+        for layer in reversed(self._viewer.layers):
+            own = layer.metadata.get(METADATA_KEY, {})
+            if layer.visible and "path" in own:
+                return own["path"] == path or store_of(layer) == self.store
+        return False
+
     def _on_press(self, viewer: Any, event: Any) -> None:
         """Mark the patch that was clicked on the slide."""
         view = self._view
-        if view is None or view.found is None:
+        if view is None or view.found is None or not self._is_seen(view):
             return
         y, x = event.position[-2:]
         step = view.pixel_um
