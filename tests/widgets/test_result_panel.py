@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from qtpy.QtWidgets import QLabel
 
 from builders.pages import Page
 from builders.results import make_result
+from napari_mmsubtype.core.result_words import INTERRUPTED, RUNNING
 from napari_mmsubtype.plugin.layers import to_layers
+from napari_mmsubtype.results.store_lock import StoreLock
 from napari_mmsubtype.widgets import result_panel, save_dialog
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import summarize
@@ -114,6 +117,77 @@ def test_broken_store_is_reported_once(
     settle(qtbot, panel)
     assert len(notifications) == 1
     assert panel.summary() is None
+
+
+def headline(panel: ResultPanel) -> str:
+    return str(panel._scroll.findChild(QLabel).text())
+
+
+def test_a_running_analysis_is_said_to_run_until_it_ends(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    panel._again.setInterval(10)
+    result = make_result(tmp_path, complete=False)
+    with StoreLock.acquire(result.path):
+        add(viewer, result)
+        qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+        assert headline(panel) == RUNNING
+        buttons = panel._save, panel._copy, panel._map, panel._maps_part
+        assert all(button.isHidden() for button in buttons)
+        # It is read again and again, which nobody sees.
+        shown = panel._scroll.widget()
+        with qtbot.waitSignals([panel._again.timeout] * 3, timeout=10_000):
+            pass
+        assert panel._scroll.widget() is shown
+    qtbot.waitUntil(lambda: headline(panel) == INTERRUPTED, timeout=10_000)
+    assert not panel._again.isActive()
+    assert not panel._save.isHidden()
+    settle(qtbot, panel)
+
+
+def test_a_running_analysis_is_shown_when_it_is_done(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    panel._again.setInterval(10)
+    result = make_result(tmp_path, complete=False)
+    with StoreLock.acquire(result.path):
+        add(viewer, result)
+        qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+        settle(qtbot, panel)
+        panel._again.stop()
+        done = make_result(tmp_path / "done")
+        result.path.rename(tmp_path / "old")
+        done.path.rename(result.path)
+        panel._read_again()
+        qtbot.waitUntil(lambda: "Luminal" in headline(panel), timeout=10_000)
+    settle(qtbot, panel)
+
+
+def test_an_analysis_that_was_killed_is_interrupted(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    result = make_result(tmp_path, complete=False)
+    lock = StoreLock.acquire(result.path)
+    gone = asdict(replace(lock.owner, birth="another process"))
+    lock.path.write_text(json.dumps(gone))
+    add(viewer, result)
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    settle(qtbot, panel)
+    assert headline(panel) == INTERRUPTED
+
+
+def test_a_result_that_is_removed_while_it_is_read_is_not_offered(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    result = make_result(tmp_path)
+    add(viewer, result)
+    assert panel._runner.is_running
+    viewer.layers.clear()
+    settle(qtbot, panel)
+    assert panel.summary() is None
+    add(viewer, result)
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    settle(qtbot, panel)
 
 
 def test_result_can_be_copied_as_text(panel, tmp_path: Path) -> None:

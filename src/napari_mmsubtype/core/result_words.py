@@ -26,6 +26,7 @@ DEMO_CAUTION = (
     "nothing about real patients: do not read meaning into this call."
 )
 INTERRUPTED = "Interrupted: run the same request again to resume it."
+RUNNING = "Running: the result is shown here when it is done."
 
 
 @dataclass(frozen=True, slots=True)

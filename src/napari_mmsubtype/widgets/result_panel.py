@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.plugin.hover import watch_layers
-from napari_mmsubtype.plugin.placement import store_of
+from napari_mmsubtype.plugin.placement import is_shown, store_of
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -41,6 +42,9 @@ _NOTHING = (
     "No result yet. Run an analysis, open a *.mmsubtype.zarr folder, or select a layer "
     "of a result."
 )
+
+AGAIN_MS = 2000
+"""Pause before a store is read again whose analysis was running."""
 
 _LOOKS = {"visible", "opacity", "contrast_limits", "colormap"}
 
@@ -64,11 +68,17 @@ class ResultPanel(QWidget):
         super().__init__(parent)
         self._viewer = napari_viewer
         self._known: dict[str, ResultSummary] = {}
-        self._runner = JobRunner("Open result", self)
-        self._runner.succeeded.connect(self.addSummary)
+        self._runner = JobRunner("Open result", self, has_bar=False)
+        self._runner.succeeded.connect(self._on_opened)
+        self._runner.failed.connect(self._on_failed)
         self._runner.finished.connect(self._load_next)
         self._failed: set[str] = set()
         self._loading = ""
+        self._due: set[str] = set()
+        self._again = QTimer(self)
+        self._again.setSingleShot(True)
+        self._again.setInterval(AGAIN_MS)
+        self._again.timeout.connect(self._read_again)
         self._combo = QComboBox(self)
         self._combo.setAccessibleName("Result")
         self._combo.setSizeAdjustPolicy(
@@ -184,14 +194,35 @@ class ResultPanel(QWidget):
         """Read the next store that is in the viewer and not known yet."""
         if self._runner.is_running:
             return
-        if self._loading and self._loading not in self._known:
-            self._failed.add(self._loading)
-        self._loading = ""
         for store in self._stores():
-            if store not in self._known and store not in self._failed:
+            is_new = store not in self._known and store not in self._failed
+            if is_new or store in self._due:
+                self._due.discard(store)
                 self._loading = store
                 self._runner.start(partial(_open_job, store))
                 return
+        if self._running():
+            self._again.start()
+
+    def _running(self) -> set[str]:
+        """List the stores that are to be read again."""
+        known = self._known.items()
+        return {store for store, x in known if x.is_running} - self._failed
+
+    def _read_again(self) -> None:
+        self._due = self._running()
+        self._load_next()
+
+    def _on_opened(self, summary: ResultSummary) -> None:
+        """Offer what was read, unless its layers are gone or more is known by now."""
+        if not is_shown(self._viewer.layers, summary.store):
+            return
+        known = self._known.get(summary.store)
+        if known is None or (known.is_running and not summary.is_running):
+            self.addSummary(summary)
+
+    def _on_failed(self) -> None:
+        self._failed.add(self._loading)
 
     def _forget(self, event: Any = None) -> None:
         """Drop results whose layers are gone."""
@@ -217,9 +248,10 @@ class ResultPanel(QWidget):
     def _show_current(self) -> None:
         summary = self.summary()
         self._combo.setVisible(self._combo.count() > 1)
-        self._copy.setVisible(summary is not None)
-        self._save.setVisible(summary is not None)
-        self._maps_part.setVisible(summary is not None)
+        has_ended = summary is not None and not summary.is_running
+        self._copy.setVisible(has_ended)
+        self._save.setVisible(has_ended)
+        self._maps_part.setVisible(has_ended)
         self._maps.setResult(summary)
         self._map.setVisible(summary is not None and summary.prediction is not None)
         if summary is None:
@@ -245,9 +277,14 @@ class ResultPanel(QWidget):
 def _open_job(store: str) -> Job[ResultSummary]:
     """Read a store's summary."""
     from napari_mmsubtype.results.store import open_result
+    from napari_mmsubtype.results.store_lock import read_owner
 
     yield Progress("open", message=f"opening {store}")
-    return summarize(open_result(store))
+    # Asked first: between both the analysis may end.
+    owner = read_owner(Path(store))
+    summary = summarize(open_result(store))
+    is_running = owner is not None and not owner.is_gone and summary.prediction is None
+    return replace(summary, is_running=is_running)
 
 
 def _report_job(store: str, path: str) -> Job[Path]:

@@ -46,7 +46,7 @@ class ResultSummary:
     classes : tuple of Subtype
         In the order of all per-class values.
     prediction : Prediction or None
-        None where the analysis was interrupted.
+        None where the analysis was interrupted, or runs.
     pixel_size : str
         Microns per pixel and who gave them, in words.
     is_demo : bool
@@ -57,6 +57,8 @@ class ResultSummary:
         What was done to the colors for the model; empty where nothing was asked.
     attributions : Attributions or None
         What each feature of the tables adds; None where there are none.
+    is_running : bool
+        Whether a process is at work on the analysis.
     """
 
     store: str
@@ -70,6 +72,7 @@ class ResultSummary:
     other_methods: tuple[str, ...]
     colors: str = ""
     attributions: Attributions | None = None
+    is_running: bool = False
 
 
 def summarize(result: Result) -> ResultSummary:

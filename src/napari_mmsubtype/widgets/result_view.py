@@ -16,6 +16,7 @@ from napari_mmsubtype.core.result_words import (
     INTERRUPTED,
     NAMES,
     RESEARCH_ONLY,
+    RUNNING,
     share_rows,
     subset_rows,
 )
@@ -77,7 +78,7 @@ class ResultView(QWidget):
     def _add_header(self) -> None:
         summary, prediction = self._summary, self._summary.prediction
         if prediction is None:
-            call = INTERRUPTED
+            call = RUNNING if summary.is_running else INTERRUPTED
         else:
             share = format_probability(max(prediction.call.probabilities))
             call = f"{prediction.label}  {share}"
