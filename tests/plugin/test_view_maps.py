@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from builders.results import MPP, make_result
 from napari_mmsubtype.core.partial_patches import PartialCells
 from napari_mmsubtype.core.progress import Progress
+from napari_mmsubtype.plugin.hover import watch_layers
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
 from napari_mmsubtype.results.map_scale import MapRange
 from napari_mmsubtype.results.overlay import stitch
+from napari_mmsubtype.results.patch_facts import gather_facts
 
 
 @pytest.fixture(params=[128, 64], ids=["apart", "overlapping"])
@@ -88,6 +91,18 @@ def test_a_limit_below_one_pixel_ends_at_one_pixel(tmp_path):
     assert maps.canvases.shape == (2, 1, 1)
     total = cells[used].sum(axis=(0, 2, 3), dtype=np.float64)
     np.testing.assert_allclose(maps.canvases[0], total[0] - total[1], rtol=1e-3)
+
+
+def test_layers_tell_of_the_patch_under_the_cursor(result):
+    viewer = ViewerModel()
+    watch_layers(viewer)
+    maps, _ = view_of(result, cells_of(result))
+    facts = gather_facts(result)
+    y, x = (result.grid.origin[5] + 64) * 0.5 - 0.25
+    for number, (data, kwargs, _) in zip((1, 0), maps.layers(), strict=True):
+        layer = viewer.add_layer(Image(data, **kwargs))
+        told = layer.get_status((y, x), world=True)["value"]
+        assert told == facts.words(5, number) != ""
 
 
 def test_layers_show_the_canvases_themselves(result):

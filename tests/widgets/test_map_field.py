@@ -9,9 +9,11 @@ from napari.layers import Layer
 
 from builders.bundles import tiny_bundle
 from builders.results import make_result
+from napari_mmsubtype.plugin.hover import watch_layers
 from napari_mmsubtype.plugin.map_layers import evidence_layers
 from napari_mmsubtype.plugin.placement import METADATA_KEY, store_of
 from napari_mmsubtype.results.map_scale import LINEAR, SYMLOG
+from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.widgets.map_field import MapField
 from napari_mmsubtype.widgets.result_summary import summarize
@@ -155,6 +157,7 @@ def test_the_whole_slide_is_drawn_by_another_method(
     late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
     slide = "synthetic:seed=5,size=768"
     result = analyze(slide, late, out=tmp_path, device="cpu")
+    watch_layers(viewer)
     show(viewer, result)
     field.setResult(summarize(result))
     assert result.cam_method == "grad-cam"
@@ -172,6 +175,10 @@ def test_the_whole_slide_is_drawn_by_another_method(
     assert viewer.layers[-1] is layer
     assert field.legend().startswith(f"{layer.name}: Full color")
     np.testing.assert_array_equal(layer.data, cam.read(index, against_others=True))
+    grid, pixel = result.grid, result.pixel_size
+    y, x = grid.origin[3] + np.array(grid.extent) / 2
+    told = layer.get_status((y * pixel.y, x * pixel.x), world=True)["value"]
+    assert told == gather_facts(result).words(3, index)
 
 
 def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mmsubtype.plugin.layers import PATCH_FACTS
-from napari_mmsubtype.plugin.placement import METADATA_KEY
+from napari_mmsubtype.plugin.placement import METADATA_KEY, PATCH_FACTS
 
 if TYPE_CHECKING:
     from napari_mmsubtype.results.patch_facts import PatchFacts

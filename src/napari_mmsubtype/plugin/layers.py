@@ -20,6 +20,7 @@ from napari_mmsubtype.plugin.map_layers import (
 from napari_mmsubtype.plugin.placement import (
     METADATA_KEY,
     MICRONS,
+    PATCH_FACTS,
     LayerTuple,
     map_placement,
     patch_sizes,
@@ -51,9 +52,6 @@ __all__ = [
     "slide_placement",
     "to_layers",
 ]
-
-PATCH_FACTS = "patch_facts"
-"""Key below it: what `plugin.hover` tells of the patches."""
 
 NO_SIZE = " (no pixel size)"
 """Ends the name of the layer of a slide whose pixel size is unknown."""

@@ -17,6 +17,9 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 METADATA_KEY = "napari-mmsubtype"
 """Key of a layer's metadata under which this plugin keeps its own."""
 
+PATCH_FACTS = "patch_facts"
+"""Key below it: what `plugin.hover` tells of the patches."""
+
 MICRONS = ("um", "um")
 
 

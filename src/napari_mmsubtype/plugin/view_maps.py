@@ -12,9 +12,15 @@ from napari_mmsubtype.core.cam_methods import cam_unit
 from napari_mmsubtype.core.partial_patches import PartialCells
 from napari_mmsubtype.core.units import PixelSize
 from napari_mmsubtype.plugin.map_layers import CAM, map_image
-from napari_mmsubtype.plugin.placement import METADATA_KEY, LayerTuple, map_placement
+from napari_mmsubtype.plugin.placement import (
+    METADATA_KEY,
+    PATCH_FACTS,
+    LayerTuple,
+    map_placement,
+)
 from napari_mmsubtype.results.map_scale import MapRange
 from napari_mmsubtype.results.overlay import Mosaic, cell_size
+from napari_mmsubtype.results.patch_facts import gather_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,6 +141,12 @@ class ViewMaps:
         prediction = result.prediction
         called = prediction.label if prediction else ""
         subtypes = result.classes if len(self.canvases) > 1 else (None,)
+        facts = {
+            "method": self.method,
+            "unit": cam_unit(self.method),
+            IN_VIEW: True,
+            PATCH_FACTS: gather_facts(result),
+        }
         layers = []
         for subtype, canvas in zip(subtypes, self.canvases, strict=True):
             title = self.method.replace("-", " ") if subtype is None else self.method
@@ -145,7 +157,7 @@ class ViewMaps:
                 subtype,
                 self.measured,
                 map_placement(result, CAM, size),
-                {"method": self.method, "unit": cam_unit(self.method), IN_VIEW: True},
+                facts,
             )
             layer[1]["visible"] = subtype is None or subtype.name == called
             layers.append(layer)

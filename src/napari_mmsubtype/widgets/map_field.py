@@ -24,9 +24,10 @@ from napari_mmsubtype.plugin.map_layers import (
     scale_words,
     set_scale,
 )
-from napari_mmsubtype.plugin.placement import METADATA_KEY, is_shown
+from napari_mmsubtype.plugin.placement import METADATA_KEY, PATCH_FACTS, is_shown
 from napari_mmsubtype.plugin.view_maps import is_in_view
 from napari_mmsubtype.results.map_scale import SCALES
+from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.widgets.color_legend import ColorLegend
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -241,10 +242,12 @@ def _draw_job(store: str, method: str) -> Job[list[Any]]:
 
     result = yield from draw_cam_job(store, method)
     called = result.prediction.label if result.prediction else ""
+    known = gather_facts(result)
     layers = []
     for data, kwargs, kind in cam_layers(result):
         facts = kwargs["metadata"][METADATA_KEY]
         if facts["method"] == method:
+            facts[PATCH_FACTS] = known
             kwargs["visible"] = facts["class"] in ("", called)
             layers.append((data, kwargs, kind))
     layers.sort(key=lambda layer: bool(layer[1]["visible"]))

@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.plugin.hover import CHOSEN
-from napari_mmsubtype.plugin.layers import PATCH_FACTS
 from napari_mmsubtype.plugin.placement import (
     METADATA_KEY,
+    PATCH_FACTS,
     is_shown,
     map_placement,
     patch_sizes,
