@@ -74,6 +74,85 @@ def test_panel_follows_the_selected_layer(panel, viewer, qtbot, tmp_path: Path) 
     assert not panel._combo.isHidden()
 
 
+def choose(panel: ResultPanel, index: int) -> None:
+    """As a user does."""
+    panel._combo.setCurrentIndex(index)
+    panel._combo.activated.emit(index)
+
+
+def test_choosing_a_result_selects_the_map_that_is_seen_of_it(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    add(viewer, make_result(tmp_path, slide="one.svs"))
+    seen = viewer.layers[-1]
+    add(viewer, make_result(tmp_path, slide="two.svs"))
+    qtbot.waitUntil(lambda: panel._combo.count() == 2, timeout=10_000)
+    settle(qtbot, panel)
+    choose(panel, 0)
+    assert viewer.layers.selection.active is seen
+    assert panel._maps.legend().startswith(f"{seen.name}: ")
+    # Where no map is seen, anything else that is.
+    seen.visible = False
+    seen_class = next(x for x in viewer.layers if x.name.startswith("class"))
+    seen_class.visible = True
+    choose(panel, 1)
+    choose(panel, 0)
+    assert viewer.layers.selection.active is seen_class
+
+
+def test_what_is_chosen_stays_until_the_user_selects_another_layer(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    add(viewer, make_result(tmp_path, slide="one.svs"))
+    two = make_result(tmp_path, slide="two.svs")
+    add(viewer, two)
+    qtbot.waitUntil(lambda: panel._combo.count() == 2, timeout=10_000)
+    settle(qtbot, panel)
+    choose(panel, 0)
+    more = [Layer.create(*x) for x in to_layers(two, with_slide=False)]
+    viewer.add_layer(more[0])
+    assert viewer.layers.selection.active is more[0]
+    assert panel.summary().slide_name == "one"
+    viewer.layers.remove_selected()
+    assert panel.summary().slide_name == "one", "napari selects what lay below"
+    qtbot.wait(20)
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = viewer.layers[-1]
+    assert panel.summary().slide_name == "two"
+
+
+def test_a_result_that_is_read_does_not_overrule_a_choice_made_meanwhile(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        panel.addSummary(replace(summarize(make_result(tmp_path / name)), store=name))
+    add(viewer, make_result(tmp_path, slide="three.svs"))
+    choose(panel, 0)
+    settle(qtbot, panel)
+    assert panel._combo.count() == 3
+    assert panel.summary().store == "one"
+    add(viewer, make_result(tmp_path, slide="four.svs"))
+    qtbot.waitUntil(lambda: panel._combo.count() == 4, timeout=10_000)
+    settle(qtbot, panel)
+    assert panel.summary().slide_name == "four", "it was opened after the choice"
+
+
+def test_a_running_analysis_does_not_take_the_place_of_a_result(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    result = make_result(tmp_path, complete=False)
+    panel.addSummary(replace(summarize(result), store="one"))
+    assert panel._combo.isHidden()
+    with StoreLock.acquire(result.path):
+        add(viewer, result)
+        qtbot.waitUntil(lambda: panel._combo.count() == 2, timeout=10_000)
+        settle(qtbot, panel)
+    assert panel.summary().store == "one"
+    assert not panel._combo.isHidden()
+    panel.addSummary(summarize(result))
+    assert panel.summary().store == str(result.path)
+
+
 def test_the_legend_follows_what_is_seen(panel, viewer, qtbot, tmp_path: Path) -> None:
     add(viewer, make_result(tmp_path))
     qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)

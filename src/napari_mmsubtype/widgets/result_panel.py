@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.plugin.hover import watch_layers
+from napari_mmsubtype.plugin.map_layers import maps_of
 from napari_mmsubtype.plugin.placement import is_shown, store_of
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.folded_part import FoldedPart
@@ -52,7 +53,8 @@ _LOOKS = {"visible", "opacity", "contrast_limits", "colormap"}
 class ResultPanel(QWidget):
     """Shows the results whose layers are in the viewer, one at a time.
 
-    It follows the selected layer; stores are read away from the GUI thread.
+    It follows the layer that the user selects; stores are read away from the GUI
+    thread.
 
     Parameters
     ----------
@@ -79,6 +81,10 @@ class ResultPanel(QWidget):
         self._again.setSingleShot(True)
         self._again.setInterval(AGAIN_MS)
         self._again.timeout.connect(self._read_again)
+        self._has_chosen = False
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(0)
         self._combo = QComboBox(self)
         self._combo.setAccessibleName("Result")
         self._combo.setSizeAdjustPolicy(
@@ -86,6 +92,7 @@ class ResultPanel(QWidget):
         )
         self._combo.setMinimumContentsLength(12)
         self._combo.currentIndexChanged.connect(self._show_current)
+        self._combo.activated.connect(self._on_chosen)
         self._scroll = ColumnScroll(self)
         self._maps = MapField(napari_viewer)
         self._maps_part = FoldedPart("Maps", self._maps, self)
@@ -112,7 +119,7 @@ class ResultPanel(QWidget):
         layout.addLayout(buttons)
         watch_layers(napari_viewer)
         layers = napari_viewer.layers
-        layers.events.inserted.connect(self._load_next)
+        layers.events.inserted.connect(self._on_inserted)
         layers.events.removed.connect(self._forget)
         layers.events.connect(self._on_layer)
         layers.selection.events.active.connect(self._on_active)
@@ -138,15 +145,19 @@ class ResultPanel(QWidget):
         summary : ResultSummary
             Replaces what was known of the same store.
         """
+        self._offer(summary)
+        self._combo.setCurrentIndex(self._combo.findData(summary.store))
+
+    def _offer(self, summary: ResultSummary) -> None:
+        """Take a result into the list; it is shown only where there was none."""
         self._known[summary.store] = summary
         index = self._combo.findData(summary.store)
         if index < 0:
             text = f"{summary.slide_name} ({summary.bundle_name})"
             self._combo.addItem(text, summary.store)
-            index = self._combo.count() - 1
-        if index == self._combo.currentIndex():
+            self._combo.setVisible(self._combo.count() > 1)
+        elif index == self._combo.currentIndex():
             self._show_current()
-        self._combo.setCurrentIndex(index)
 
     def saveReport(self, path: str) -> None:
         """Write the report of the result that is shown, away from the GUI thread.
@@ -174,7 +185,7 @@ class ResultPanel(QWidget):
     def _disconnector(self) -> Any:
         """Make a function that lets go of the viewer without keeping this alive."""
         layers = self._viewer.layers
-        load, forget, active = self._load_next, self._forget, self._on_active
+        load, forget, active = self._on_inserted, self._forget, self._on_active
         look = self._on_layer
 
         def disconnect(*_: object) -> None:
@@ -190,7 +201,11 @@ class ResultPanel(QWidget):
         found = (store_of(layer) for layer in self._viewer.layers)
         return list(dict.fromkeys(store for store in found if store))
 
-    def _load_next(self, event: Any = None) -> None:
+    def _on_inserted(self, event: Any) -> None:
+        self._settling.start()
+        self._load_next()
+
+    def _load_next(self) -> None:
         """Read the next store that is in the viewer and not known yet."""
         if self._runner.is_running:
             return
@@ -198,7 +213,7 @@ class ResultPanel(QWidget):
             is_new = store not in self._known and store not in self._failed
             if is_new or store in self._due:
                 self._due.discard(store)
-                self._loading = store
+                self._loading, self._has_chosen = store, False
                 self._runner.start(partial(_open_job, store))
                 return
         if self._running():
@@ -218,14 +233,17 @@ class ResultPanel(QWidget):
         if not is_shown(self._viewer.layers, summary.store):
             return
         known = self._known.get(summary.store)
-        if known is None or (known.is_running and not summary.is_running):
+        if known is None and not summary.is_running and not self._has_chosen:
             self.addSummary(summary)
+        elif known is None or (known.is_running and not summary.is_running):
+            self._offer(summary)
 
     def _on_failed(self) -> None:
         self._failed.add(self._loading)
 
     def _forget(self, event: Any = None) -> None:
         """Drop results whose layers are gone."""
+        self._settling.start()
         stores = self._stores()
         for index in reversed(range(self._combo.count())):
             if self._combo.itemData(index) not in stores:
@@ -236,9 +254,21 @@ class ResultPanel(QWidget):
     def _on_active(self, event: Any = None) -> None:
         store = store_of(self._viewer.layers.selection.active)
         index = self._combo.findData(store) if store else -1
-        if index >= 0:
+        # In one turn with an insertion or a removal napari selects, not the user.
+        if index >= 0 and not self._settling.isActive():
             self._combo.setCurrentIndex(index)
         self._maps.describe()
+
+    def _on_chosen(self) -> None:
+        """Select what is seen of the result, so that status bar and legend tell of it.
+
+        What is being read meanwhile does not take its place.
+        """
+        self._has_chosen = True
+        store, layers = self._combo.currentData(), self._viewer.layers
+        seen = [x for x in layers if x.visible and store_of(x) == store]
+        for layer in (maps_of(seen, store) or seen)[-1:]:
+            layers.selection.active = layer
 
     def _on_layer(self, event: Any) -> None:
         """Follow what decides which colors a map is seen in."""
