@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,7 @@ def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(
         field.drawSlide()
         show(viewer, other)
         field.setResult(summarize(other))
+    assert field._bar.text() == "", "nothing was drawn of this one"
     qtbot.waitUntil(lambda: len(viewer.layers) == 6, timeout=10_000)
     shown = [layer for layer in viewer.layers if layer.visible]
     facts = [layer.metadata[METADATA_KEY] for layer in shown]
@@ -220,6 +222,30 @@ def test_a_map_of_a_result_that_was_removed_meanwhile_does_not_come_back(
     qtbot.wait(50)
     assert {store_of(layer) for layer in viewer.layers} == {str(other.path)}
     assert len(open_result(result.path).cams) == 1
+
+
+def test_how_a_map_ended_is_told_under_its_result_alone(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    field.show()
+    late = tiny_bundle(tmp_path / "late", fusion="late", width=32)
+    slide = "synthetic:seed=5,size=768"
+    result = analyze(slide, late, out=tmp_path, device="cpu")
+    show(viewer, result)
+    field.setResult(summarize(result))
+    with qtbot.waitSignal(field._runner.finished, timeout=20_000):
+        field.drawSlide()
+    assert field._bar.text() == "Done."
+    none_left = replace(summarize(make_result(tmp_path / "b")), other_methods=())
+    field.setResult(none_left)
+    assert field._bar.text() == ""
+    field.setResult(summarize(result))
+    with qtbot.waitSignal(field._runner.finished, timeout=20_000):
+        field.drawSlide()
+        field.setResult(none_left)
+        assert field._bar.isVisible(), "it can be cancelled"
+        assert field._bar.text()
+    assert not field._bar.isVisible()
 
 
 def test_choosing_another_method_ends_the_drawing_of_views(

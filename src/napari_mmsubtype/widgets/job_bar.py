@@ -94,6 +94,11 @@ class JobBar(QWidget):
         """
         return str(self._text.text())
 
+    def clear(self) -> None:
+        """Forget how the last job ended; one that is under way is still shown."""
+        if not self._runner.is_running:
+            self._say("")
+
     def _say(self, text: str) -> None:
         self._text.setText(text)
         self._text.setVisible(bool(text))

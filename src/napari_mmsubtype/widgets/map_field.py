@@ -52,7 +52,7 @@ class MapField(QWidget):
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._store = ""
+        self._store = self._drawn_store = ""
         self._adder = LayerAdder(viewer, self)
         self.scaleCombo = _combo(self, "Color scale", SCALES)
         self.scaleCombo.setToolTip("Changes what is seen, never the numbers")
@@ -95,6 +95,7 @@ class MapField(QWidget):
         self.methodCombo.currentTextChanged.connect(self._on_method)
         self._bar.runRequested.connect(self.drawSlide)
         self._runner.succeeded.connect(self._on_drawn)
+        self._runner.finished.connect(self._on_finished)
         self.follower.told.connect(self._tell)
         self.follower.stopped.connect(self._on_stopped)
         self._adder.finished.connect(self.describe)
@@ -140,16 +141,22 @@ class MapField(QWidget):
         methods = list(summary.other_methods) if summary else []
         self.methodCombo.clear()
         self.methodCombo.addItems(methods)
+        self._show_drawing()
+        self._on_scale()
+
+    def _show_drawing(self) -> None:
+        """Show what can be drawn of this result, and how that of no other ended."""
+        self._bar.clear()
         for part in self._drawing:
             # What is being drawn of another result can still be cancelled.
-            part.setVisible(bool(methods) or self._runner.is_running)
-        self._on_scale()
+            part.setVisible(self.methodCombo.count() > 0 or self._runner.is_running)
 
     def drawSlide(self) -> None:
         """Draw the whole slide by the method that is chosen."""
         method = self.methodCombo.currentText()
         if self._store and method and not self._runner.is_running:
             self.viewCheck.setChecked(False)
+            self._drawn_store = self._store
             self._runner.start(partial(_draw_job, self._store, method))
 
     def stop(self) -> None:
@@ -208,6 +215,10 @@ class MapField(QWidget):
         self._told.setText(text)
         self._told.setVisible(bool(text))
         self.describe()
+
+    def _on_finished(self) -> None:
+        if self._drawn_store != self._store:
+            self._show_drawing()
 
     def _on_drawn(self, layers: list[Any]) -> None:
         """Put a finished map in the place of what was drawn of it before."""
