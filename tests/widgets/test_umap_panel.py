@@ -67,6 +67,24 @@ def test_a_result_without_a_map_offers_to_make_one(qtbot, viewer, result) -> Non
     assert "Draw around dots" in panel.text()
 
 
+def test_a_result_that_cannot_be_read_is_told_and_read_later(
+    qtbot, viewer, result, tmp_path, notifications
+) -> None:
+    away = result.path.rename(tmp_path / "away")
+    panel = UmapPanel(viewer, str(result.path))
+    qtbot.addWidget(panel)
+    assert not panel.makeButton.isEnabled(), "there is nothing to make it of"
+    with qtbot.waitSignal(panel.reader.finished, timeout=20_000):
+        pass
+    assert panel.text() == notifications[0] != ""
+    assert not panel.makeButton.isEnabled()
+    away.rename(result.path)
+    with qtbot.waitSignal(panel.reader.finished, timeout=20_000):
+        panel.read()
+    assert "No map yet" in panel.text()
+    assert panel.makeButton.isEnabled()
+
+
 def test_making_can_be_cancelled(qtbot, viewer, result, tmp_path, monkeypatch) -> None:
     use_stand_in(tmp_path / "stand-in", monkeypatch, wait=600)
     panel = open_panel(qtbot, viewer, result)

@@ -112,12 +112,14 @@ class UmapPanel(QWidget):
         self.colorBox.setAccessibleName("Color patches by")
         self.colorBox.currentTextChanged.connect(self._paint)
         self.makeButton = QPushButton("Make map", self)
+        self.makeButton.setEnabled(False)
         self.makeButton.clicked.connect(self._on_make)
         self._text = QLabel(self)
         self._text.setWordWrap(True)
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.reader = JobRunner("Open map", self, has_bar=False)
         self.reader.succeeded.connect(self._show)
+        self.reader.failed.connect(self._say)
         self.maker = JobRunner("Map of patches", self, has_bar=False)
         self.maker.progressed.connect(self._on_progress)
         self.maker.succeeded.connect(self._show)
@@ -134,7 +136,13 @@ class UmapPanel(QWidget):
         layout.addWidget(self._text)
         napari_viewer.mouse_drag_callbacks.append(self._on_press)
         self.destroyed.connect(self._disconnector())
-        self.reader.start(partial(_read_job, store))
+        self.read()
+
+    def read(self) -> None:
+        """Read the result, unless that is done or under way."""
+        if self._view is None and not self.reader.is_running:
+            self._say("")
+            self.reader.start(partial(_read_job, self.store))
 
     def text(self) -> str:
         """Give the line below the map.
@@ -142,7 +150,7 @@ class UmapPanel(QWidget):
         Returns
         -------
         str
-            What is shown, or how far the making is.
+            What is shown, why nothing is, or how far the making is.
         """
         return str(self._text.text())
 
@@ -291,6 +299,7 @@ def open_umap(viewer: napari.Viewer, store: str, slide_name: str) -> UmapPanel:
             if dock is not None:
                 dock.show()
                 dock.raise_()
+            inner.read()
             return inner
     panel = UmapPanel(viewer, store)
     viewer.window.add_dock_widget(
