@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QLabel
 
@@ -15,6 +16,7 @@ from builders.pages import Page
 from builders.results import make_result
 from napari_mmsubtype.core.result_words import INTERRUPTED, RUNNING
 from napari_mmsubtype.plugin.layers import to_layers
+from napari_mmsubtype.plugin.placement import store_of
 from napari_mmsubtype.results.store_lock import StoreLock
 from napari_mmsubtype.widgets import result_panel, save_dialog
 from napari_mmsubtype.widgets.result_panel import ResultPanel
@@ -78,6 +80,34 @@ def choose(panel: ResultPanel, index: int) -> None:
     """As a user does."""
     panel._combo.setCurrentIndex(index)
     panel._combo.activated.emit(index)
+
+
+def test_two_results_of_one_slide_can_be_told_apart(
+    panel, viewer, qtbot, tmp_path: Path, monkeypatch
+) -> None:
+    first, second = (make_result(tmp_path / name) for name in "ab")
+    add(viewer, first)
+    qtbot.waitUntil(lambda: panel._combo.count() == 1, timeout=10_000)
+    assert panel._combo.currentText() == "missing (demo)"
+    add(viewer, second)
+    qtbot.waitUntil(lambda: panel._combo.count() == 2, timeout=10_000)
+    settle(qtbot, panel)
+    assert [panel._combo.itemText(i) for i in range(2)] == [
+        "missing (demo): a/missing",
+        "missing (demo): b/missing",
+    ]
+    assert panel._combo.toolTip() == str(second.path)
+    role = Qt.ItemDataRole.ToolTipRole
+    assert panel._combo.itemData(0, role) == str(first.path)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        result_panel, "open_umap", lambda *words: asked.append(words[2])
+    )
+    panel._map.click()
+    assert asked == ["missing (demo): b/missing"]
+    for layer in [x for x in viewer.layers if store_of(x) == str(second.path)]:
+        viewer.layers.remove(layer)
+    assert panel._combo.currentText() == "missing (demo)"
 
 
 def test_choosing_a_result_selects_the_map_that_is_seen_of_it(

@@ -16,6 +16,7 @@ from napari_mmsubtype.widgets.result_summary import (
     feature_rows,
     patches_text,
     report_text,
+    result_names,
     share_name,
     summarize,
     summary_text,
@@ -29,6 +30,28 @@ def test_summary_reads_what_the_store_says(tmp_path: Path) -> None:
     assert summary.is_demo
     assert summary.prediction.label == "Luminal"
     assert [c.name for c in summary.classes] == ["Luminal", "Basal/HER2"]
+
+
+def test_results_of_one_slide_and_model_are_told_apart_by_their_stores(
+    tmp_path: Path,
+) -> None:
+    summary = summarize(make_result(tmp_path))
+
+    def names(*stores: str) -> list[str]:
+        found = result_names(replace(summary, store=store) for store in stores)
+        return [found[store].removeprefix("missing (demo)") for store in stores]
+
+    assert names("/a/one.mmsubtype.zarr") == [""]
+    assert names("/a/s.mmsubtype.zarr", "/a/s-2.mmsubtype.zarr") == [": s", ": s-2"]
+    assert names("/a/s.zarr", "/b/s.zarr", "/b/t.zarr") == [
+        ": a/s.zarr",
+        ": b/s.zarr",
+        ": t.zarr",
+    ]
+    assert names("a/s", "a//s") == [": a/s", ": a/s"], "one store, written in two ways"
+    other = replace(summary, store="/a/s-2", bundle_name="other")
+    found = result_names([replace(summary, store="/a/s"), other])
+    assert list(found.values()) == ["missing (demo)", "missing (other)"]
 
 
 def test_report_says_sample_coverage_unit_and_notes() -> None:

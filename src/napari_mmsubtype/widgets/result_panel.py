@@ -29,6 +29,7 @@ from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.map_field import MapField
 from napari_mmsubtype.widgets.result_summary import (
     ResultSummary,
+    result_names,
     summarize,
     summary_text,
 )
@@ -153,9 +154,9 @@ class ResultPanel(QWidget):
         self._known[summary.store] = summary
         index = self._combo.findData(summary.store)
         if index < 0:
-            text = f"{summary.slide_name} ({summary.bundle_name})"
-            self._combo.addItem(text, summary.store)
+            self._combo.addItem("", summary.store)
             self._combo.setVisible(self._combo.count() > 1)
+            self._name_results()
         elif index == self._combo.currentIndex():
             self._show_current()
 
@@ -250,6 +251,15 @@ class ResultPanel(QWidget):
                 self._known.pop(self._combo.itemData(index), None)
                 self._combo.removeItem(index)
         self._failed.intersection_update(stores)
+        self._name_results()
+
+    def _name_results(self) -> None:
+        """Name all that are in the list: what tells one from others may change."""
+        names = result_names(self._known.values())
+        for index in range(self._combo.count()):
+            store = self._combo.itemData(index)
+            self._combo.setItemText(index, names[store])
+            self._combo.setItemData(index, store, Qt.ItemDataRole.ToolTipRole)
 
     def _on_active(self, event: Any = None) -> None:
         store = store_of(self._viewer.layers.selection.active)
@@ -282,6 +292,7 @@ class ResultPanel(QWidget):
         self._copy.setVisible(has_ended)
         self._save.setVisible(has_ended)
         self._maps_part.setVisible(has_ended)
+        self._combo.setToolTip(summary.store if summary else "")
         self._maps.setResult(summary)
         self._map.setVisible(summary is not None and summary.prediction is not None)
         if summary is None:
@@ -295,7 +306,7 @@ class ResultPanel(QWidget):
     def _on_map(self) -> None:
         summary = self.summary()
         if summary is not None:
-            open_umap(self._viewer, summary.store, summary.slide_name)
+            open_umap(self._viewer, summary.store, self._combo.currentText())
 
     def _on_copy(self) -> None:
         summary = self.summary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.answer_words import answer_caution, answer_rows
@@ -26,8 +27,11 @@ from napari_mmsubtype.core.result_words import (
 )
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.core.trust_words import conformal_words, guard_words
+from napari_mmsubtype.results.schema import SUFFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_mmsubtype.results.store import Result
 
 
@@ -103,6 +107,38 @@ def summarize(result: Result) -> ResultSummary:
         colors=result.color_text,
         attributions=result.attributions,
     )
+
+
+def result_names(summaries: Iterable[ResultSummary]) -> dict[str, str]:
+    """Name results so that each can be told from the others.
+
+    Parameters
+    ----------
+    summaries : iterable of ResultSummary
+        Of different stores.
+
+    Returns
+    -------
+    dict of str to str
+        By store: slide and model, and what the paths of stores differ in where these
+        are the same.
+    """
+    names = {
+        each.store: f"{each.slide_name} ({each.bundle_name})" for each in summaries
+    }
+    return {
+        store: name + _difference(store, [x for x in names if names[x] == name])
+        for store, name in names.items()
+    }
+
+
+def _difference(store: str, alike: list[str]) -> str:
+    """Give the shortest end of a path that no other has, or nothing without others."""
+    paths = [Path(other).parts for other in alike if other != store]
+    own, count = Path(store).parts, 1
+    while count < len(own) and any(path[-count:] == own[-count:] for path in paths):
+        count += 1
+    return f": {'/'.join(own[-count:]).removesuffix(SUFFIX)}" if paths else ""
 
 
 def feature_rows(

@@ -275,7 +275,7 @@ class UmapPanel(QWidget):
             self._say(view.facts.words(patch))
 
 
-def open_umap(viewer: napari.Viewer, store: str, slide_name: str) -> UmapPanel:
+def open_umap(viewer: napari.Viewer, store: str, name: str) -> UmapPanel:
     """Find the panel with the map of a result, or open it in a tab beside the others.
 
     Parameters
@@ -284,8 +284,8 @@ def open_umap(viewer: napari.Viewer, store: str, slide_name: str) -> UmapPanel:
         With a window.
     store : str
         Of the result.
-    slide_name : str
-        For the title.
+    name : str
+        Of the result, for the title.
 
     Returns
     -------
@@ -302,9 +302,7 @@ def open_umap(viewer: napari.Viewer, store: str, slide_name: str) -> UmapPanel:
             inner.read()
             return inner
     panel = UmapPanel(viewer, store)
-    viewer.window.add_dock_widget(
-        panel, name=f"Map: {slide_name}", area="right", tabify=True
-    )
+    viewer.window.add_dock_widget(panel, name=f"Map: {name}", area="right", tabify=True)
     return panel
 
 
