@@ -81,26 +81,27 @@ def test_layers_that_come_later_have_the_scale_that_is_chosen(
 ) -> None:
     result, other = make_result(tmp_path / "a"), make_result(tmp_path / "b")
     summary = summarize(result)
+
+    def colors() -> list[str]:
+        return [layer.colormap.name for layer in viewer.layers]
+
     show(viewer, result)
     field.setResult(summary)
-    field.scaleCombo.setCurrentText(LINEAR)
-    chosen = viewer.layers[1].contrast_limits
-    assert chosen[1] == pytest.approx(
-        viewer.layers[1].metadata[METADATA_KEY]["range"][1]
-    )
+    field.scaleCombo.setCurrentText(SYMLOG)
+    chosen = [f"evidence {name} ({SYMLOG})" for name in ("Basal/HER2", "Luminal")]
+    assert colors() == chosen
     viewer.layers.clear()
     show(viewer, result)
-    assert viewer.layers[1].contrast_limits == chosen
+    assert colors() == chosen
     # Removed, forgotten, and opened again.
     viewer.layers.clear()
     field.setResult(None)
     assert field.legend() == ""
     show(viewer, result)
     field.setResult(summary)
-    assert viewer.layers[1].contrast_limits == chosen
+    assert colors() == chosen
     show(viewer, other)
-    typical = viewer.layers[3].metadata[METADATA_KEY]["range"][0]
-    assert viewer.layers[3].contrast_limits[1] == pytest.approx(typical)
+    assert colors() == [*chosen, "evidence Basal/HER2", "evidence Luminal"]
 
 
 def test_views_are_drawn_no_more_once_no_result_is_shown(
