@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_mmsubtype.plugin.placement import METADATA_KEY, PATCH_FACTS
+from napari_mmsubtype.plugin.window import open_viewer
 
 if TYPE_CHECKING:
     from napari_mmsubtype.results.patch_facts import PatchFacts
@@ -41,9 +41,7 @@ def watch_layers(viewer: Any) -> None:
 
 def watch_open_viewer() -> None:
     """Do so in the window that is in front, if there is one."""
-    # Importing it would load Qt, which scripts without a window do without.
-    module = sys.modules.get("napari.viewer")
-    viewer = None if module is None else module.current_viewer()
+    viewer = open_viewer()
     if viewer is not None:
         watch_layers(viewer)
 

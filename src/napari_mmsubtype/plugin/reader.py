@@ -103,9 +103,11 @@ def read_result(path: str) -> list[LayerTuple]:
     from napari_mmsubtype.plugin.hover import watch_open_viewer
     from napari_mmsubtype.plugin.layers import to_layers
     from napari_mmsubtype.plugin.slide_opening import show_problem
+    from napari_mmsubtype.plugin.window import keep_context
     from napari_mmsubtype.results.store import open_result
 
     watch_open_viewer()
+    keep_context()
     result = open_result(path)
     if result.prediction is None:
         show_problem(

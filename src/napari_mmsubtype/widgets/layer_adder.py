@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_mmsubtype.plugin.window import keep_context
+
 if TYPE_CHECKING:
     import napari
 
@@ -76,6 +78,7 @@ class LayerAdder(QObject):
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        keep_context()
         self._viewer = viewer
         self._waiting: deque[LayerTuple | Layer] = deque()
         self._timer = QTimer(self)
