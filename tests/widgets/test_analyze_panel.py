@@ -111,6 +111,21 @@ def test_second_run_replaces_the_layers_of_the_first(
     assert len(viewer.window.dock_widgets) == 1
 
 
+def test_a_result_covers_no_other_slide(qtbot, viewer, tmp_path: Path) -> None:
+    """The slide comes up when it is analyzed; one that is opened then stays on top."""
+    panel = make_panel(qtbot, viewer, FakeJob(make_result(tmp_path, slide=ADDRESS)))
+    slide, other = add_slide(viewer), add_slide(viewer, path="other.svs")
+    panel.setValue(replace(FULL, mpp=None))
+    panel.run()
+    assert list(viewer.layers) == [other, slide]
+    last = add_slide(viewer, path="last.svs")
+    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
+        pass
+    assert len(viewer.layers) == 8
+    assert viewer.layers[:2] == [other, slide]
+    assert viewer.layers[-1] is last
+
+
 def test_nothing_runs_while_something_is_missing(qtbot, viewer) -> None:
     job = FakeJob()
     panel = make_panel(qtbot, viewer, job)

@@ -201,8 +201,8 @@ def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(
     shown = [layer for layer in viewer.layers if layer.visible]
     facts = [layer.metadata[METADATA_KEY] for layer in shown]
     assert [(each["store"], each["method"], each["class"]) for each in facts] == [
-        (str(other.path), "cam", other.prediction.label),
         (str(result.path), "grad-cam++", result.prediction.label),
+        (str(other.path), "cam", other.prediction.label),
     ]
 
 

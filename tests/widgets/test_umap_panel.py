@@ -11,7 +11,8 @@ from napari.layers import Layer
 from builders.results import make_result
 from builders.umaps import use_stand_in
 from napari_mmsubtype.plugin.hover import CHOSEN, watch_layers
-from napari_mmsubtype.plugin.layers import METADATA_KEY, to_layers
+from napari_mmsubtype.plugin.layers import to_layers
+from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.results.patch_map import MapSpec, PatchMap, write_patch_map
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.widgets.umap_panel import UmapPanel, open_umap
@@ -117,15 +118,16 @@ def test_what_is_chosen_is_shown_on_the_slide(qtbot, viewer, result) -> None:
     show(viewer, result)
     panel = open_panel(qtbot, viewer, result)
     count = len(viewer.layers)
+    viewer.add_image(np.zeros((4, 4)), name="another slide, on top")
     panel.plot.choose(np.array([0, 3, 7]))
-    layer = viewer.layers[-1]
+    layer = viewer.layers[count]
     assert layer.name == f"{CHOSEN}: missing"
     row, col = result.grid.cell[[0, 3, 7]].T
     assert (layer.data[row, col] == 1).all()
     assert layer.data.sum() == 3
     assert "3 patches chosen" in panel.text()
     panel.plot.choose(np.array([5]))
-    assert len(viewer.layers) == count + 1
+    assert len(viewer.layers) == count + 2
     assert layer.data.sum() == 1, "the same layer is used again"
     assert panel.text() == panel._view.facts.words(5)
     y, x = (result.grid.origin[5] + 64) * 0.5

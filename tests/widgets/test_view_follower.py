@@ -88,11 +88,14 @@ def test_what_is_drawn_is_not_seen_through_the_maps_of_the_analysis(
         viewer.add_layer(Layer.create(*entry))
     own = list(viewer.layers)
     assert own[-1].visible
+    about = {METADATA_KEY: {"kind": "slide", "path": "other.svs"}}
+    other = viewer.add_image(np.zeros((4, 4)), metadata=about)
     follower.start(str(result.path), "layer-cam")
-    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=20_000)
     name = f"layer-cam: {result.prediction.label} (in view)"
-    assert [layer.name for layer in viewer.layers if layer.visible] == [name]
-    assert viewer.layers[:2] == own
+    shown = [layer.name for layer in viewer.layers if layer.visible]
+    assert shown == [other.name, name], "the other slide does not cover it"
+    assert viewer.layers[:3] == [other, *own]
 
 
 def test_when_the_layers_go_the_drawing_ends(qtbot, viewer, follower, result) -> None:

@@ -17,6 +17,7 @@ from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
 from napari_mmsubtype.errors import ConfigurationError, DeviceLostError
 from napari_mmsubtype.models.torch_import import import_torch
+from napari_mmsubtype.plugin.layer_list import raise_slide
 from napari_mmsubtype.plugin.layers import METADATA_KEY, slide_layers, to_layers
 from napari_mmsubtype.plugin.live_layers import follow
 from napari_mmsubtype.plugin.reader import warn_missing_pixel_size
@@ -167,6 +168,7 @@ class AnalyzePanel(QWidget):
         make = self._job
         shown = {slide_facts(x)["path"] for x in slide_images(self._viewer.layers)}
         with_slide = recipe.slide not in shown
+        raise_slide(self._viewer.layers, recipe.slide)
         self.runner.start(lambda: _analyze_and_draw(recipe, drawn, make, with_slide))
 
     def openSlide(self, path: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_mmsubtype.plugin.layer_list import index_of_new
 from napari_mmsubtype.plugin.window import keep_context
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class LayerAdder(QObject):
         self._timer.timeout.connect(self._add_next)
 
     def add(self, layers: Sequence[LayerTuple | Layer]) -> None:
-        """Add layers on top of those that are there.
+        """Add layers, each directly above what lies on its slide.
 
         Parameters
         ----------
@@ -114,7 +115,8 @@ class LayerAdder(QObject):
             return
         entry: Any = self._waiting.popleft()
         layer = Layer.create(*entry) if isinstance(entry, tuple) else entry
-        self._viewer.add_layer(layer)
+        layers = self._viewer.layers
+        layers.insert(index_of_new(layers, layer), layer)
 
 
 def _metadata(entry: LayerTuple | Layer) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.plugin.hover import CHOSEN
+from napari_mmsubtype.plugin.layer_list import index_of_new
 from napari_mmsubtype.plugin.placement import (
     METADATA_KEY,
     PATCH_FACTS,
@@ -226,15 +227,15 @@ class UmapPanel(QWidget):
         if layer is not None:
             layer.data = fields
         elif len(index):
-            self._viewer.add_layer(
-                Labels(
-                    fields,
-                    name=f"{CHOSEN}: {view.slide_name}",
-                    colormap=_COLORS,
-                    opacity=0.5,
-                    **view.placement,
-                )
+            layer = Labels(
+                fields,
+                name=f"{CHOSEN}: {view.slide_name}",
+                colormap=_COLORS,
+                opacity=0.5,
+                **view.placement,
             )
+            layers = self._viewer.layers
+            layers.insert(index_of_new(layers, layer), layer)
         if len(index) == 1:
             self._say(view.facts.words(int(index[0])))
         else:

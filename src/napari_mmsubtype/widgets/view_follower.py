@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.models.torch_import import import_torch
+from napari_mmsubtype.plugin.layer_list import raise_slide
 from napari_mmsubtype.plugin.map_layers import hide_maps, set_scale
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
@@ -194,6 +195,8 @@ class ViewFollower(QObject):
         old, self._session = self._layers(), None
         remove_layers(self._viewer, old)
         hide_maps(self._viewer.layers, maps.store)
+        # What is in view of a slide that another covers could not be seen.
+        raise_slide(self._viewer.layers, maps.result.slide_path)
         self._session = session
         self._adder.add(layers)
 
