@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 
 from builders.stores import begin_store
 from napari_mmsubtype.core.partial_patches import PartialPatches
@@ -81,6 +82,22 @@ def test_another_run_replaces_the_layers_of_the_first(
     assert len(viewer.layers) == 4
     view.remove(str(result.path))
     assert list(viewer.layers) == [other]
+
+
+def test_a_copy_that_the_user_made_is_left_alone(qtbot, viewer, view, result) -> None:
+    update = make_update(result)
+    view.show(event(update, result, [0], 1.0))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=5000)
+    viewer.layers.selection = {update.layers[0]}
+    _duplicate_layer(viewer.layers)
+    (copy,) = (layer for layer in viewer.layers if "copy" in layer.name)
+    copy.name = "mine"
+    limits = tuple(copy.contrast_limits)
+    view.show(event(update, result, [1], 9.0))
+    view.stop()
+    assert tuple(copy.contrast_limits) == limits
+    view.remove(str(result.path))
+    assert list(viewer.layers) == [copy]
 
 
 def test_a_layer_that_the_user_removed_stays_away(qtbot, viewer, view, result) -> None:

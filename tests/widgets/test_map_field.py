@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 
 from builders.bundles import tiny_bundle
 from builders.results import make_result
 from napari_mmsubtype.plugin.hover import watch_layers
-from napari_mmsubtype.plugin.map_layers import evidence_layers
+from napari_mmsubtype.plugin.map_layers import CAM, evidence_layers
 from napari_mmsubtype.plugin.placement import METADATA_KEY, store_of
 from napari_mmsubtype.results.map_scale import LINEAR, SYMLOG
 from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.widgets.layer_adder import build_images
 from napari_mmsubtype.widgets.map_field import MapField
 from napari_mmsubtype.widgets.result_summary import summarize
 from napari_mmsubtype.workflows.analyze import analyze
@@ -181,6 +183,28 @@ def test_the_whole_slide_is_drawn_by_another_method(
     y, x = grid.origin[3] + np.array(grid.extent) / 2
     told = layer.get_status((y * pixel.y, x * pixel.x), world=True)["value"]
     assert told == gather_facts(result).words(3, index)
+
+
+def test_a_copy_of_a_drawn_map_stays_when_it_is_drawn_again(
+    field, viewer, qtbot, tmp_path
+) -> None:
+    result = make_result(tmp_path)
+
+    def drawn() -> list[Any]:
+        entries = evidence_layers(result)
+        for entry in entries:
+            entry[1]["metadata"][METADATA_KEY]["kind"] = CAM
+        return build_images(entries)
+
+    first, second = drawn(), drawn()
+    field._on_drawn(first)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
+    viewer.layers.selection = {first[0]}
+    _duplicate_layer(viewer.layers)
+    copy = viewer.layers[1]
+    field._on_drawn(second)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=10_000)
+    assert list(viewer.layers) == [copy, *second]
 
 
 def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 
 from builders.results import make_result
 from builders.umaps import use_stand_in
@@ -134,6 +135,12 @@ def test_what_is_chosen_is_shown_on_the_slide(qtbot, viewer, result) -> None:
     assert layer.get_status((y, x), world=True)["value"] == panel.text()
     panel.plot.choose(np.array([], int))
     assert layer.data.sum() == 0
+    viewer.layers.selection = {layer}
+    _duplicate_layer(viewer.layers)
+    viewer.layers.remove(layer)
+    panel.plot.choose(np.array([5]))
+    sums = [each.data.sum() for each in viewer.layers[count : count + 2]]
+    assert sums == [0, 1], "a copy is the user's and is not used again"
 
 
 def test_nothing_is_shown_of_a_result_that_was_removed(qtbot, viewer, result) -> None:

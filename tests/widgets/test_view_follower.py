@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.plugin.map_layers import evidence_layers
@@ -101,8 +102,13 @@ def test_what_is_drawn_is_not_seen_through_the_maps_of_the_analysis(
 def test_when_the_layers_go_the_drawing_ends(qtbot, viewer, follower, result) -> None:
     follower.start(str(result.path), "layer-cam")
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
+    ours = list(viewer.layers)
+    viewer.layers.selection = {ours[0]}
+    _duplicate_layer(viewer.layers)
     with qtbot.waitSignal(follower.stopped, timeout=20_000):
-        viewer.layers.clear()
+        for layer in ours:
+            viewer.layers.remove(layer)
+    assert len(viewer.layers) == 1, "a copy is the user's and is not filled"
     assert not follower.is_following
 
 

@@ -1,4 +1,4 @@
-"""Where the layers of this plugin belong in napari's list of layers."""
+"""Which layers in napari's list are this plugin's, and where they belong."""
 
 from __future__ import annotations
 
@@ -45,6 +45,23 @@ def raise_slide(layers: Any, path: str) -> None:
     above = list(layers)[own[0] + 1 :] if own else []
     if any(slide_facts(x) and x.visible and _path(x) != path for x in above):
         layers.move_multiple(own, len(layers))
+
+
+def is_copy(layer: Layer) -> bool:
+    """Tell whether the user made a layer out of another, as *Duplicate layer* does.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        Any.
+
+    Returns
+    -------
+    bool
+        True for a copy: it has the metadata of the other and is the user's all the
+        same.
+    """
+    return layer.source.parent is not None
 
 
 def _own(layers: Any, path: str) -> list[int]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_mmsubtype.plugin.layer_list import is_copy
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.plugin.live_layers import LIVE, LIVE_EVIDENCE, LiveUpdate
 from napari_mmsubtype.widgets.layer_adder import remove_layers
@@ -79,13 +80,15 @@ class LiveView(QObject):
             facts = layer.metadata.get(METADATA_KEY, {})
             if facts.get("store") != update.maps.store or facts["kind"] not in LIVE:
                 continue
+            if is_copy(layer):
+                continue
             if facts["kind"] == LIVE_EVIDENCE:
                 layer.contrast_limits_range = (-update.limit, update.limit)
                 layer.contrast_limits = (-update.limit, update.limit)
             layer.refresh()
 
     def remove(self, store: str) -> None:
-        """Take away what an earlier run of the same request drew.
+        """Take away what an earlier run of the same request drew, no copies of it.
 
         Parameters
         ----------
@@ -97,5 +100,9 @@ class LiveView(QObject):
             return bool(metadata.get(METADATA_KEY, {}).get("store") == store)
 
         self._adder.drop(_is_of_store)
-        older = [x for x in self._viewer.layers if _is_of_store(x.metadata)]
+        older = [
+            layer
+            for layer in self._viewer.layers
+            if _is_of_store(layer.metadata) and not is_copy(layer)
+        ]
         remove_layers(self._viewer, older)

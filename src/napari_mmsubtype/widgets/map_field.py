@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_mmsubtype.core.progress import Job
 from napari_mmsubtype.models.torch_import import import_torch
+from napari_mmsubtype.plugin.layer_list import is_copy
 from napari_mmsubtype.plugin.map_layers import (
     CAM,
     cam_layers,
@@ -231,7 +232,7 @@ class MapField(QWidget):
         for layer in maps_of(self._viewer.layers, store):
             facts = layer.metadata[METADATA_KEY]
             is_same = facts["kind"] == CAM and facts["method"] == method
-            if is_same or is_in_view(layer):
+            if (is_same or is_in_view(layer)) and not is_copy(layer):
                 older.append(layer)
         remove_layers(self._viewer, older)
         hide_maps(self._viewer.layers, store)

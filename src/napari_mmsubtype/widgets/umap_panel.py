@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.plugin.hover import CHOSEN
-from napari_mmsubtype.plugin.layer_list import index_of_new
+from napari_mmsubtype.plugin.layer_list import index_of_new, is_copy
 from napari_mmsubtype.plugin.placement import (
     METADATA_KEY,
     PATCH_FACTS,
@@ -246,7 +246,8 @@ class UmapPanel(QWidget):
     def _chosen_layer(self) -> Any:
         for layer in self._viewer.layers:
             own = layer.metadata.get(METADATA_KEY, {})
-            if own.get("kind") == CHOSEN and own.get("store") == self.store:
+            is_ours = own.get("kind") == CHOSEN and own.get("store") == self.store
+            if is_ours and not is_copy(layer):
                 return layer
         return None
 

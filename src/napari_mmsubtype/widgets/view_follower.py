@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.models.torch_import import import_torch
-from napari_mmsubtype.plugin.layer_list import raise_slide
+from napari_mmsubtype.plugin.layer_list import is_copy, raise_slide
 from napari_mmsubtype.plugin.map_layers import hide_maps, set_scale
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
@@ -163,6 +163,7 @@ class ViewFollower(QObject):
             layer
             for layer in self._viewer.layers
             if is_in_view(layer)
+            and not is_copy(layer)
             and layer.metadata[METADATA_KEY]["store"] == maps.store
             and layer.metadata[METADATA_KEY]["method"] == maps.method
         ]
