@@ -168,9 +168,10 @@ def test_the_whole_slide_is_drawn_by_another_method(
     assert entries(field.methodCombo) == ["grad-cam++", "hires-cam", "layer-cam"]
     field.methodCombo.setCurrentText("layer-cam")
     for _ in range(2):
-        with qtbot.waitSignal(field._runner.finished, timeout=20_000):
+        with qtbot.waitSignal(field._adder.finished, timeout=20_000):
             field._bar.runButton.click()
-        qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=10_000)
+        assert len(viewer.layers) == 4
+        qtbot.waitUntil(lambda: not field._runner.is_running, timeout=10_000)
     (cam,) = open_result(result.path).cams
     index = [c.name for c in result.classes].index(result.prediction.label)
     layer = viewer.layers[f"layer-cam: {result.prediction.label}"]
@@ -196,15 +197,17 @@ def test_a_copy_of_a_drawn_map_stays_when_it_is_drawn_again(
             entry[1]["metadata"][METADATA_KEY]["kind"] = CAM
         return build_images(entries)
 
+    show(viewer, result)
+    own = list(viewer.layers)
     first, second = drawn(), drawn()
     field._on_drawn(first)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=10_000)
     viewer.layers.selection = {first[0]}
     _duplicate_layer(viewer.layers)
-    copy = viewer.layers[1]
+    copy = viewer.layers[3]
     field._on_drawn(second)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=10_000)
-    assert list(viewer.layers) == [copy, *second]
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=10_000)
+    assert list(viewer.layers) == [*own, copy, *second]
 
 
 def test_a_map_that_ends_late_leaves_the_maps_of_another_result_alone(
