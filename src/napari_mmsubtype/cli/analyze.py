@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -117,12 +116,12 @@ def analyze_command(  # numpydoc ignore=PR01
 ) -> None:
     """Analyse one patient; the same request again resumes or shows its store."""
     recipe = AnalyzeRecipe(
-        slide=_located(slide),
+        slide=slide,
         bundle=located(bundle),
         patient=patient,
-        rna=rna and _located(rna),
-        methylation=methylation and _located(methylation),
-        clinical=clinical and _located(clinical),
+        rna=rna,
+        methylation=methylation,
+        clinical=clinical,
         rna_unit=rna_unit,
         methylation_unit=methylation_unit,
         rna_samples_in=rna_samples_in,
@@ -131,18 +130,18 @@ def analyze_command(  # numpydoc ignore=PR01
         stride_px=stride,
         min_tissue=min_tissue,
         edge=edge,
-        regions=regions and _located(regions),
+        regions=regions,
         quality=read_thresholds(quality) if quality else None,
         exclude=None if exclude is None else read_flags(exclude),
-        tissue=tissue and _located(tissue),
+        tissue=tissue,
         set_coverage=set_coverage,
         cam_method=cam_method,
         device=device,
         fallback_cpu=fallback_cpu,
         precision=precision,
         batch_size=batch_size,
-        out=_located(out or "."),
-    )
+        out=out or ".",
+    ).located()
     analyze_and_print(recipe, as_json=as_json, html=html)
 
 
@@ -182,13 +181,3 @@ def analyze_and_print(
         record["report"] = str(report)
         text += f"\nreport       {report}"
     typer.echo(to_json(record) if as_json else text)
-
-
-def _located(path: str) -> str:
-    """Make a path independent of the folder the command was run in.
-
-    The recipe is kept in the store and replayed from elsewhere.
-    """
-    if path.startswith("synthetic:"):
-        return path
-    return str(Path(path).expanduser().absolute())

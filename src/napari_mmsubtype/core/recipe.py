@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +232,21 @@ class AnalyzeRecipe:
         """The patient's files."""
         return Case(slide=self.slide, patient=self.patient, tables=self.tables)
 
+    def located(self) -> AnalyzeRecipe:
+        """Make the paths independent of the current folder.
+
+        Returns
+        -------
+        AnalyzeRecipe
+            With absolute paths; addresses and the bundle, which may be a name, stay.
+        """
+        names = ("slide", "rna", "methylation", "clinical", "regions", "tissue", "out")
+        given = {name: getattr(self, name) for name in names}
+        paths: dict[str, Any] = {
+            name: _absolute(path) for name, path in given.items() if path is not None
+        }
+        return replace(self, **paths)
+
     def to_dict(self) -> dict[str, Any]:
         """Turn the recipe into plain JSON types.
 
@@ -281,6 +296,11 @@ class AnalyzeRecipe:
             )
             raise ConfigurationError(msg)
         return cls(**body)
+
+
+def _absolute(path: str) -> str:
+    is_address = path.startswith("synthetic:") or "://" in path
+    return path if is_address else str(Path(path).expanduser().absolute())
 
 
 def digest(data: Mapping[str, Any]) -> str:

@@ -221,6 +221,13 @@ def drawing_job(result: Result, method: str, device: str) -> Job[Drawing]:
                 "bring the analysed file back"
             )
             raise ConfigurationError(msg)
+        if result.slide_content not in (None, slide.content):
+            msg = (
+                f"slide {slide.path!r} is not the file that was analysed: it has the "
+                "size in px, but other content; bring the analysed file back, or "
+                "analyze this one"
+            )
+            raise ConfigurationError(msg)
         return Drawing(replayed, method, slide, device)
     except BaseException:
         slide.close()

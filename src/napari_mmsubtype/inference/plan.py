@@ -112,6 +112,9 @@ class AnalysisPlan:
             "quality": self.recipe.quality_spec.to_dict(),
             "exclude": list(self.recipe.excluded_flags),
         }
+        if self.slide.content is not None:
+            # Another file may have come in the place of the one analysed before.
+            entry["content"] = self.slide.content
         if self.recipe.set_coverage not in (None, DEFAULT_COVERAGE):
             entry["set_coverage"] = self.recipe.set_coverage
         if self.recipe.precision != "auto":

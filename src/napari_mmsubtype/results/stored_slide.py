@@ -31,6 +31,12 @@ class StoredSlide:
         return str(self._body["slide"]["name"])
 
     @property
+    def slide_content(self) -> str | None:
+        """What `Slide.content` was; None where that or the version did not tell."""
+        content = self._body["slide"].get("content")
+        return None if content is None else str(content)
+
+    @property
     def slide_shape(self) -> tuple[int, int]:
         """Height and width of level 0 in pixels."""
         height, width = self._body["slide"]["shape"]

@@ -45,12 +45,26 @@ def whole_slide_files(folder: Path) -> Iterator[Path]:
         of each are read.
     """
     for file in sorted(folder.iterdir()):
-        if not file.is_file():
-            continue
-        with file.open("rb") as opened:
-            head = opened.read(META_BYTES)
-        if head[128:132] == b"DICM" and WHOLE_SLIDE_CLASS in head:
+        if file.is_file() and is_whole_slide(file):
             yield file
+
+
+def is_whole_slide(file: Path) -> bool:
+    """Tell a DICOM whole-slide image by its first bytes.
+
+    Parameters
+    ----------
+    file : Path
+        Any file, whatever its ending.
+
+    Returns
+    -------
+    bool
+        Whether its meta information names the class.
+    """
+    with file.open("rb") as opened:
+        head = opened.read(META_BYTES)
+    return head[128:132] == b"DICM" and WHOLE_SLIDE_CLASS in head
 
 
 def series_of(file: Path) -> str | None:

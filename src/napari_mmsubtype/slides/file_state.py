@@ -8,7 +8,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_mmsubtype.errors import SlideChangedError
+from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.slides.slide_content import slide_content
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -54,6 +55,33 @@ class FileState:
         if self._path is None:
             return self._opened or None
         return (os.path.realpath(self._path), self._opened)
+
+    def content(self) -> str | None:
+        """Fingerprint what was opened, whatever its path and time of change.
+
+        Returns
+        -------
+        str or None
+            As `slide_content`; None for what is no file of this machine.
+
+        Raises
+        ------
+        SlideReadError
+            If a file cannot be read, or the slide has changed since it was opened.
+        """
+        if self._path is None:
+            return None
+        try:
+            found = slide_content(self._path)
+        except OSError as err:
+            self.check()
+            msg = (
+                f"slide {self._shown!r} cannot be read: {err.strerror or err} "
+                f"({err.filename!r}); mend the file or its permissions"
+            )
+            raise SlideReadError(msg) from err
+        self.check()
+        return found
 
     def check(self) -> None:
         """Refuse to go on with a file that is no longer what was opened.

@@ -188,6 +188,14 @@ class Slide:
         return self._tiles.damaged.places
 
     @property
+    def content(self) -> str | None:
+        """Fingerprint of what the files hold; the same for a copy, wherever it lies.
+
+        None for synthetic slides and addresses. Reads 1 MiB when first asked for.
+        """
+        return self._tiles.content
+
+    @property
     def is_closed(self) -> bool:
         """Whether the file has been let go."""
         return not self._finalizer.alive

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.geometry import Box
@@ -138,6 +138,11 @@ class TileReader:
             return data
 
         return JpegTiles(self.levels[level].shape, backend.tile_shapes[level], _read)
+
+    @cached_property
+    def content(self) -> str | None:
+        """What tells the content of the file, as `FileState.content`."""
+        return self._file.content()
 
     def require_open(self) -> None:
         """Refuse to read from a closed file.

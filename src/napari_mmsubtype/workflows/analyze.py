@@ -210,6 +210,8 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
         The complete store. A store that an earlier run of the same request left is
         resumed, or handed back where it is complete.
     """
+    # The same file is the same request from wherever it is asked for.
+    recipe = recipe.located()
     yield Progress("open", message="opening slide and model")
     processor = choose_processor(recipe.device, recipe.precision)
     if is_remote(recipe.bundle):

@@ -113,6 +113,7 @@ def _begin(
             "slide": {
                 "path": slide.path,
                 "name": slide.name,
+                "content": slide.content,
                 "shape": list(slide.levels[0].shape),
                 "mpp": [plan.pixel_size.y, plan.pixel_size.x],
                 "mpp_source": str(slide.mpp_source),
