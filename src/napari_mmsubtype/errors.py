@@ -7,6 +7,7 @@
     │   ├── SlideOpenError          (OSError)      no backend can open the file
     │   ├── SlideReadError          (OSError)      pixels cannot be decoded
     │   │   ├── DamagedTileError                   the file is damaged in one place
+    │   │   ├── SlideOutOfReachError               drive or system does not give it
     │   │   └── SlideChangedError                  the file is not the one opened
     │   ├── MissingPixelSizeError   (ValueError)   microns per pixel unknown
     │   ├── SlideTooSmallError      (ValueError)   smaller than one patch
@@ -49,6 +50,10 @@ class SlideReadError(SlideError, OSError):
 
 class DamagedTileError(SlideReadError):
     """A stored tile of a slide cannot be decoded; others may."""
+
+
+class SlideOutOfReachError(SlideReadError):
+    """Drive, network or system does not give a tile; another time it may."""
 
 
 class SlideChangedError(SlideReadError):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from napari_mmsubtype.core.patch_grid import PatchSpec, lay_grid
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 from napari_mmsubtype.slides.patch_source import PatchSource
 
 
@@ -28,6 +28,6 @@ def read_all(source):
     for index in range(len(source)):
         try:
             pixels[index] = source.read(index)
-        except SlideReadError:
+        except DamagedTileError:
             readable[index] = False
     return pixels, readable

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 
 
 class RandomPatches:
@@ -19,6 +19,6 @@ class RandomPatches:
         self.reads.append(index)
         if index in self.damaged:
             msg = f"tile of patch {index} is damaged"
-            raise SlideReadError(msg)
+            raise DamagedTileError(msg)
         rng = np.random.default_rng(index)
         return rng.integers(0, 256, (self.size_px, self.size_px, 3), np.uint8)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from napari_mmsubtype.errors import (
+    DamagedTileError,
     OutOfMemoryError,
     SlideChangedError,
-    SlideReadError,
 )
 from napari_mmsubtype.inference.stream import read_batches
 
@@ -29,7 +29,7 @@ class NumberedPatches:
         time.sleep(self.delay_s)
         if index in self.damaged:
             msg = f"tile of patch {index} is damaged"
-            raise SlideReadError(msg)
+            raise DamagedTileError(msg)
         return np.full((4, 4, 3), index, np.uint8)
 
 

@@ -16,9 +16,9 @@ def test_tiles_are_listed_in_order_and_logged_once(caplog):
         damaged.add((0, 9, 9), ValueError("cut short"))
     assert damaged.places == ((0, 9, 9), (1, 4, 2))
     assert [record.getMessage() for record in caplog.records] == [
-        "slide a.svs: tile (row 4, column 2) of level 1 cannot be decoded "
+        "slide a.svs: tile (row 4, column 2) of level 1 cannot be read "
         "(bad Huffman code)",
-        "slide a.svs: tile (row 9, column 9) of level 0 cannot be decoded (cut short)",
+        "slide a.svs: tile (row 9, column 9) of level 0 cannot be read (cut short)",
     ]
 
 

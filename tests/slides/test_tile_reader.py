@@ -1,3 +1,5 @@
+import errno
+import os
 import threading
 
 import numpy as np
@@ -5,7 +7,12 @@ import pytest
 
 from builders.slides import draw_scene, write_pyramid_tiff
 from napari_mmsubtype.core.units import MppSource
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import (
+    DamagedTileError,
+    SlideOutOfReachError,
+    SlideReadError,
+)
+from napari_mmsubtype.slides import tile_reader
 from napari_mmsubtype.slides.backend import Level
 from napari_mmsubtype.slides.color import SlideColor
 from napari_mmsubtype.slides.tifffile_backend import TifffileBackend
@@ -47,7 +54,8 @@ def backend():
 
 
 @pytest.fixture
-def reader(backend):
+def reader(backend, monkeypatch):
+    monkeypatch.setattr(tile_reader, "RETRY_AFTER_S", (0.0, 0.0))
     made = TileReader(backend, "in memory", PLAIN)
     yield made
     made.close()
@@ -74,6 +82,69 @@ def test_a_lost_connection_that_comes_back_leaves_no_blank_tile(reader, backend)
     backend.broken.clear()
     assert (reader.read_view(0, 1030, 1024, 50, 50) == 44).all()
     assert (reader.read_view(1, 520, 512, 50, 50) == 44).all()
+    assert reader.damaged.places == ()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+        TimeoutError("no answer"),
+        # As OpenSlide and Python's threads tell of them.
+        ValueError(f"Couldn't read at 16: {os.strerror(errno.EIO)}"),
+        RuntimeError("can't start new thread"),
+    ],
+    ids=repr,
+)
+def test_what_the_system_refuses_is_no_damage(reader, backend, fault):
+    backend.broken[4, 4] = fault
+    with pytest.raises(SlideOutOfReachError, match=r"row 4, column 4.*no damage"):
+        reader.read_region(0, 1030, 1024, 50, 50)
+    assert backend.reads == 3
+    # An overview over it is refused for the same reason.
+    with pytest.raises(SlideOutOfReachError):
+        reader.read_region(1, 520, 512, 50, 50)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError("image file is truncated (3 bytes not processed)"),
+        FileNotFoundError(errno.ENOENT, "No such file", "4_4.png"),
+        OSError(errno.EINVAL, "Invalid argument"),
+        ValueError("bad Huffman code"),
+        RuntimeError("zstd: corrupt"),
+    ],
+    ids=repr,
+)
+def test_what_a_decoder_refuses_is_damage_and_not_tried_again(reader, backend, fault):
+    backend.broken[4, 4] = fault
+    with pytest.raises(DamagedTileError, match="the file is damaged there"):
+        reader.read_region(0, 1030, 1024, 50, 50)
+    assert backend.reads == 1
+
+
+def test_a_drive_that_fails_once_is_not_noticed(reader, backend):
+    real = backend.read_tile
+
+    def read_tile(*place):
+        if backend.reads == 0:
+            backend.reads += 1
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*place)
+
+    backend.read_tile = read_tile
+    assert (reader.read_region(0, 1030, 1024, 50, 50) == 44).all()
+    assert reader.damaged.places == ()
+
+
+def test_a_lack_of_memory_passes_through(reader, backend):
+    backend.broken[4, 4] = MemoryError("64 MiB")
+    for read in (reader.read_region, reader.read_view):
+        with pytest.raises(MemoryError, match="64 MiB"):
+            read(0, 1030, 1024, 50, 50)
     assert reader.damaged.places == ()
 
 

@@ -192,6 +192,25 @@ def test_what_cannot_be_read_counts_as_tissue(tmp_path, caplog):
     assert "cannot decode tile (row 0, column 0)" in caplog.text
 
 
+def test_damage_makes_no_tissue_of_the_glass_around_it(tmp_path):
+    # A tile of glass within tissue, and a bay of it that is small enough to be filled
+    # where the tile seals it off.
+    image = paint(1600, 1600, boxes=[(200, 1000, 200, 1000)])
+    image[256:384, 256:384] = image[256:308, 384:436] = 250
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, image, levels=1, mpp=2.0, compression="deflate")
+    with open_slide(path) as slide:
+        expected = find_tissue(slide).mask
+    break_tile(path, 0, 28)
+    with open_slide(path) as slide:
+        found = find_tissue(slide).mask
+    damaged = np.zeros_like(found)
+    damaged[64:96, 64:96] = True
+    assert found[damaged].all()
+    assert not expected[66:75, 96:107].any()
+    np.testing.assert_array_equal(found[~damaged], expected[~damaged])
+
+
 def test_a_slide_that_changed_is_no_slide_without_tissue(tmp_path):
     path = tmp_path / "a.tif"
     write_pyramid_tiff(path, paint(200, 200), mpp=2.0)

@@ -11,6 +11,7 @@ from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.errors import (
     BundleError,
     ConfigurationError,
+    DamagedTileError,
     JobCancelled,
     MissingPixelSizeError,
     NoTissueError,
@@ -224,7 +225,7 @@ def test_unreadable_patches_are_skipped_and_reported(bundle, tmp_path, monkeypat
 
     def damaged(self, index):
         if index % 5 == 0:
-            raise SlideReadError("damaged tile")
+            raise DamagedTileError("damaged tile")
         return read(self, index)
 
     monkeypatch.setattr(PatchSource, "read", damaged)
@@ -239,7 +240,7 @@ def test_unreadable_patches_are_skipped_and_reported(bundle, tmp_path, monkeypat
 
 def test_a_wholly_unreadable_slide_is_one_clear_error(bundle, tmp_path, monkeypatch):
     def damaged(_self, _index):
-        raise SlideReadError("damaged tile")
+        raise DamagedTileError("damaged tile")
 
     monkeypatch.setattr(PatchSource, "read", damaged)
     with pytest.raises(SlideReadError, match="none of its"):

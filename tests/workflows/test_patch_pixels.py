@@ -80,11 +80,11 @@ def test_a_second_run_opens_no_slide_and_failures_are_told(tmp_path, monkeypatch
 
 
 def test_a_slide_of_which_nothing_can_be_read_fails(tmp_path, monkeypatch):
-    from napari_mmsubtype.errors import SlideReadError
+    from napari_mmsubtype.errors import DamagedTileError
 
     def refuse(*_):
         msg = "damaged"
-        raise SlideReadError(msg)
+        raise DamagedTileError(msg)
 
     monkeypatch.setattr(patch_pixels._Drawn, "read", refuse)
     found = read([SLIDE], tmp_path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 from napari_mmsubtype.inference.batch_limit import is_out_of_memory
 from napari_mmsubtype.inference.device_loss import is_device_lost
 from napari_mmsubtype.inference.device_resize import resize_area_on_device
@@ -236,7 +236,9 @@ class DevicePatches:
         """Take the memory for decoded tiles."""
         return TilePool(self._count, self._tiles.tile_shape, self.device)
 
-    def _fetch(self, pool: TilePool, wanted: set[Place]) -> dict[Place, SlideReadError]:
+    def _fetch(
+        self, pool: TilePool, wanted: set[Place]
+    ) -> dict[Place, DamagedTileError]:
         """Decode what the pool lacks; give the tiles that nobody can decode."""
         missing = pool.make_room(wanted - self._blank)
         streams, odd = self._read(missing)
@@ -282,18 +284,16 @@ class DevicePatches:
 
     def _read_by_cpu(
         self, pool: TilePool, places: Sequence[Place]
-    ) -> dict[Place, SlideReadError]:
+    ) -> dict[Place, DamagedTileError]:
         """Put tiles into the pool as the CPU decodes them, and give the others."""
-        broken: dict[Place, SlideReadError] = {}
+        broken: dict[Place, DamagedTileError] = {}
         height, width = self._tiles.tile_shape
         level = self._source.grid.level
         for row, col in places:
             corner = (row * height, col * width)
             try:
                 tile = self._source.slide.read_region(level, *corner, height, width)
-            except SlideChangedError:
-                raise
-            except SlideReadError as err:
+            except DamagedTileError as err:
                 broken[row, col] = err
             else:
                 pool.put([(row, col)], torch.from_numpy(tile)[None])

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_mmsubtype.core.option_words import pass_option
-from napari_mmsubtype.errors import (
-    OutOfMemoryError,
-    SlideChangedError,
-    SlideReadError,
-)
+from napari_mmsubtype.errors import DamagedTileError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,6 +123,8 @@ def read_batches(
     ------
     OutOfMemoryError
         If memory runs out for a single batch.
+    SlideReadError
+        If the slide is closed, has changed or is out of reach.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mmsubtype-read")
     waiting: deque[tuple[PatchBatch, list[Future[None]]]] = deque()
@@ -219,10 +217,8 @@ def _fill(
     for position in positions:
         try:
             pixels[position] = source.read(batch.start + position)
-        except SlideChangedError:
-            # No patch is damaged; the slide is another one now.
-            raise
-        except SlideReadError as err:
+        except DamagedTileError as err:
+            # Any other error of reading is no patch's fault, and may pass.
             batch.readable[position] = False
             pixels[position] = 255
             logger.warning("patch %d skipped: %s", batch.start + position, err)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_mmsubtype.errors import SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 from napari_mmsubtype.inference.batch_limit import BatchLimit
 from napari_mmsubtype.inference.device_loss import watch_device
 
@@ -70,7 +70,7 @@ def sample_patches(
     for index in places.round().astype(int).tolist():
         try:
             patches.append(source.read(index))
-        except SlideReadError as err:
+        except DamagedTileError as err:
             # The run itself marks the patch and counts it.
             logger.debug("patch %d left out of the trial: %s", index, err)
     if not patches:

@@ -56,7 +56,7 @@ class DamagedTiles:
         mine = object()
         if self._logged.setdefault(place, mine) is mine:
             logger.warning(
-                "slide %s: tile (row %d, column %d) of level %d cannot be decoded (%s)",
+                "slide %s: tile (row %d, column %d) of level %d cannot be read (%s)",
                 self._path,
                 place[1],
                 place[2],

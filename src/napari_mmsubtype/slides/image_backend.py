@@ -54,6 +54,7 @@ class ImageBackend(NoFurtherImages):
             msg = "an .mrxs file holds only a preview of the slide beside it"
             raise BackendRefusal(msg)
         _refuse_cut_short(Path(path))
+        self._path = path
         self._image: Image.Image | None = _open(path)
         image = self._image
         self._lock = threading.Lock()
@@ -107,7 +108,13 @@ class ImageBackend(NoFurtherImages):
                 if self._image is None:
                     msg = "the file is closed"
                     raise ValueError(msg)
-                self._pixels = _to_array(self._image)
+                try:
+                    self._pixels = _to_array(self._image)
+                except Exception:
+                    # A decoder that was stopped midway does not begin anew.
+                    self._image.close()
+                    self._image = _open(self._path)
+                    raise
             return self._pixels
 
 

@@ -154,7 +154,7 @@ class Prefetcher:
                 return
             try:
                 slide.read_view(level, piece.y, piece.x, piece.height, piece.width)
-            except SlideReadError as err:
+            except (SlideReadError, MemoryError) as err:
                 # Whoever looks there is told; nobody has looked yet.
                 logger.debug("reading ahead: %s", err)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.quality_spec import FLAGS, QualitySpec, flag_bits
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.quality_measures import INKS, MEASURES, PatchMeter
 
@@ -120,7 +120,7 @@ def assess_quality(
     Raises
     ------
     SlideReadError
-        If the slide is closed, or its file was changed.
+        If the slide is closed, out of reach, or its file was changed.
 
     Notes
     -----
@@ -145,11 +145,7 @@ def assess_quality(
     def _measure(index: int) -> None:
         try:
             measures[index] = meter([source.read(index)])[0]
-        except SlideChangedError:
-            raise
-        except SlideReadError as err:
-            if slide.is_closed:
-                raise
+        except DamagedTileError as err:
             logger.warning("quality: %s", err)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.geometry import Box
-from napari_mmsubtype.errors import DamagedTileError, SlideReadError
+from napari_mmsubtype.errors import (
+    DamagedTileError,
+    SlideOutOfReachError,
+    SlideReadError,
+)
 from napari_mmsubtype.slides.damaged_tiles import DamagedTiles, blank_tile
 from napari_mmsubtype.slides.file_state import FileState
 from napari_mmsubtype.slides.jpeg_tiles import JpegTiles, StoresJpeg
 from napari_mmsubtype.slides.overview import TILE_PX, OverviewPyramid
 from napari_mmsubtype.slides.rgb import require_pixels
+from napari_mmsubtype.slides.system_fault import is_system_fault
 from napari_mmsubtype.slides.tile_cache import TileCache
 from napari_mmsubtype.slides.tile_mosaic import assemble
 
@@ -23,6 +29,9 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.slides.backend import SlideBackend
     from napari_mmsubtype.slides.color import SlideColor
+
+RETRY_AFTER_S = (0.2, 1.0)
+"""Pauses before a tile is tried again that the system did not give."""
 
 
 class TileReader:
@@ -81,14 +90,15 @@ class TileReader:
         Raises
         ------
         SlideReadError
-            If a tile cannot be decoded, the slide is closed or its file has changed.
+            If a tile cannot be read or decoded, the slide is closed or its file has
+            changed.
         """
         return self._assemble(level, Box(y, x, height, width), self._tile)
 
     def read_view(
         self, level: int, y: int, x: int, height: int, width: int
     ) -> NDArray[np.uint8]:
-        """Read a box to look at: a damaged tile is a blank one.
+        """Read a box to look at: a tile that cannot be read is a blank one.
 
         Parameters
         ----------
@@ -195,10 +205,11 @@ class TileReader:
         """Decode a stored tile, if the file is still the one that was opened."""
         place = (level, row, col)
         try:
-            tile = require_pixels(self._backend.read_tile(*place), self._least(*place))
+            tile = require_pixels(self._read(*place), self._least(*place))
             tile = self._color.apply(tile)
-        except SlideReadError:
-            # The backend knows better than that a tile is damaged.
+        except (SlideReadError, MemoryError):
+            # The backend knows better than that a tile is damaged, and a lack of
+            # memory tells nothing about it.
             raise
         except Exception as err:
             # Any decoder may fail in its own way on a damaged tile, and on a file that
@@ -206,15 +217,36 @@ class TileReader:
             self.require_open()
             self._file.check()
             self.damaged.add(place, err)
+            where = (
+                f"tile (row {row}, column {col}) of level {level} of slide "
+                f"{self._path!r}: {err}"
+            )
+            if is_system_fault(err):
+                msg = (
+                    f"cannot read {where}; the drive, network or system that holds the "
+                    "file did not give it, which is no damage: check it and try again "
+                    "(an analysis resumes where it stopped)"
+                )
+                raise SlideOutOfReachError(msg) from err
             msg = (
-                f"cannot decode tile (row {row}, column {col}) of level {level} of "
-                f"slide {self._path!r}: {err}; the file is damaged there, fetch or "
-                "export it again"
+                f"cannot decode {where}; the file is damaged there, fetch or export it "
+                "again"
             )
             raise DamagedTileError(msg) from err
         self._file.check()
         self.damaged.discard(place)
         return tile
+
+    def _read(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """Read a stored tile, again where the system did not give it."""
+        for pause_s in RETRY_AFTER_S:
+            try:
+                return self._backend.read_tile(level, row, col)
+            except Exception as err:
+                if self._is_closed or not is_system_fault(err):
+                    raise
+            time.sleep(pause_s)
+        return self._backend.read_tile(level, row, col)
 
     def _least(self, level: int, row: int, col: int) -> tuple[int, int]:
         """Give the height and width of a stored tile as far as it lies on its level."""
@@ -223,10 +255,10 @@ class TileReader:
         return min(tile_h, height - row * tile_h), min(tile_w, width - col * tile_w)
 
     def _visible_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """Give a tile, blank as far as it cannot be decoded."""
+        """Give a tile, blank as far as it cannot be read."""
         try:
             return self._tile(level, row, col)
-        except DamagedTileError:
+        except (DamagedTileError, SlideOutOfReachError):
             if level < self._stored:
                 return blank_tile(*self._backend.tile_shapes[level])
         # Kept apart, for whoever computes with pixels must not get blank ones.

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_mmsubtype.core.units import PixelSize
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 from napari_mmsubtype.slides.area_resize import resize_area
 from napari_mmsubtype.slides.tissue_texture import find_texture
 
@@ -89,13 +89,15 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     Returns
     -------
     TissueMask
-        All False where the slide is blank. What cannot be read counts as tissue, so
-        that patches there are tried and reported and not passed over in silence.
+        All False where the slide is blank. What is damaged counts as tissue, so that
+        patches there are tried and reported and not passed over in silence.
 
     Raises
     ------
     MissingPixelSizeError
         If the pixel size of the slide is unknown.
+    SlideReadError
+        If the slide is closed, has changed or is out of reach.
 
     Notes
     -----
@@ -119,9 +121,11 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     side = 2 * max(round(MEDIAN_UM / pixel_size.mean / 2), 1) + 1
     stained = _take_median(strong, side)
     if threshold < FAINT_THRESHOLD and not stained.all():
-        stained |= find_texture(brightness)
-    mask = _clean(stained | unread, pixel_size)
-    return TissueMask(mask | unread, pixel_size, threshold)
+        stained |= find_texture(brightness) & ~unread
+    # Only then what is damaged: closing and filling of holes would carry it on into
+    # glass that was read.
+    mask = _clean(stained, pixel_size) | unread
+    return TissueMask(mask, pixel_size, threshold)
 
 
 def mask_grid(slide: Slide, *, mpp: float = 8.0) -> tuple[tuple[int, int], PixelSize]:
@@ -218,12 +222,8 @@ def _read_slide(
         rows, cols = bottom - top, right - left
         try:
             thumbnail = _read_block(slide, level, shape, (top, left, bottom, right))
-        except SlideChangedError:
-            raise
-        except SlideReadError as err:
-            if max(rows, cols) <= SMALLEST_BLOCK_PX or slide.is_closed:
-                if slide.is_closed:
-                    raise
+        except DamagedTileError as err:
+            if max(rows, cols) <= SMALLEST_BLOCK_PX:
                 logger.warning("tissue search: %s", err)
                 unread[top:bottom, left:right] = True
                 return
@@ -244,6 +244,12 @@ def _read_slide(
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for done in [pool.submit(fill, *block) for block in blocks]:
             done.result()
+    if unread.any() and not unread.all():
+        # Of another brightness than what lies around, the gap would have texture.
+        nearest = ndimage.distance_transform_edt(
+            unread, return_distances=False, return_indices=True
+        )
+        brightness = brightness[tuple(nearest)]
     return saturation, brightness, unread
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mmsubtype.errors import SlideChangedError, SlideReadError
+from napari_mmsubtype.errors import DamagedTileError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,9 +64,7 @@ def sample_tissue(slide: Slide, tissue: TissueMask) -> NDArray[np.uint8]:
         corner = (min(max(y, 0), height - side), min(max(x, 0), width - side))
         try:
             box = slide.read_region(level, *corner, side, side)
-        except SlideChangedError:
-            raise
-        except SlideReadError as err:
+        except DamagedTileError as err:
             logger.warning("left out of the stain fit: %s", err)
             continue
         boxes.append(box.reshape(-1, 3))
