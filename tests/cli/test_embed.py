@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from napari_mmsubtype.cli.embed import SOME_FAILED
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
 
@@ -32,6 +34,24 @@ def test_slides_that_fail_give_an_exit_code_of_their_own(tmp_path, capsys):
     words = ["embed", path, "--out", str(tmp_path / "out"), *ENCODER]
     assert main(words) == SOME_FAILED
     assert "failed    " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["embed", *ENCODER],
+        ["crossval", "--preset", "evidence"],
+        ["train", "--preset", "evidence"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("size", ["0", "-3"])
+def test_batches_of_no_patch_are_refused_before_any_work(tmp_path, capsys, words, size):
+    path = manifest(tmp_path, "synthetic:seed=1,size=128")
+    words = [words[0], path, *words[1:], "--out", str(tmp_path / "out")]
+    assert main([*words, "--batch-size", size]) == BAD_INPUT
+    assert f"must be at least 1, found {size}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_sources_of_an_encoder_are_bad_input(tmp_path, capsys):

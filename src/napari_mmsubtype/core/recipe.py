@@ -26,6 +26,29 @@ COHORT_PRECISIONS = ("auto", "float32", "bfloat16")
 """Those that treat all slides of a cohort alike; auto is float32 on a CPU."""
 
 
+def require_positive(name: str, value: int | None) -> None:
+    """Refuse a count below 1.
+
+    Parameters
+    ----------
+    name : str
+        Of the option, for the message.
+    value : int or None
+        None leaves the choice to the program.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is below 1.
+    """
+    if value is not None and value < 1:
+        msg = (
+            f"{name} must be at least 1, found {value!r}; leave it out to have it "
+            "chosen"
+        )
+        raise ConfigurationError(msg)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeRecipe:
     """One analysis of one patient.
@@ -119,10 +142,7 @@ class AnalyzeRecipe:
             raise ConfigurationError(msg)
         self._check_device()
         for name in ("stride_px", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                msg = f"{name} must be at least 1, found {value!r}"
-                raise ConfigurationError(msg)
+            require_positive(name, getattr(self, name))
         if self.min_tissue is not None and not 0 <= self.min_tissue <= 1:
             msg = (
                 f"min_tissue is a share of a patch, 0 to 1; found {self.min_tissue!r} "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.recipe import require_positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,6 +64,9 @@ class CohortRequest:
     batch_size: int | None = None
     tensorboard: Path | None = None
     ensemble_of: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_positive("batch_size", self.batch_size)
 
 
 class CohortOptions(TypedDict, total=False):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.core.recipe import require_positive
 from napari_mmsubtype.errors import (
     ConfigurationError,
     DeviceLostError,
@@ -147,6 +148,7 @@ def embed(
     MMSubtypeError
         If the manifest or the encoder cannot serve.
     """
+    require_positive("batch_size", batch_size)
     make_model = partial(
         _model, encoder, weights, bundle, preset, overrides, patch_px, patch_mpp
     )
