@@ -151,7 +151,7 @@ def make_result(
     if says_nothing:
         evidence = np.zeros_like(evidence)
     spread = evidence[:, :, None, None] / cells**2 * np.ones((1, 1, cells, cells))
-    writer.write_patches(0, status, np.zeros((n, 4), np.float32), spread)
+    writer.write_patches(0, status, np.ones((n, 4), np.float32), spread)
     writer.write_flags(bits, status == PatchStatus.EXCLUDED)
     if complete:
         writer.write_fusion((done / max(done.sum(), 1)).astype(np.float32), evidence)

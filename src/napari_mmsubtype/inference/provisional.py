@@ -12,6 +12,7 @@ import zarr
 from napari_mmsubtype.core.partial_patches import ProvisionalScores
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store_damage import read_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,8 @@ class ProvisionalJudge:
         first = number * GROUP
         inside = np.flatnonzero(self._is_done[first : first + GROUP])
         root: Any = zarr.open_group(self._store, mode="r")
-        rows = root[schema.EMBEDDING][first : first + int(inside[-1]) + 1][inside]
+        part = slice(first, first + int(inside[-1]) + 1)
+        rows = read_array(root, schema.EMBEDDING, part)[inside]
         bag = torch.from_numpy(np.asarray(rows, np.float32))[None]
         output = self._case.forward(bag, self._case.available)
         evidence = output.evidence[0, :, : self._case.classes]

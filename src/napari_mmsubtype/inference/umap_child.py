@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from napari_mmsubtype.core.child_process import (
     private_stdout,
     step_back,
 )
+from napari_mmsubtype.errors import StoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def main() -> None:
@@ -39,22 +43,39 @@ def _answer(request: dict[str, Any], answer: IO[bytes]) -> None:
     from napari_mmsubtype.inference.umap_layout import lay_out
     from napari_mmsubtype.results import schema
     from napari_mmsubtype.results.patch_map import MapSpec
+    from napari_mmsubtype.results.store_damage import find_array
 
     folder = Path(request["folder"])
     root: Any = zarr.open_group(request["store"], mode="r")
     reference = folder / "reference.npy"
-    points, known = lay_out(
-        root[schema.EMBEDDING],
-        np.load(folder / "used.npy", allow_pickle=False),
-        MapSpec(**request["spec"]),
-        tell,
-        reference=np.load(reference, allow_pickle=False)
-        if reference.exists()
-        else None,
-    )
+    try:
+        points, known = lay_out(
+            _Rows(find_array(root, schema.EMBEDDING)),
+            np.load(folder / "used.npy", allow_pickle=False),
+            MapSpec(**request["spec"]),
+            tell,
+            reference=np.load(reference, allow_pickle=False)
+            if reference.exists()
+            else None,
+        )
+    except StoreError as err:
+        _send(answer, {"stage": "damaged", "reason": str(err)})
+        return
     np.save(folder / "points.npy", points)
     np.save(folder / "known.npy", known)
     _send(answer, {"stage": "done", "done": 1, "total": 1})
+
+
+class _Rows:
+    """The rows of an array of a store, with its faults told as such."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        from napari_mmsubtype.results.store_damage import read_part
+
+        return read_part(self._array, part)
 
 
 def _send(answer: IO[bytes], line: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_mmsubtype.core.progress import Job, Progress
-from napari_mmsubtype.errors import ComputeError
+from napari_mmsubtype.errors import ComputeError, StoreError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +76,8 @@ def layout_job(
     ------
     ComputeError
         If the process fails, for example for lack of memory.
+    StoreError
+        If the store is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="mmsubtype-umap-") as name:
         folder = Path(name)
@@ -116,6 +118,8 @@ def _follow(request: dict[str, Any], folder: Path) -> Job[None]:
                     continue
                 if line["stage"] == "done":
                     return
+                if line["stage"] == "damaged":
+                    raise StoreError(line["reason"])
                 if line["stage"] == "failed":
                     raise ComputeError(_failed(line["reason"], stderr))
                 shown = Progress(

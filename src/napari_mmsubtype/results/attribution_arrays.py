@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store_damage import read_array, telling_damage
 
 if TYPE_CHECKING:
     import zarr
@@ -59,7 +58,11 @@ def read_attributions(root: zarr.Group) -> Attributions | None:
     """
     if schema.ATTRIBUTIONS not in root:
         return None
-    group: Any = root[schema.ATTRIBUTIONS]
+    with telling_damage(getattr(root.store, "root", root.store), schema.ATTRIBUTIONS):
+        return _read_group(root[schema.ATTRIBUTIONS])
+
+
+def _read_group(group: Any) -> Attributions | None:
     entry = dict(group.attrs)
     if "tables" not in entry:
         return None
@@ -70,7 +73,7 @@ def read_attributions(root: zarr.Group) -> Attributions | None:
             TableAttribution(
                 modality=modality,
                 features=tuple(attrs["features"]),
-                values=np.asarray(group[modality][...]),
+                values=read_array(group, modality),
                 groups={name: tuple(m) for name, m in attrs["groups"].items()},
             )
         )

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import zarr
 
 from napari_mmsubtype.core.units import PixelSize
@@ -15,11 +14,13 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic, cell_size
 from napari_mmsubtype.results.patch_rows import PatchRows
+from napari_mmsubtype.results.store_damage import find_array, read_array, read_part
 from napari_mmsubtype.results.store_names import remove_half_written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.patch_grid import PatchGrid
@@ -74,11 +75,11 @@ class CamMap:
         ndarray of float32, shape (y, x)
             Raw and signed; 0 where nothing was analysed.
         """
-        maps = self.group[f"{_MAP}/{level}"]
-        own = np.asarray(maps[index])  # type: ignore[index]
+        maps = find_array(self.group, f"{_MAP}/{level}")
+        own = read_part(maps, index)
         if not against_others or self.channels == 1:
             return own
-        total = np.asarray(maps[...]).sum(axis=0)  # type: ignore[index]
+        total = read_part(maps).sum(axis=0)
         others: NDArray[np.float32] = (total - own) / (self.channels - 1)
         return own - others
 
@@ -180,12 +181,12 @@ class CamWriter:
     @property
     def mapped(self) -> NDArray[np.uint8]:
         """1 for each patch that is drawn, uint8, shape (n,)."""
-        return np.asarray(self._group[_MAPPED][...])  # type: ignore[index]
+        return read_array(self._group, _MAPPED)
 
     @property
     def cells(self) -> NDArray[np.float32]:
         """What is drawn of all patches, float32, shape (n, channels, y, x)."""
-        return np.asarray(self._group[_CELLS][...])  # type: ignore[index]
+        return read_array(self._group, _CELLS)
 
     def read_cells(self, start: int, stop: int) -> NDArray[np.float32]:
         """Read some patches.
@@ -200,7 +201,7 @@ class CamWriter:
         ndarray of float32, shape (stop - start, channels, y, x)
             0 where a patch is not drawn.
         """
-        return np.asarray(self._group[_CELLS][start:stop])  # type: ignore[index]
+        return read_array(self._group, _CELLS, slice(start, stop))
 
     def write_cells(self, start: int, cells: NDArray[np.float32]) -> None:
         """Write a run of patches, and then that they are drawn.
@@ -248,6 +249,8 @@ class CamWriter:
         try:
             levels = write_levels(self._group, mosaic, _read, channels, name=_MAP)
             self._group.attrs[_FACTS] = {**self._facts, "levels": levels}
+        except StoreError:
+            raise
         except OSError as err:
             raise self._refused(err) from err
 

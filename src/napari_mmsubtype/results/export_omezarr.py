@@ -104,6 +104,8 @@ def export_ome_zarr(result: Result, out: str | Path) -> Path:
             fresh = folder / f"new{SUFFIX}"
             _write(result, fresh)
             fresh.rename(target)
+    except StoreError:
+        raise
     except OSError as err:
         reason = os.strerror(err.errno) if err.errno else str(err)
         msg = (

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import halve, level_shapes
+from napari_mmsubtype.results.store_damage import WITH_ZEROS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,7 @@ def write_levels(
             shape=(classes, *shape),
             chunks=(1, min(SIDE, shape[0]), min(SIDE, shape[1])),
             dtype="float32",
+            config=WITH_ZEROS,
             overwrite=True,
         )
         for top, left, bottom, right in _squares(shape):
@@ -70,9 +72,7 @@ def write_levels(
             else:
                 twice = (slice(2 * top, 2 * bottom), slice(2 * left, 2 * right))
                 part = halve(np.asarray(finer[:, *twice]))
-            # What is zero needs no writing: a new array is.
-            if part.any():
-                level[:, top:bottom, left:right] = part
+            level[:, top:bottom, left:right] = part
         finer = level
     return len(shapes)
 

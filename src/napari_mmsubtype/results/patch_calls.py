@@ -9,6 +9,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store_damage import read_array
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,4 +73,4 @@ def read_patch_calls(path: Path) -> NDArray[np.float32] | None:
     root = zarr.open_group(path, mode="r")
     if schema.PATCH_CALL not in root:
         return None
-    return np.asarray(root[schema.PATCH_CALL][...], np.float32)  # type: ignore[index]
+    return np.asarray(read_array(root, schema.PATCH_CALL), np.float32)

@@ -10,6 +10,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store_damage import read_array, telling_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,9 +132,11 @@ def read_patch_map(path: Path) -> PatchMap | None:
     if schema.UMAP not in root or "spec" not in root[schema.UMAP].attrs:
         return None
     group = root[schema.UMAP]
+    with telling_damage(path, schema.UMAP):
+        spec = MapSpec(**group.attrs["spec"])
     return PatchMap(
-        points=np.asarray(group[_PATCHES][...]),
-        spec=MapSpec(**group.attrs["spec"]),
-        reference=np.asarray(group[_REFERENCE][...]),
-        reference_class=np.asarray(group[_CLASS][...]),
+        points=read_array(group, _PATCHES),
+        spec=spec,
+        reference=read_array(group, _REFERENCE),
+        reference_class=read_array(group, _CLASS),
     )

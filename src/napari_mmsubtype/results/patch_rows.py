@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.results.store_damage import read_part
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,4 +72,4 @@ class PatchRows:
 
     def _read_chunk(self, number: int) -> NDArray[Any]:
         start = number * self._step
-        return np.asarray(self._array[start : start + self._step])
+        return read_part(self._array, slice(start, start + self._step))

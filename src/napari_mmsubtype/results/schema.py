@@ -12,6 +12,9 @@ SUFFIX = ".mmsubtype.zarr"
 ATTRIBUTE = "mmsubtype"
 """Key of the store's root attributes that holds everything but arrays."""
 
+EVERY_CHUNK = "every_chunk"
+"""Attribute: chunks of zeros are on disk, too, so one that is absent was lost."""
+
 PATCHES = "patches"
 ORIGIN = "patches/origin"
 CELL = "patches/cell"

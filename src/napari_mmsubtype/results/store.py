@@ -24,6 +24,14 @@ from napari_mmsubtype.results.patch_classes import patch_classes
 from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
 from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store_damage import (
+    find_array,
+    read_array,
+    read_part,
+    read_root,
+    require_chunks,
+    telling_damage,
+)
 from napari_mmsubtype.results.stored_slide import StoredSlide
 
 if TYPE_CHECKING:
@@ -31,6 +39,13 @@ if TYPE_CHECKING:
 
     from napari_mmsubtype.core.attributions import Attributions
     from napari_mmsubtype.results.cam_maps import CamMap
+
+REQUIRED = (
+    *("status", "recipe", "provenance", "plan_digest", "bundle_name", "exact"),
+    *("classes", "prediction", "grid", "slide_path", "slide_name", "slide_shape"),
+    *("pixel_size", "mpp_source"),
+)
+"""What no result can be without: read as it is opened."""
 
 
 def open_result(path: str | Path) -> Result:
@@ -49,7 +64,8 @@ def open_result(path: str | Path) -> Result:
     Raises
     ------
     StoreError
-        If the folder is missing, is no store, or comes from a newer version.
+        If the folder is missing, is no store, comes from a newer version, or parts of
+        it were lost.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -59,27 +75,13 @@ def open_result(path: str | Path) -> Result:
             f"ends in {schema.SUFFIX}; run an analysis to make one"
         )
         raise StoreError(msg)
-    try:
-        root = zarr.open_group(folder, mode="r")
-        body: Any = root.attrs.get(schema.ATTRIBUTE)
-    except (OSError, ValueError, KeyError) as err:
-        msg = f"{str(path)!r} is not a readable result store: {err}"
-        raise StoreError(msg) from err
-    if not isinstance(body, dict):
-        msg = (
-            f"{str(path)!r} is a zarr group but not a result store (no "
-            f"{schema.ATTRIBUTE!r} attribute); open it as an image instead"
-        )
-        raise StoreError(msg)
-    found_version = body.get("schema_version")
-    if found_version not in schema.READABLE_VERSIONS:
-        known = " and ".join(map(str, schema.READABLE_VERSIONS))
-        msg = (
-            f"{str(path)!r} has schema version {found_version!r}; this program reads "
-            f"{known}: update napari-mmsubtype"
-        )
-        raise StoreError(msg)
-    return Result(folder, root, body)
+    root, body = read_root(folder)
+    result = Result(folder, root, body)
+    with telling_damage(folder, "its attributes"):
+        for name in REQUIRED:
+            getattr(result, name)
+    require_chunks(root, body)
+    return result
 
 
 class Result(StoredSlide):
@@ -298,7 +300,7 @@ class Result(StoredSlide):
     @property
     def embedding_size(self) -> int:
         """Length of an embedding."""
-        return int(self._root[schema.EMBEDDING].shape[1])  # type: ignore[union-attr]
+        return int(find_array(self._root, schema.EMBEDDING).shape[1])
 
     @property
     def cell_evidence(self) -> NDArray[np.float32]:
@@ -314,7 +316,7 @@ class Result(StoredSlide):
 
         In the unit of the map; 0 for patches without a part in the call.
         """
-        rows = PatchRows(self._root[schema.CELL_EVIDENCE])  # type: ignore[arg-type]
+        rows = PatchRows(find_array(self._root, schema.CELL_EVIDENCE))
         factor = (
             self.patch_weights if self.exact else self.patch_status == PatchStatus.DONE
         )
@@ -350,7 +352,7 @@ class Result(StoredSlide):
     @property
     def map_pixel_size(self) -> PixelSize:
         """The size of a pixel of `evidence_map`, in microns."""
-        cells = self._root[schema.CELL_EVIDENCE].shape[2:]  # type: ignore[union-attr]
+        cells = find_array(self._root, schema.CELL_EVIDENCE).shape[2:]
         side_y, side_x = cell_size(self.grid.spec, (int(cells[0]), int(cells[1])))
         return PixelSize(side_y * self.grid.spec.mpp, side_x * self.grid.spec.mpp)
 
@@ -386,13 +388,13 @@ class Result(StoredSlide):
                 "resume it"
             )
             raise StoreError(msg)
-        maps = self._root[f"{schema.EVIDENCE_MAP}/{level}"]
-        own = np.asarray(maps[index])  # type: ignore[index]
+        maps = find_array(self._root, f"{schema.EVIDENCE_MAP}/{level}")
+        own = read_part(maps, index)
         if not against_others or len(self.classes) == 1:
             return own
-        total = np.asarray(maps[...]).sum(axis=0)  # type: ignore[index]
+        total = read_part(maps).sum(axis=0)
         others: NDArray[np.float32] = (total - own) / (len(self.classes) - 1)
         return own - others
 
     def _read(self, name: str) -> NDArray[Any]:
-        return np.asarray(self._root[name][...])  # type: ignore[index]
+        return read_array(self._root, name)

@@ -10,6 +10,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store_damage import WITH_ZEROS
 from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def lay_out(
             (schema.CELL, grid.cell),
             (schema.TISSUE, grid.tissue),
         ):
-            root.create_array(name, data=data)
-        root.create_array(schema.TISSUE_MASK, data=tissue)
+            root.create_array(name, data=data, config=WITH_ZEROS)
+        root.create_array(schema.TISSUE_MASK, data=tissue, config=WITH_ZEROS)
         for name, shape, dtype in (
             (schema.STATUS, (n,), "uint8"),
             (schema.PROCESSOR, (n,), "uint8"),
@@ -86,6 +87,7 @@ def lay_out(
         body = dict(attributes)
         body["schema_version"] = schema.SCHEMA_VERSION
         body["status"] = "partial"
+        body[schema.EVERY_CHUNK] = True
         body["grid"] = grid.to_attributes()
         root.attrs[schema.ATTRIBUTE] = body
         draft.rename(path)

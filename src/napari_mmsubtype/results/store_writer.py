@@ -15,6 +15,7 @@ from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic
 from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store_damage import damaged, find_array, read_array
 from napari_mmsubtype.results.store_layout import lay_out
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class StoreWriter:
         ndarray
             As stored.
         """
-        return np.asarray(self._root[name][...])  # type: ignore[index]
+        return read_array(self._root, name)
 
     def rows(self, name: str) -> PatchRows:
         """Give access to one array without reading it whole.
@@ -138,7 +139,7 @@ class StoreWriter:
         PatchRows
             Reads the rows of some patches.
         """
-        return PatchRows(self._root[name])  # type: ignore[arg-type]
+        return PatchRows(find_array(self._root, name))
 
     def write_patches(
         self,
@@ -172,8 +173,9 @@ class StoreWriter:
         self._put(schema.EMBEDDING, part, embedding.astype(np.float16))
         if cell_evidence is not None:
             self.write_cells(start, cell_evidence)
-        if quality is not None:
-            self._put(schema.QUALITY, part, quality)
+        if schema.QUALITY in self._root:
+            # Zeros, too: of patches that are done no chunk may be absent.
+            self._put(schema.QUALITY, part, 0 if quality is None else quality)
         if self._processor and schema.PROCESSOR in self._root:
             self._put(schema.PROCESSOR, part, np.full(len(status), self._processor))
         self._put(schema.STATUS, part, status)
@@ -269,10 +271,12 @@ class StoreWriter:
             Patches that count; the others leave their place to their neighbors. All if
             left out.
         """
-        _, classes, *cells = self._root[schema.CELL_EVIDENCE].shape  # type: ignore[union-attr]
+        _, classes, *cells = find_array(self._root, schema.CELL_EVIDENCE).shape
         mosaic = Mosaic(grid, (int(cells[0]), int(cells[1])), used=used)
         try:
             write_levels(self._root, mosaic, read, classes)
+        except StoreError:
+            raise
         except OSError as err:
             raise self._refused(err) from err
 
@@ -311,12 +315,17 @@ class StoreWriter:
         except OSError as err:
             raise self._refused(err) from err
 
-    def _put(self, name: str, part: slice, data: NDArray[Any]) -> None:
+    def _put(self, name: str, part: slice, data: NDArray[Any] | int) -> None:
         try:
             # Opening an array takes as long as writing a small one.
             if name not in self._arrays:
-                self._arrays[name] = self._root[name]  # type: ignore[assignment]
+                self._arrays[name] = find_array(self._root, name)
             self._arrays[name][part] = data
+        except RuntimeError as err:
+            # A chunk that is written in part is read before.
+            raise damaged(self.path, name, err) from err
+        except StoreError:
+            raise
         except OSError as err:
             raise self._refused(err) from err
 

@@ -1,0 +1,290 @@
+"""Notice that parts of a store were lost or damaged, and say so in one way."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.results import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+WITH_ZEROS: Any = {"write_empty_chunks": True}
+"""For arrays of a store: a chunk that is absent was lost. zarr alone leaves out chunks
+of zeros and reads absent ones as zeros."""
+
+_FAULTS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What zarr and its codecs raise where a file is not what it was."""
+
+_ADVICE = "bring it back from a copy, or delete it and analyze anew"
+_LAID_OUT = (schema.ORIGIN, schema.CELL, schema.TISSUE, schema.TISSUE_MASK)
+
+
+def damaged(store: object, part: str, found: object) -> StoreError:
+    """Make the error for a store of which a part cannot be read.
+
+    Parameters
+    ----------
+    store : object
+        Its path.
+    part : str
+        What is damaged.
+    found : object
+        What was found there.
+
+    Returns
+    -------
+    StoreError
+        To be raised.
+    """
+    reason = " ".join(str(found).split())[:160]
+    return StoreError(
+        f"the result {str(store)!r} is damaged at {part}: {reason}; {_ADVICE}"
+    )
+
+
+@contextmanager
+def telling_damage(store: object, part: str) -> Iterator[None]:
+    """Turn what reading a damaged part raises into one clear error.
+
+    Parameters
+    ----------
+    store : object
+        Path of the store.
+    part : str
+        What is read.
+
+    Yields
+    ------
+    None
+        Read it inside.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read.
+    """
+    try:
+        yield
+    except _FAULTS as err:
+        found = f"{err} is missing" if isinstance(err, KeyError) else err
+        raise damaged(store, part, found) from err
+
+
+def read_array(root: zarr.Group, name: str, part: Any = ...) -> NDArray[Any]:
+    """Read an array of a store.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store, or a group of it.
+    name : str
+        Of the array.
+    part : object, default: ...
+        What of it.
+
+    Returns
+    -------
+    ndarray
+        As stored.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    return read_part(find_array(root, name), part)
+
+
+def find_array(root: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Give access to an array of a store.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store, or a group of it.
+    name : str
+        Of the array.
+
+    Returns
+    -------
+    zarr.Array
+        Not read yet; what is written to it is on disk also where it is zero.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    with (
+        telling_damage(_place(root), f"{root.path}/{name}".lstrip("/")),
+        # Taken over when an array is opened, and not for arrays of others.
+        zarr.config.set({"array.write_empty_chunks": True}),
+    ):
+        array = root[name]
+        if isinstance(array, zarr.Array):
+            return array
+        msg = "it is no array"
+        raise TypeError(msg)
+
+
+def read_part(array: zarr.Array[Any], part: Any = ...) -> NDArray[Any]:
+    """Read from an array of a store.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        Of a store.
+    part : object, default: ...
+        What of it.
+
+    Returns
+    -------
+    ndarray
+        As stored.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged there.
+    """
+    with telling_damage(_place(array), array.path):
+        return np.asarray(array[part])
+
+
+def _place(node: zarr.Group | zarr.Array[Any]) -> object:
+    """Say where a store lies."""
+    return getattr(node.store, "root", node.store)
+
+
+def read_root(folder: Path) -> tuple[zarr.Group, dict[str, Any]]:
+    """Open the group of a store and read its attributes.
+
+    Parameters
+    ----------
+    folder : Path
+        It exists.
+
+    Returns
+    -------
+    root : zarr.Group
+        Open for reading.
+    body : dict
+        Attributes of a version that can be read.
+
+    Raises
+    ------
+    StoreError
+        If it is no store, comes from a newer version, or is damaged.
+    """
+    place = repr(str(folder))
+    try:
+        root = zarr.open_group(folder, mode="r")
+        body: Any = root.attrs.get(schema.ATTRIBUTE)
+    except (OSError, *_FAULTS) as err:
+        if isinstance(err, PermissionError):
+            found = "may not be read; change the permissions of the folder"
+        elif (folder / "zarr.json").exists():
+            found = f"is cut short or no JSON: if this was a result, {_ADVICE}"
+        else:
+            found = f"is missing: if this was a result, {_ADVICE}"
+        msg = f"{place} is not a readable result store: its zarr.json {found}"
+        raise StoreError(msg) from err
+    if not isinstance(body, dict):
+        msg = (
+            f"{place} is a zarr group but not a result store (no {schema.ATTRIBUTE!r} "
+            f"attribute); open it as an image instead, or if this was a result, "
+            f"{_ADVICE}"
+        )
+        raise StoreError(msg)
+    version = body.get("schema_version")
+    if not isinstance(version, int):
+        raise damaged(folder, "its attributes", f"schema_version is {version!r}")
+    if version not in schema.READABLE_VERSIONS:
+        known = " and ".join(map(str, schema.READABLE_VERSIONS))
+        msg = (
+            f"{place} has schema version {version!r}; this program reads {known}: "
+            "update napari-mmsubtype"
+        )
+        raise StoreError(msg)
+    return root, body
+
+
+def require_chunks(root: zarr.Group, body: dict[str, Any]) -> None:
+    """Refuse a store of which chunks were lost: they would be read as zeros.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store.
+    body : dict
+        Its attributes.
+
+    Raises
+    ------
+    StoreError
+        If a chunk of what is declared done is absent or empty. In stores of versions
+        that left out chunks of zeros only embeddings are looked at, which never are.
+    """
+    status = read_array(root, schema.STATUS)
+    every = bool(body.get(schema.EVERY_CHUNK))
+    if every:
+        for name in _LAID_OUT:
+            _require(root, name)
+    _require(root, schema.EMBEDDING, status > 0)
+    if not every:
+        return
+    if body["schema_version"] > 1:
+        _require(root, schema.QUALITY, status > 0)
+    _require(root, schema.CELL_EVIDENCE, read_array(root, schema.MAPPED) > 0)
+    if body["status"] != "complete":
+        return
+    for name in (schema.STATUS, schema.EVIDENCE, schema.WEIGHT):
+        _require(root, name)
+    if "prediction" not in body:
+        raise damaged(_place(root), "its attributes", "the prediction is missing")
+    with telling_damage(_place(root), schema.EVIDENCE_MAP):
+        levels = list(root[schema.EVIDENCE_MAP].array_keys())  # type: ignore[union-attr]
+    for level in levels:
+        _require(root, f"{schema.EVIDENCE_MAP}/{level}")
+
+
+def _require(
+    root: zarr.Group, name: str, rows: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse an array that lacks a chunk, of some rows or of all."""
+    array = find_array(root, name)
+    counts = [-(-n // step) for n, step in zip(array.shape, array.chunks, strict=True)]
+    first = range(counts[0])
+    if rows is not None:
+        first = np.unique(np.flatnonzero(rows) // array.chunks[0]).tolist()
+    folder = Path(str(_place(root)), array.path)
+    for place in product(first, *map(range, counts[1:])):
+        key = array.metadata.encode_chunk_key(place)
+        try:
+            found = "is empty" if (folder / key).stat().st_size == 0 else ""
+        except FileNotFoundError:
+            found = "is missing"
+        if found:
+            raise damaged(_place(root), name, f"the file {key!r} {found}")
+
+
+__all__ = [
+    "WITH_ZEROS",
+    "damaged",
+    "find_array",
+    "read_array",
+    "read_part",
+    "read_root",
+    "require_chunks",
+    "telling_damage",
+]
