@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 import time
 from dataclasses import asdict, replace
@@ -109,3 +110,36 @@ def test_the_store_says_what_was_asked_of_what(bundle, tmp_path):
     assert kept.provenance["device"] == "cpu"
     assert not StoreWriter(path).is_complete
     assert np.asarray(kept.patch_status).any()
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "gone", "chunk"])
+def test_a_damaged_store_is_passed_over_and_left_as_it_is(
+    bundle, tmp_path, caplog, how
+):
+    first = analyze(SLIDE, bundle, out=tmp_path, device="cpu")
+    file = first.path / "zarr.json"
+    if how == "chunk":
+        file = first.path / "patches" / "embedding" / "c" / "0" / "0"
+    if how in ("gone", "chunk"):
+        file.unlink()
+    else:
+        file.write_text("" if how == "empty" else '{"zarr_format": 3, "attri')
+    kept = sorted(first.path.rglob("*"))
+    again = analyze(SLIDE, bundle, out=tmp_path, device="cpu")
+    assert again.path.name == "synthetic-5-2.mmsubtype.zarr"
+    assert again.prediction.call == first.prediction.call
+    (told,) = [r.message for r in caplog.records if "passed over" in r.message]
+    assert str(first.path) in told
+    assert "delete it" in told
+    assert sorted(first.path.rglob("*")) == kept
+    assert analyze(SLIDE, bundle, out=tmp_path, device="cpu").path == again.path
+
+
+def test_a_run_does_not_go_on_with_patches_that_were_lost(bundle, tmp_path):
+    begin(bundle, tmp_path).close()
+    (path,) = tmp_path.iterdir()
+    shutil.rmtree(path / "patches" / "embedding" / "c")
+    after = analyze(SLIDE, bundle, out=tmp_path, device="cpu", batch_size=4)
+    fresh = analyze(SLIDE, bundle, out=tmp_path / "new", device="cpu", batch_size=4)
+    assert after.path != path
+    np.testing.assert_array_equal(after.embeddings, fresh.embeddings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.provenance import Provenance
-from napari_mmsubtype.errors import StoreInUseError
+from napari_mmsubtype.errors import StoreError, StoreInUseError
 from napari_mmsubtype.models.attention_rollout import has_rollout
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock, clear_stale_lock
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from napari_mmsubtype.inference.device import Processor
     from napari_mmsubtype.inference.plan import AnalysisPlan
     from napari_mmsubtype.models.bundle import Bundle
+
+logger = logging.getLogger(__name__)
 
 CREATION_S = 20.0
 """How long another process may take to lay out a store before this one gives up."""
@@ -63,11 +66,12 @@ def claim_store(
     """
     folder = Path(plan.recipe.out or ".")
     fingerprint = plan.fingerprint()
+    skipped: set[Path] = set()
     deadline = time.monotonic() + CREATION_S
     while True:
         existing = existing_stores(folder, plan.slide.name)
         for path in existing:
-            if open_result(path).plan_digest != fingerprint:
+            if path in skipped or not _is_of(path, fingerprint, skipped):
                 continue
             writer = StoreWriter(path)
             if writer.is_complete:
@@ -94,6 +98,17 @@ def claim_store(
                 remove_drafts(path)
                 yield _begin(path, plan, fingerprint, processor, exact=exact)
                 return
+
+
+def _is_of(path: Path, fingerprint: str, skipped: set[Path]) -> bool:
+    """Tell whether a store is of a request; one that cannot be read is of none."""
+    try:
+        return open_result(path).plan_digest == fingerprint
+    except StoreError as err:
+        # One damaged store must not keep a slide from being analyzed.
+        logger.warning("%s; it is left as it is, and passed over", err)
+        skipped.add(path)
+        return False
 
 
 def _begin(
