@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from napari_mmsubtype.slides.slide_name import LONGEST_BYTES, file_stem, slide_name
@@ -34,3 +36,11 @@ def test_a_very_long_name_is_cut_and_stays_its_own(tmp_path, letter):
         assert len(stem.encode()) <= LONGEST_BYTES
         (tmp_path / stem).touch()
     assert file_stem("s" * LONGEST_BYTES) == "s" * LONGEST_BYTES
+
+
+def test_a_name_that_is_not_unicode_is_fit_for_a_file():
+    name = os.fsdecode(b"\xff")
+    assert file_stem(name) == name
+    long = file_stem(name * 200)
+    assert len(os.fsencode(long)) <= LONGEST_BYTES
+    assert long != file_stem(name * 201)

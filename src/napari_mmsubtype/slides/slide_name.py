@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def file_stem(name: str) -> str:
         very long name is cut.
     """
     safe = _UNSAFE.sub("_", name)
-    encoded = safe.encode()
+    encoded = os.fsencode(safe)
     if len(encoded) <= LONGEST_BYTES:
         return safe
     # Slides whose names differ only in what is cut off must not share a file.
