@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,53 @@ def test_a_full_disk_is_the_users_to_mend(app_raising, capsys):
     message = capsys.readouterr().err
     assert "'/out/x'" in message
     assert os.strerror(errno.ENOSPC) in message
+
+
+@pytest.mark.parametrize("code", [errno.ENOTDIR, errno.EEXIST])
+def test_a_file_where_a_folder_is_expected_is_the_users_to_mend(
+    code, app_raising, capsys
+):
+    app_raising(OSError(code, os.strerror(code), "/etc/passwd"))
+    assert main(["demo"]) == BAD_INPUT
+    assert "'/etc/passwd'" in (message := capsys.readouterr().err)
+    assert "a folder is expected" in message
+    assert "--out" in message
+
+
+def test_a_command_without_a_folder_of_its_own_names_none(app_raising, capsys):
+    app_raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/x"))
+    assert main(["umap", "x"]) == BAD_INPUT
+    assert "--out" not in capsys.readouterr().err
+
+
+def test_an_interrupt_before_the_job_is_told_too(monkeypatch, capsys):
+    def interrupted(_words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_mmsubtype.cli.analyze.AnalyzeRecipe", interrupted)
+    monkeypatch.setattr("napari_mmsubtype.cli.run.read_recipe", interrupted)
+    assert main(["run", "x.yaml"]) == CANCELLED
+    assert capsys.readouterr().err == "cancelled: stopped by the user\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_streams_that_are_full_are_told_as_such(tmp_path):
+    words = [sys.executable, "-m", "napari_mmsubtype", "info", "synthetic:size=256"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*words, "--json"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+        unheard = subprocess.run([*words[:-1], "none.svs"], stderr=full)
+    assert done.returncode == BAD_INPUT
+    assert done.stderr.startswith("error: standard output could not be written: No sp")
+    assert done.stderr.count("\n") == 1
+    assert unheard.returncode == BAD_INPUT
+
+
+def test_pictures_need_no_backend_of_the_user(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    assert main(["--version"]) == DONE
+    assert os.environ["MPLBACKEND"] == "Agg"
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("boom\nmore"), OSError("odd")])

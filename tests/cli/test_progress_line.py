@@ -1,3 +1,4 @@
+import errno
 import io
 import sys
 
@@ -41,6 +42,17 @@ def test_stages_without_counts_are_written_in_the_end(capsys):
         progress(Progress("patches", 1, 1))
         progress(Progress("fuse"))
     assert capsys.readouterr().err.splitlines() == ["patches 1/1", "fuse"]
+
+
+def test_a_line_that_cannot_be_written_ends_no_work(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    with ProgressLine() as progress:
+        progress(Progress("patches", 1, 3))
+        progress(Progress("patches", 3, 3))
 
 
 def test_a_long_stage_speaks_now_and_then(monkeypatch, capsys):

@@ -6,6 +6,7 @@ from PIL import Image
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import ConfigurationError, StoreError
+from napari_mmsubtype.workflows import sanity
 from napari_mmsubtype.workflows.analyze import analyze
 from napari_mmsubtype.workflows.jobs import run_job
 from napari_mmsubtype.workflows.sanity import CHECKS, sanity_job, sanity_lines
@@ -34,6 +35,16 @@ def test_all_checks_are_written_and_told(store):
     lines = sanity_lines(record)
     assert [line.partition(":")[0] for line in lines] == list(CHECKS)
     assert "below 10 of 10 random orders" in lines[0]
+
+
+def test_what_cannot_serve_is_refused_before_any_work(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(sanity, "replay_case_job", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write to .*file.*--out"):
+        run_job(sanity_job(store, out=tmp_path / "file"))
+    for seed in (-1, 2**32):
+        with pytest.raises(ConfigurationError, match=f"seed must be .* found {seed}"):
+            run_job(sanity_job(store, seed=seed, out=tmp_path))
 
 
 def test_the_method_that_drew_the_map_is_the_one_tested_and_named(tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import inspect
 import logging
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -40,14 +42,18 @@ DONE = 0
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
 CANCELLED = 130
+STOPPED = "stopped by the user"
 
-# What a user can mend without a programmer: rights, a full or a read-only disk.
+# What a user can mend without a programmer: rights, a full or a read-only disk, a file
+# where a folder is expected.
 _USERS_FAULT = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
     errno.ENOSPC,
     errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EEXIST,
     getattr(errno, "EDQUOT", errno.ENOSPC),
 }
 
@@ -78,6 +84,12 @@ app.command("train")(train_command)
 app.command("unlock")(unlock_command)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(preset_app, name="preset")
+_WITH_OUT = {
+    command.name
+    for command in app.registered_commands
+    if command.callback is not None
+    and "out" in inspect.signature(command.callback).parameters
+}
 
 
 def _show_version(asked: bool) -> None:
@@ -131,27 +143,44 @@ def _outcome(words: list[str], *, debug: bool) -> int:
     try:
         app(words, prog_name="napari-mmsubtype")
     except SystemExit as end:
+        if end.code == CANCELLED:
+            # So does typer end a command that Ctrl-C interrupts, without a word.
+            return _fail(STOPPED, CANCELLED, debug=debug)
         return end.code if isinstance(end.code, int) else DONE
     except (JobCancelled, KeyboardInterrupt) as err:
-        return _fail(str(err) or "stopped by the user", CANCELLED, debug=debug)
+        return _fail(str(err) or STOPPED, CANCELLED, debug=debug)
     except MMSubtypeError as err:
         door = Door.RECIPE if words[0] == "run" else Door.COMMAND
         return _fail(for_door(_with_notes(err), door), BAD_INPUT, debug=debug)
     except OSError as err:
         if err.errno in _USERS_FAULT:
-            return _fail(_about_disk(err), BAD_INPUT, debug=debug)
+            return _fail(_about_disk(err, words[0]), BAD_INPUT, debug=debug)
         return _internal(err, debug=debug)
     except Exception as err:  # noqa: BLE001 - the outermost edge: nothing may pass
         return _internal(err, debug=debug)
     return DONE
 
 
-def _about_disk(err: OSError) -> str:
+def _about_disk(err: OSError, command: str) -> str:
+    if _is_of_output(err):
+        return (
+            f"standard output could not be written: {err.strerror}; what was done is "
+            "kept: free space there or send it elsewhere, and give the same command "
+            "again"
+        )
     place = f"use {str(err.filename)!r}" if err.filename else "read or write"
-    return (
-        f"cannot {place}: {err.strerror}; mend its rights or free space there, or give "
-        "another folder with --out"
-    )
+    advice = "mend its rights or free space there"
+    if err.errno in {errno.ENOTDIR, errno.EEXIST}:
+        advice = "a file lies where a folder is expected: move it away"
+    if command in _WITH_OUT:
+        advice += ", or give another folder with --out"
+    return f"cannot {place}: {err.strerror}; {advice}"
+
+
+def _is_of_output(err: OSError) -> bool:
+    """Say whether it was the outcome itself that could not be written."""
+    frames = [frame for frame, _ in traceback.walk_tb(err.__traceback__)]
+    return any(frame.f_code is typer.echo.__code__ for frame in frames)
 
 
 def _internal(err: Exception, *, debug: bool) -> int:
@@ -161,10 +190,12 @@ def _internal(err: Exception, *, debug: bool) -> int:
 
 
 def _fail(message: str, code: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exc(file=sys.stderr)
     word = "cancelled" if code == CANCELLED else "error"
-    print(f"{word}: {message}", file=sys.stderr)
+    # Where it cannot be written, the code still tells.
+    with suppress(OSError):
+        if debug:
+            traceback.print_exc(file=sys.stderr)
+        print(f"{word}: {message}", file=sys.stderr)
     return code
 
 
@@ -184,9 +215,12 @@ def _set_up_messages(*, debug: bool) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    os.environ.setdefault("MPLBACKEND", "Agg")
+    # Pictures are written to files; a backend that is not there would end the work.
+    os.environ["MPLBACKEND"] = "Agg"
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     text = " ".join(str(message).split())
-    print(f"warning: {text}", file=sys.stderr)
+    # As with progress: no work ends because it cannot be told of.
+    with suppress(OSError):
+        print(f"warning: {text}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -116,6 +116,9 @@ class ProgressLine:
             self._write_held()
 
     def _write_held(self) -> None:
-        for line in self._held:
-            print(line, file=sys.stderr, flush=True)
+        # Hours of work must not end because nobody can read how far it is: the disk of
+        # a log file is full, or who read the pipe has gone. The outcome is told anyway.
+        with suppress(OSError):
+            for line in self._held:
+                print(line, file=sys.stderr, flush=True)
         self._held.clear()

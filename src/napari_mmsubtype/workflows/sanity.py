@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from napari_mmsubtype.results.sanity_picture import CURVES, RANDOMIZATION, draw_
 from napari_mmsubtype.results.store import open_result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from napari_mmsubtype.core.progress import Job
 
@@ -66,7 +68,16 @@ def sanity_job(
     if unknown or not checks:
         msg = f"unknown checks {unknown}; use any of {', '.join(CHECKS)}"
         raise ConfigurationError(msg)
+    if not 0 <= seed < 2**32:
+        msg = f"seed must be 0 to {2**32 - 1}, found {seed}"
+        raise ConfigurationError(msg)
     result = open_result(store)
+    folder = result.path.parent if out is None else Path(out).expanduser()
+    # Minutes of work should not end with a folder that cannot be written to.
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     replayed = yield from replay_case_job(result)
     record: dict[str, Any] = {
         "store": str(result.path.absolute()),
@@ -93,7 +104,6 @@ def sanity_job(
             }
             for part in parts
         ]
-    folder = result.path.parent if out is None else Path(out)
     record["files"] = _write(record, folder, result.path.name.partition(".")[0])
     return record
 
@@ -148,16 +158,22 @@ def _plain(curve: PatchCurve, name: str) -> dict[str, Any]:
     }
 
 
-def _write(record: dict[str, Any], folder: Path, name: str) -> dict[str, str]:
-    text, picture = folder / f"{name}.sanity.json", folder / f"{name}.sanity.png"
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn what a folder refuses into one clear error."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draw_sanity(record).savefig(picture)
-        text.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        yield
     except OSError as err:
         msg = (
             f"cannot write to {str(folder)!r}: {err.strerror or err}; give another "
             "folder with --out, or free some space"
         )
         raise StoreError(msg) from err
+
+
+def _write(record: dict[str, Any], folder: Path, name: str) -> dict[str, str]:
+    text, picture = folder / f"{name}.sanity.json", folder / f"{name}.sanity.png"
+    with _writing(folder):
+        draw_sanity(record).savefig(picture)
+        text.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return {"json": str(text.absolute()), "png": str(picture.absolute())}
