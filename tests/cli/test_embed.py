@@ -59,3 +59,17 @@ def test_two_sources_of_an_encoder_are_bad_input(tmp_path, capsys):
     words = ["embed", path, "--out", str(tmp_path), *ENCODER, "--bundle", "demo"]
     assert main(words) == BAD_INPUT
     assert "give one of encoder, bundle and preset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["analyze", "embed", "crossval"])
+def test_results_that_would_go_into_a_file_are_refused(tmp_path, capsys, command):
+    slide = "synthetic:seed=1,size=512"
+    words = {
+        "analyze": [slide],
+        "embed": [manifest(tmp_path, slide), *ENCODER],
+        "crossval": [manifest(tmp_path, slide), "--preset", "evidence"],
+    }
+    (tmp_path / "out").write_text("")
+    out = ["--out", str(tmp_path / "out")]
+    assert main([command, *words[command], *out]) == BAD_INPUT
+    assert "is a file, and a folder is expected" in capsys.readouterr().err

@@ -1,9 +1,12 @@
+import io
 import json
+import os
 import platform
 
 import pytest
 
 from napari_mmsubtype.cli.main import BAD_INPUT, DONE, main
+from napari_mmsubtype.errors import StoreInUseError
 from napari_mmsubtype.results.store_lock import StoreLock, lock_path
 
 
@@ -58,3 +61,30 @@ def test_where_nothing_is_held_nothing_is_done(store, tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
     assert main(["unlock", str(tmp_path / "no.mmsubtype.zarr")]) == BAD_INPUT
     assert "no store at" in capsys.readouterr().err
+    assert main(["unlock", str(tmp_path)]) == BAD_INPUT
+    assert "no store at" in capsys.readouterr().err
+    assert main(["unlock", "/"]) == BAD_INPUT
+
+
+@pytest.mark.parametrize("kind", ["of the future", "folder"])
+def test_a_lock_that_nobody_can_read_goes_when_that_is_confirmed(store, kind, capsys):
+    path = lock_path(store)
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("")
+        os.utime(path, (2**32, 2**32))
+    with pytest.raises(StoreInUseError, match=f"unlock {str(store)!r}"):
+        StoreLock.acquire(store)
+    assert main(["unlock", str(store), "--yes"]) == DONE
+    assert "freed" in capsys.readouterr().out
+    StoreLock.acquire(store).release()
+    assert list(store.parent.iterdir()) == [store]
+
+
+def test_where_nobody_answers_the_option_is_named(store, capsys, monkeypatch):
+    lock_from(store, "lab-7")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["unlock", str(store)]) == BAD_INPUT
+    assert "--yes" in capsys.readouterr().err
+    assert lock_path(store).exists()

@@ -23,23 +23,48 @@ def unlock_command(  # numpydoc ignore=PR01
     An analysis that still runs on this machine is never cut off.
     """
     from napari_mmsubtype.errors import StoreError
+    from napari_mmsubtype.results.schema import SUFFIX
     from napari_mmsubtype.results.store_lock import break_lock, lock_path, read_owner
 
-    path = Path(store)
-    owner = read_owner(path)
-    if owner is None:
-        if not path.exists() and not lock_path(path).exists():
-            msg = f"no store at {store!r}; give the path of a *.mmsubtype.zarr folder"
-            raise StoreError(msg)
+    path = Path(store).absolute()
+    is_held = bool(path.name) and lock_path(path).exists()
+    if not is_held and not (path.name.endswith(SUFFIX) and path.is_dir()):
+        msg = f"no store at {store!r}; give the path of a *{SUFFIX} folder"
+        raise StoreError(msg)
+    if not is_held:
         typer.echo("no analysis holds this store: nothing to do")
         return
-    question = (
-        f"process {owner.pid} on the machine {owner.host!r} has held {store!r} since "
-        f"{owner.started}. If it still runs there, the result will be spoilt. Has it "
-        "ended?"
-    )
-    if not owner.is_gone and not yes and not typer.confirm(question):
+    owner = read_owner(path)
+    if owner is None:
+        question = (
+            f"the lock {str(lock_path(path))!r} does not say who holds {store!r}. If "
+            "an analysis writes to it, the result will be spoilt. Is none running?"
+        )
+    else:
+        question = (
+            f"process {owner.pid} on the machine {owner.host!r} has held {store!r} "
+            f"since {owner.started}. If it still runs there, the result will be "
+            "spoilt. Has it ended?"
+        )
+    is_gone = owner is not None and owner.is_gone
+    if not is_gone and not yes and not _confirmed(question):
         typer.echo("the store was left as it is")
         return
     break_lock(path, owner)
     typer.echo(f"freed: run the same request again to resume {store!r}")
+
+
+def _confirmed(question: str) -> bool:
+    """Ask the user, who may not be there."""
+    from napari_mmsubtype.errors import ConfigurationError
+
+    try:
+        return typer.confirm(question)
+    except typer.Abort as err:
+        if isinstance(err.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        msg = (
+            "nobody answers the question whether the store may be freed; if no "
+            "analysis writes to it, say so with --yes"
+        )
+        raise ConfigurationError(msg) from err

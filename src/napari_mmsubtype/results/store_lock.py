@@ -215,15 +215,16 @@ def clear_stale_lock(store: Path) -> None:
         logger.warning("cannot remove the lock %s: %s", path, err)
 
 
-def break_lock(store: Path, owner: LockOwner) -> None:
-    """Take away the lock of a process on another machine that is known to have ended.
+def break_lock(store: Path, owner: LockOwner | None) -> None:
+    """Take away the lock of a process that is known to have ended.
 
     Parameters
     ----------
     store : Path
         ``<slide>.mmsubtype.zarr``.
-    owner : LockOwner
-        Who held it when the user was asked: no other lock is taken away.
+    owner : LockOwner or None
+        Who held it when the user was asked, None where it did not say: no other lock
+        is taken away.
 
     Raises
     ------
@@ -233,7 +234,7 @@ def break_lock(store: Path, owner: LockOwner) -> None:
         If the folder cannot be written to.
     """
     path = lock_path(store)
-    if owner.host == platform.node() and not owner.is_gone:
+    if owner and owner.host == platform.node() and not owner.is_gone:
         raise StoreInUseError(_in_use(store, path, owner))
     try:
         if not _take_away(path, owner):
@@ -337,7 +338,12 @@ def _take_away(path: Path, found: LockOwner | None) -> bool:
     if _read(aside) != found:
         aside.rename(path)
         return False
-    aside.unlink()
+    if aside.is_dir():
+        # Nothing here makes one; what it may hold is left.
+        with suppress(OSError):
+            aside.rmdir()
+    else:
+        aside.unlink()
     return True
 
 
@@ -346,7 +352,8 @@ def _in_use(store: Path, path: Path, found: LockOwner | None) -> str:
     if found is None:
         return (
             f"another analysis just began to write to {str(store)!r}; try again in a "
-            f"moment ({str(path)!r} says which)"
+            f"moment ({str(path)!r} says which), or, if this stays and none does, free "
+            f"the store with: napari-mmsubtype unlock {str(store)!r}"
         )
     if found.host != platform.node():
         return (
@@ -365,10 +372,13 @@ def _in_use(store: Path, path: Path, found: LockOwner | None) -> str:
 
 
 def _refused(store: Path, err: OSError) -> StoreError:
+    advice = "free some space there, or mend its rights"
+    if not store.exists():
+        # One that is there may be all that a command can write to.
+        advice += ", or choose another folder with --out (the Results folder field of "
+        advice += "the panel)"
     return StoreError(
-        f"cannot write the result to {str(store)!r}: {err.strerror or err}; "
-        "choose another folder with --out (the Results folder field of the "
-        "panel), or free some space"
+        f"cannot write the result to {str(store)!r}: {err.strerror or err}; {advice}"
     )
 
 

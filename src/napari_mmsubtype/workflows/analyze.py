@@ -31,6 +31,7 @@ from napari_mmsubtype.inference.recorded_encoder import choose_recorded
 from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.bundle_address import is_remote
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.out_folder import require_folder
 from napari_mmsubtype.results.patch_calls import write_patch_calls
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.slides.patch_source import PatchSource
@@ -213,6 +214,7 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     # The same file is the same request from wherever it is asked for.
     recipe = recipe.located()
     yield Progress("open", message="opening slide and model")
+    require_folder(recipe.out or ".")
     processor = choose_processor(recipe.device, recipe.precision)
     if is_remote(recipe.bundle):
         yield Progress("open", message=f"fetching model {recipe.bundle}")

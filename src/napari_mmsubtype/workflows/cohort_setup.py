@@ -15,6 +15,7 @@ from napari_mmsubtype.core.option_words import leave_out
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.heads import Heads
+from napari_mmsubtype.results.out_folder import require_folder
 from napari_mmsubtype.training.preset_build import (
     build_encoder,
     build_heads,
@@ -138,6 +139,7 @@ def open_cohort_job(
     """
     work = work or SharedWork()
     yield Progress("open", message="checking presets and manifest")
+    require_folder(request.out)
     presets = load_presets(request)
     heads = joint_heads(presets)
     manifest = read_manifest(

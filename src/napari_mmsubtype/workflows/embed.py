@@ -20,6 +20,7 @@ from napari_mmsubtype.errors import (
     StoreError,
     StoreInUseError,
 )
+from napari_mmsubtype.results.out_folder import require_folder
 from napari_mmsubtype.slides.slide_name import slide_name
 from napari_mmsubtype.training.stored_bags import StoredBag
 from napari_mmsubtype.workflows.embed_slide import CohortEngine, embed_slide_job
@@ -149,6 +150,7 @@ def embed(
         If the manifest or the encoder cannot serve.
     """
     require_positive("batch_size", batch_size)
+    require_folder(out)
     make_model = partial(
         _model, encoder, weights, bundle, preset, overrides, patch_px, patch_mpp
     )
