@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.export_omezarr import export_ome_zarr
 from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.results.store_damage import find_array
 from napari_mmsubtype.results.store_writer import StoreWriter
 
 PARTS = (
@@ -178,3 +180,13 @@ def test_what_reads_a_damaged_store_to_write_elsewhere_names_the_store(whole, tm
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(StoreError, match=r"^the result .* is damaged at maps/evid"):
         export_ome_zarr(open_result(whole), tmp_path / "out.zarr")
+
+
+def test_arrays_opened_by_many_threads_all_keep_their_zeros(tmp_path):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    for number in range(64):
+        root.create_array(str(number), shape=(4,), chunks=(2,), dtype="uint8")
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda name: find_array(root, str(name)), range(64)))
+    assert all(array.config.write_empty_chunks for array in found)
+    assert not zarr.config.get("array.write_empty_chunks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _FAULTS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What zarr and its codecs raise where a file is not what it was."""
 
 _ADVICE = "bring it back from a copy, or delete it and analyze anew"
+_OPENING = Lock()
 _LAID_OUT = (schema.ORIGIN, schema.CELL, schema.TISSUE, schema.TISSUE_MASK)
 
 
@@ -127,7 +129,9 @@ def find_array(root: zarr.Group, name: str) -> zarr.Array[Any]:
     """
     with (
         telling_damage(_place(root), f"{root.path}/{name}".lstrip("/")),
-        # Taken over when an array is opened, and not for arrays of others.
+        # Taken over when an array is opened, and not for arrays of others. Of two
+        # threads, the first would set it back before the second has opened its own.
+        _OPENING,
         zarr.config.set({"array.write_empty_chunks": True}),
     ):
         array = root[name]
