@@ -131,6 +131,12 @@ def test_a_command_without_a_folder_of_its_own_names_none(app_raising, capsys):
     assert "--out" not in capsys.readouterr().err
 
 
+def test_a_lack_of_memory_is_no_internal_error(app_raising, capsys):
+    app_raising(MemoryError("Unable to allocate 9 GiB"))
+    assert main(["analyze", "x"]) == BAD_INPUT
+    assert capsys.readouterr().err.startswith("error: memory ran out (Unable to all")
+
+
 def test_an_interrupt_before_the_job_is_told_too(monkeypatch, capsys):
     def interrupted(_words):
         raise KeyboardInterrupt

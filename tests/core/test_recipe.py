@@ -84,6 +84,33 @@ def test_refuses_what_is_no_recipe(entry):
         AnalyzeRecipe.from_dict(entry)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("slide", [1, 2], "text"),
+        ("slide", None, "text"),
+        ("patient", 7, "within quotes"),
+        ("batch_size", 1.5, "a whole number"),
+        ("batch_size", True, "a whole number"),
+        ("stride_px", "64", "a whole number"),
+        ("mpp", "half", "a number"),
+        ("set_coverage", [0.9], "a number"),
+        ("fallback_cpu", "no", "true or false"),
+        ("quality", {"blur_ratio": "low"}, "blur_ratio"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_with_its_field(name, value, expected):
+    entry = {"analyze": {"slide": "a.svs", name: value}}
+    with pytest.raises(ConfigurationError, match=expected) as caught:
+        AnalyzeRecipe.from_dict(entry)
+    assert name in str(caught.value)
+
+
+def test_whole_numbers_and_none_serve_where_they_may():
+    entry = {"slide": "a.svs", "mpp": 1, "batch_size": None, "min_tissue": 0}
+    assert AnalyzeRecipe.from_dict({"analyze": entry}).mpp == 1
+
+
 def test_digest_ignores_key_order_but_not_values():
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})

@@ -17,7 +17,7 @@ from builders.omics import beta_frame, log_frame
 from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import BASAL_HER2, LUMINAL
-from napari_mmsubtype.errors import BundleError, BundleIntegrityError
+from napari_mmsubtype.errors import BundleError, BundleIntegrityError, OutOfMemoryError
 from napari_mmsubtype.models import bundle as bundle_module
 from napari_mmsubtype.models import bundle_manifest
 from napari_mmsubtype.models.bundle import load_bundle
@@ -270,6 +270,19 @@ def test_object_arrays_in_the_reference_are_refused_and_never_run(folder, tmp_pa
     with pytest.raises(BundleIntegrityError, match="Python objects are refused"):
         load_bundle(folder)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("could not create a primitive")], ids=repr
+)
+def test_a_lack_of_memory_is_not_blamed_on_the_bundle(folder, monkeypatch, error):
+    def short(*_):
+        raise error
+
+    monkeypatch.setattr(bundle_module, "run_selftest", short)
+    with pytest.raises(OutOfMemoryError, match="no memory for the self-test") as caught:
+        load_bundle(folder)
+    assert "write the bundle again" not in str(caught.value)
 
 
 def test_other_weights_under_a_valid_hash_fail_the_selftest(folder):

@@ -156,6 +156,12 @@ def _outcome(words: list[str], *, debug: bool) -> int:
         if err.errno in _USERS_FAULT:
             return _fail(_about_disk(err, words[0]), BAD_INPUT, debug=debug)
         return _internal(err, debug=debug)
+    except MemoryError as err:
+        message = (
+            f"memory ran out ({str(err) or 'MemoryError'}); close other programs; what was "
+            "done is kept, and the same command resumes there"
+        )
+        return _fail(message, BAD_INPUT, debug=debug)
     except Exception as err:  # noqa: BLE001 - the outermost edge: nothing may pass
         return _internal(err, debug=debug)
     return DONE

@@ -22,6 +22,14 @@ from napari_mmsubtype.errors import ConfigurationError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "text, within quotes where it could be a number"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+}
+"""What a field of a file may hold, by how it is declared, and in words."""
+
 COHORT_PRECISIONS = ("auto", "float32", "bfloat16")
 """Those that treat all slides of a cohort alike; auto is float32 on a CPU."""
 
@@ -315,12 +323,26 @@ class AnalyzeRecipe:
                 f"{sorted(known - {'slide'})}"
             )
             raise ConfigurationError(msg)
+        for field in fields(cls):
+            if field.name in body:
+                _check_kind(field.name, str(field.type), body[field.name])
         return cls(**body)
 
 
 def _absolute(path: str) -> str:
     is_address = path.startswith("synthetic:") or "://" in path
     return path if is_address else str(Path(path).expanduser().absolute())
+
+
+def _check_kind(name: str, declared: str, value: Any) -> None:
+    """Refuse a value of a file that is not of the kind that its field declares."""
+    kind = declared.removesuffix(" | None")
+    if kind not in _KINDS or (value is None and kind != declared):
+        return
+    types, expected = _KINDS[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+        msg = f"{name} holds the wrong kind of value: {value!r}; write {expected}"
+        raise ConfigurationError(msg)
 
 
 def digest(data: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import torch
 from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.errors import OutOfMemoryError
 from napari_mmsubtype.inference.known_numbers import KnownNumbers
+from napari_mmsubtype.models.memory_shortage import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,39 +25,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FILE_NAME = "batch-sizes.json"
-
-_SIGNS = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "cublas_status_alloc_failed",
-    "cudnn_status_alloc_failed",
-    # What these libraries say where a full device has no room for their own needs. One
-    # that is lost says so to the next attempt.
-    "cublas_status_not_initialized",
-    "cudnn_status_not_initialized",
-    "cudnn_status_internal_error",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell a lack of memory from other failures.
-
-    Parameters
-    ----------
-    error : BaseException
-        As raised by PyTorch, NumPy or Python. PyTorch has a class of its own for GPUs,
-        and says so in words on the CPU.
-
-    Returns
-    -------
-    bool
-        Whether less work at once may succeed.
-    """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    words = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in words for sign in _SIGNS)
 
 
 class BatchLimit:

@@ -14,6 +14,7 @@ from napari_mmsubtype.errors import (
     BundleError,
     BundleIntegrityError,
     ConfigurationError,
+    OutOfMemoryError,
 )
 from napari_mmsubtype.models.bundle_files import opened, sha256_file
 from napari_mmsubtype.models.bundle_manifest import (
@@ -42,6 +43,7 @@ from napari_mmsubtype.models.bundle_trust import check_trust, read_trust
 from napari_mmsubtype.models.bundle_writer import save_bundle
 from napari_mmsubtype.models.fusion import create_fusion
 from napari_mmsubtype.models.heads import read_heads
+from napari_mmsubtype.models.memory_shortage import is_out_of_memory
 from napari_mmsubtype.models.portability import require_portable
 from napari_mmsubtype.models.reference_patches import read_arrays
 from napari_mmsubtype.models.registry import create_encoder
@@ -210,7 +212,14 @@ def _selftest(bundle: Bundle, tensors: Mapping[str, Tensor]) -> None:
     try:
         found = run_selftest(bundle.encoder, bundle.fusion, tensors)
         error = selftest_error(found, tensors[LOGITS])
-    except (KeyError, ValueError, RuntimeError) as err:
+    except (KeyError, ValueError, RuntimeError, MemoryError) as err:
+        if is_out_of_memory(err):
+            msg = (
+                f"no memory for the self-test of bundle {bundle.name!r} "
+                f"({str(err) or 'MemoryError'}); close other programs, or lift the limit "
+                "that this one runs under, and try again"
+            )
+            raise OutOfMemoryError(msg) from err
         msg = (
             f"{SELFTEST} of bundle {bundle.name!r} does not fit its model ({err}); "
             "write the bundle again with save_bundle"
