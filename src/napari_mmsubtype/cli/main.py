@@ -158,8 +158,8 @@ def _outcome(words: list[str], *, debug: bool) -> int:
         return _internal(err, debug=debug)
     except MemoryError as err:
         message = (
-            f"memory ran out ({str(err) or 'MemoryError'}); close other programs; what was "
-            "done is kept, and the same command resumes there"
+            f"memory ran out ({str(err) or 'MemoryError'}); close other programs; what "
+            "was done is kept, and the same command resumes there"
         )
         return _fail(message, BAD_INPUT, debug=debug)
     except Exception as err:  # noqa: BLE001 - the outermost edge: nothing may pass

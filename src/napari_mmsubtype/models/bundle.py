@@ -216,8 +216,8 @@ def _selftest(bundle: Bundle, tensors: Mapping[str, Tensor]) -> None:
         if is_out_of_memory(err):
             msg = (
                 f"no memory for the self-test of bundle {bundle.name!r} "
-                f"({str(err) or 'MemoryError'}); close other programs, or lift the limit "
-                "that this one runs under, and try again"
+                f"({str(err) or 'MemoryError'}); close other programs, or lift the "
+                "limit that this one runs under, and try again"
             )
             raise OutOfMemoryError(msg) from err
         msg = (
