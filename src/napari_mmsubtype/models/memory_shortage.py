@@ -37,5 +37,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = str(error).lower()
+    # What it says of a layer that it cannot do on this processor begins alike.
+    words = str(error).lower().replace("a primitive descriptor", "")
     return isinstance(error, RuntimeError) and any(sign in words for sign in _SIGNS)
