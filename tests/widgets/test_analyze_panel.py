@@ -346,25 +346,6 @@ def test_user_given_size_of_an_open_slide_is_kept(qtbot, viewer) -> None:
     assert panel.value().mpp == pytest.approx(0.4)
 
 
-@pytest.mark.gui
-def test_panel_in_a_real_window_shows_layers_and_result(
-    make_napari_viewer, qtbot, tmp_path: Path
-) -> None:
-    viewer = make_napari_viewer(show=True)
-    panel = AnalyzePanel(viewer, job=FakeJob(make_result(tmp_path, slide=ADDRESS)))
-    viewer.window.add_dock_widget(panel, name="Analyze slide")
-    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
-        panel.openSlide(ADDRESS)
-    with qtbot.waitSignal(panel._adder.finished, timeout=20_000):
-        panel.bar.runButton.click()
-    assert len(viewer.layers) == 6
-    assert set(viewer.window.dock_widgets) >= {"Analyze slide", "Result"}
-    screenshot = viewer.screenshot(canvas_only=True, flash=False)
-    # The overlay is painted over the tissue: some of the picture has its blue.
-    blue = screenshot[..., 2].astype(int) - screenshot[..., 0]
-    assert (blue > 60).mean() > 0.05
-
-
 @pytest.mark.parametrize("answer", ["Yes", "No"])
 def test_after_the_loss_of_a_device_the_panel_asks_whether_the_cpu_goes_on(
     qtbot, viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
