@@ -269,6 +269,22 @@ def test_slides_that_are_not_suitable_are_left_to_the_cpu(tmp_path, caplog):
     assert "are not for a device: a JPEG begins with" in caplog.text
 
 
+def test_a_damaged_tile_does_not_speak_for_the_others(tmp_path):
+    path = write_jpeg_tiff(tmp_path / "a.tif", IMAGE, shared=True)
+    with open_slide(path) as slide:
+        source = source_over(slide)
+        tiles = slide.jpeg_tiles(source.grid.level)
+        box = source.box(len(source) // 2).clipped(*tiles.shape)
+        height, width = tiles.tile_shape
+        row, col = box.y // height, box.x // width
+    break_tile(path, 0, row * -(-tiles.shape[1] // width) + col)
+    with open_slide(path) as slide:
+        tiles = slide.jpeg_tiles(0)
+        with pytest.raises(ValueError, match="begins with"):
+            tiles.read(row, col)
+        assert open_device_patches(source_over(slide), CPU) is not None
+
+
 def test_it_reads_single_patches_like_its_source_and_gives_up_once(slide, caplog):
     source = source_over(slide)
     patches = open_device_patches(source, CPU)

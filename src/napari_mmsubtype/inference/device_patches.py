@@ -356,13 +356,19 @@ def open_device_patches(
         return None
     try:
         patches = DevicePatches(source, tiles, device)
-        inside = source.box(len(source) // 2).clipped(*tiles.shape)
-        # One tile speaks for the others, which a scanner writes alike.
-        tiles.read(inside.y // tiles.tile_shape[0], inside.x // tiles.tile_shape[1])
-    except (OSError, ValueError) as err:
+    except ValueError as err:
         logger.debug("tiles of slide %s are not for a device: %s", name, err)
         return None
-    return patches
+    # A tile speaks for the others, which a scanner writes alike, if it is not damaged.
+    for part in (1 / 2, 1 / 4, 3 / 4):
+        inside = source.box(int(len(source) * part)).clipped(*tiles.shape)
+        try:
+            tiles.read(inside.y // tiles.tile_shape[0], inside.x // tiles.tile_shape[1])
+        except (OSError, ValueError) as err:
+            logger.debug("tiles of slide %s are not for a device: %s", name, err)
+        else:
+            return patches
+    return None
 
 
 __all__ = ["DevicePatches", "open_device_patches"]
