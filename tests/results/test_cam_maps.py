@@ -31,9 +31,8 @@ def test_a_map_goes_in_patch_by_patch_and_comes_out_whole(result):
     again = CamWriter(result.path, "grad-cam++", cells.shape)
     assert again.mapped.tolist() == [1] * 7 + [0] * (len(cells) - 7)
     again.write_cells(7, cells[7:])
-    assert not again.is_complete
+    assert open_result(result.path).cams == ()
     again.finish(result.grid)
-    assert again.is_complete
     (found,) = open_result(result.path).cams
     assert (found.method, found.levels, found.channels) == ("grad-cam++", 1, 2)
     assert found.pixel_size == PixelSize(8.0, 8.0)
@@ -99,3 +98,43 @@ def test_what_a_killed_process_was_writing_is_removed(result):
         (result.path / folder / "zarr.0a1b2c3d.partial").write_bytes(b"{")
     CamWriter(result.path, "hires-cam", cells.shape)
     assert sorted(result.path.rglob("*")) == before
+
+
+def lose(store, name):
+    """Remove the first chunk of an array."""
+    next(f for f in sorted((store / name / "c").rglob("*")) if f.is_file()).unlink()
+
+
+def test_a_map_that_lost_a_part_is_stitched_anew_from_what_is_drawn(result):
+    cells = drawn(result)
+    cells[:, 1] = 0
+    writer = CamWriter(result.path, "grad-cam", cells.shape)
+    writer.write_cells(0, cells)
+    writer.finish(result.grid)
+    (found,) = open_result(result.path).cams
+    before = found.read(0), found.read(1)
+    lose(result.path, "cams/grad-cam/map/0")
+    assert open_result(result.path).cams == ()
+    again = CamWriter(result.path, "grad-cam", cells.shape)
+    assert again.mapped.all()
+    again.finish(result.grid)
+    (found,) = open_result(result.path).cams
+    np.testing.assert_array_equal((found.read(0), found.read(1)), before)
+
+
+def test_cells_that_were_lost_are_drawn_anew(result):
+    cells = drawn(result)
+    writer = CamWriter(result.path, "grad-cam", cells.shape)
+    writer.write_cells(0, cells)
+    lose(result.path, "cams/grad-cam/cells")
+    again = CamWriter(result.path, "grad-cam", cells.shape)
+    assert not again.mapped.any()
+    again.write_cells(0, cells)
+    assert CamWriter(result.path, "grad-cam", cells.shape).mapped.all()
+
+
+def test_cells_of_zeros_are_not_taken_for_lost(result):
+    cells = np.zeros_like(drawn(result))
+    CamWriter(result.path, "grad-cam", cells.shape).write_cells(0, cells[:5])
+    again = CamWriter(result.path, "grad-cam", cells.shape)
+    assert again.mapped.sum() == 5

@@ -33,3 +33,12 @@ def test_a_disk_that_refuses_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("zarr.Group.create_array", refuse)
     with pytest.raises(StoreError, match="No space left on device; what was written"):
         write_patch_calls(path, np.ones(20, bool), np.zeros((20, 2), np.float32))
+
+
+def test_a_part_that_was_lost_is_told(tmp_path):
+    path = begin_store(tmp_path).path
+    write_patch_calls(path, np.ones(20, bool), np.zeros((20, 2), np.float32))
+    assert not read_patch_calls(path).any()
+    (path / "patches/call/c/0/0").unlink()
+    with pytest.raises(StoreError, match="damaged at patches/call"):
+        read_patch_calls(path)

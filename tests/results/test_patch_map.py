@@ -59,3 +59,12 @@ def test_a_map_that_was_interrupted_is_none_and_the_result_stays(tmp_path, monke
         write_patch_map(result.path, some_map(2))
     assert read_patch_map(result.path) is None
     assert open_result(result.path).status == "complete"
+
+
+@pytest.mark.parametrize("name", ["patches", "reference", "reference_class"])
+def test_a_part_that_was_lost_is_told(tmp_path, name):
+    path = begin_store(tmp_path).path
+    write_patch_map(path, some_map(2, 30))
+    next((path / "umap" / name / "c").rglob("0*")).rename(tmp_path / "lost")
+    with pytest.raises(StoreError, match=f"damaged at umap/{name}: "):
+        read_patch_map(path)

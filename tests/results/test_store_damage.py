@@ -14,7 +14,7 @@ from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.export_omezarr import export_ome_zarr
 from napari_mmsubtype.results.store import open_result
-from napari_mmsubtype.results.store_damage import find_array
+from napari_mmsubtype.results.store_damage import WHOLE, find_array, read_whole
 from napari_mmsubtype.results.store_writer import StoreWriter
 
 PARTS = (
@@ -190,3 +190,16 @@ def test_arrays_opened_by_many_threads_all_keep_their_zeros(tmp_path):
         found = list(pool.map(lambda name: find_array(root, str(name)), range(64)))
     assert all(array.config.write_empty_chunks for array in found)
     assert not zarr.config.get("array.write_empty_chunks")
+
+
+def test_an_array_written_in_one_go_is_read_whole_or_not_at_all(tmp_path):
+    root = zarr.open_group(tmp_path / "some.zarr", mode="w")
+    zeros = np.zeros((6, 2), np.float32)
+    root.create_array("whole", data=zeros, chunks=(4, 2), **WHOLE)
+    root.create_array("older", data=zeros, chunks=(4, 2))
+    root.create_array("none", data=zeros[:0], chunks=(1, 2), **WHOLE)
+    for name in ("whole", "older", "none"):
+        assert not read_whole(root, name).any()
+    chunk(tmp_path / "some.zarr", "whole").unlink()
+    with pytest.raises(StoreError, match="damaged at whole: the file 'c/0/0' is miss"):
+        read_whole(root, "whole")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.store_damage import read_array, telling_damage
+from napari_mmsubtype.results.store_damage import WHOLE, read_whole, telling_damage
 
 if TYPE_CHECKING:
     import zarr
@@ -24,7 +24,9 @@ def write_attributions(root: zarr.Group, attributions: Attributions) -> None:
     """
     group = root.require_group(schema.ATTRIBUTIONS)
     for table in attributions.tables:
-        array = group.create_array(table.modality, data=table.values, overwrite=True)
+        array = group.create_array(
+            table.modality, data=table.values, overwrite=True, **WHOLE
+        )
         array.attrs.update(
             {
                 "features": list(table.features),
@@ -73,7 +75,7 @@ def _read_group(group: Any) -> Attributions | None:
             TableAttribution(
                 modality=modality,
                 features=tuple(attrs["features"]),
-                values=read_array(group, modality),
+                values=read_whole(group, modality),
                 groups={name: tuple(m) for name, m in attrs["groups"].items()},
             )
         )

@@ -14,7 +14,14 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic, cell_size
 from napari_mmsubtype.results.patch_rows import PatchRows
-from napari_mmsubtype.results.store_damage import find_array, read_array, read_part
+from napari_mmsubtype.results.store_damage import (
+    WITH_ZEROS,
+    find_array,
+    read_array,
+    read_part,
+    require_stored,
+    require_whole,
+)
 from napari_mmsubtype.results.store_names import remove_half_written
 
 if TYPE_CHECKING:
@@ -95,7 +102,8 @@ def read_cams(result: Result) -> tuple[CamMap, ...]:
     Returns
     -------
     tuple of CamMap
-        By name of the method; maps that were begun only are left out.
+        By name of the method; maps that were begun only, or lost a part, are left out:
+        drawing them goes on from what is there.
     """
     root = zarr.open_group(result.path, mode="r")
     found = []
@@ -103,6 +111,8 @@ def read_cams(result: Result) -> tuple[CamMap, ...]:
         group = root[f"{schema.CAMS}/{name}"]
         facts: Any = group.attrs.get(_FACTS)
         if not isinstance(group, zarr.Group) or not facts or not facts["levels"]:
+            continue
+        if not _has_map(group, int(facts["levels"])):
             continue
         shape: Any = group[_CELLS].shape  # type: ignore[union-attr]
         spec = result.grid.spec
@@ -122,6 +132,30 @@ def read_cams(result: Result) -> tuple[CamMap, ...]:
 def _group_names(root: zarr.Group) -> list[str]:
     found = root.get(schema.CAMS)
     return list(found.group_keys()) if isinstance(found, zarr.Group) else []
+
+
+def _has_map(group: zarr.Group, levels: int) -> bool:
+    """Tell whether no part of a stitched map was lost."""
+    try:
+        for level in range(levels):
+            require_whole(group, f"{_MAP}/{level}")
+    except StoreError:
+        return False
+    return True
+
+
+def _has_cells(group: zarr.Group) -> bool:
+    """Tell whether the cells are there of all patches that are declared drawn."""
+    facts: Any = group.attrs.get(_FACTS)
+    if facts is None:
+        return False
+    try:
+        mapped = read_array(group, _MAPPED) > 0
+        if facts.get(schema.EVERY_CHUNK):
+            require_stored(group, _CELLS, mapped)
+    except StoreError:
+        return False
+    return True
 
 
 class CamWriter:
@@ -155,28 +189,32 @@ class CamWriter:
             self._group = zarr.open_group(store, mode="r+").require_group(
                 f"{schema.CAMS}/{method}"
             )
-            if self._facts is None:
-                # Not there, or cut short while it was laid out.
+            if not _has_cells(self._group):
+                # Not there, cut short while it was laid out, or lost in part since.
                 for name, size, kind in (
                     (_CELLS, shape, "float32"),
                     (_MAPPED, shape[:1], "uint8"),
                 ):
                     chunks = (_CHUNK, *size[1:])
                     self._group.create_array(
-                        name, shape=size, chunks=chunks, dtype=kind, overwrite=True
+                        name,
+                        shape=size,
+                        chunks=chunks,
+                        dtype=kind,
+                        overwrite=True,
+                        config=WITH_ZEROS,
                     )
-                self._group.attrs[_FACTS] = {"method": method, "levels": 0}
+                self._group.attrs[_FACTS] = {
+                    "method": method,
+                    "levels": 0,
+                    schema.EVERY_CHUNK: True,
+                }
         except OSError as err:
             raise self._refused(err) from err
 
     @property
     def _facts(self) -> Any:
         return self._group.attrs.get(_FACTS)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the map is there."""
-        return bool(self._facts["levels"])
 
     @property
     def mapped(self) -> NDArray[np.uint8]:
@@ -215,8 +253,8 @@ class CamWriter:
         """
         part = slice(start, start + len(cells))
         try:
-            self._group[_CELLS][part] = cells  # type: ignore[index]
-            self._group[_MAPPED][part] = 1  # type: ignore[index]
+            find_array(self._group, _CELLS)[part] = cells
+            find_array(self._group, _MAPPED)[part] = 1
         except OSError as err:
             raise self._refused(err) from err
 
@@ -237,8 +275,9 @@ class CamWriter:
         used : ndarray of bool, shape (n,), optional
             Patches that count; all if left out.
         """
-        rows = PatchRows(self._group[_CELLS])  # type: ignore[arg-type]
-        _, channels, *cells = self._group[_CELLS].shape  # type: ignore[union-attr]
+        drawn_cells = find_array(self._group, _CELLS)
+        rows = PatchRows(drawn_cells)
+        _, channels, *cells = drawn_cells.shape
 
         def _read(index: NDArray[np.int64]) -> NDArray[np.float32]:
             """Give what the map is made of."""

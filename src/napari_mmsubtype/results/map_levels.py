@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import halve, level_shapes
-from napari_mmsubtype.results.store_damage import WITH_ZEROS
+from napari_mmsubtype.results.store_damage import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +63,8 @@ def write_levels(
             shape=(classes, *shape),
             chunks=(1, min(SIDE, shape[0]), min(SIDE, shape[1])),
             dtype="float32",
-            config=WITH_ZEROS,
             overwrite=True,
+            **WHOLE,
         )
         for top, left, bottom, right in _squares(shape):
             if finer is None:

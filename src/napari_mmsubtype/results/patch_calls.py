@@ -9,7 +9,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.store_damage import read_array
+from napari_mmsubtype.results.store_damage import WHOLE, read_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,7 @@ def write_patch_calls(
             data=every,
             chunks=(min(_CHUNK, max(len(every), 1)), every.shape[1]),
             overwrite=True,
+            **WHOLE,
         )
     except OSError as err:
         msg = (
@@ -73,4 +74,4 @@ def read_patch_calls(path: Path) -> NDArray[np.float32] | None:
     root = zarr.open_group(path, mode="r")
     if schema.PATCH_CALL not in root:
         return None
-    return np.asarray(read_array(root, schema.PATCH_CALL), np.float32)
+    return np.asarray(read_whole(root, schema.PATCH_CALL), np.float32)

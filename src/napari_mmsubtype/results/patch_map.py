@@ -10,7 +10,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.store_damage import read_array, telling_damage
+from napari_mmsubtype.results.store_damage import WHOLE, read_whole, telling_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ def write_patch_map(path: Path, found: PatchMap) -> None:
         group.attrs.put({})
         for name, data in arrays.items():
             chunks = (min(_CHUNK, max(len(data), 1)), *data.shape[1:])
-            group.create_array(name, data=data, chunks=chunks, overwrite=True)
+            group.create_array(name, data=data, chunks=chunks, overwrite=True, **WHOLE)
         # Last: without it nothing is read, so a kill leaves no half of a map.
         group.attrs.put({"spec": asdict(found.spec)})
     except OSError as err:
@@ -135,8 +135,8 @@ def read_patch_map(path: Path) -> PatchMap | None:
     with telling_damage(path, schema.UMAP):
         spec = MapSpec(**group.attrs["spec"])
     return PatchMap(
-        points=read_array(group, _PATCHES),
+        points=read_whole(group, _PATCHES),
         spec=spec,
-        reference=read_array(group, _REFERENCE),
-        reference_class=read_array(group, _CLASS),
+        reference=read_whole(group, _REFERENCE),
+        reference_class=read_whole(group, _CLASS),
     )

@@ -23,6 +23,9 @@ WITH_ZEROS: Any = {"write_empty_chunks": True}
 """For arrays of a store: a chunk that is absent was lost. zarr alone leaves out chunks
 of zeros and reads absent ones as zeros."""
 
+WHOLE: Any = {"config": WITH_ZEROS, "attributes": {schema.EVERY_CHUNK: True}}
+"""For arrays that are added to a store in one go, and read by `read_whole`."""
+
 _FAULTS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What zarr and its codecs raise where a file is not what it was."""
 
@@ -105,6 +108,50 @@ def read_array(root: zarr.Group, name: str, part: Any = ...) -> NDArray[Any]:
         If it is missing or damaged.
     """
     return read_part(find_array(root, name), part)
+
+
+def read_whole(root: zarr.Group, name: str) -> NDArray[Any]:
+    """Read all of an array that was written in one go.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store, or a group of it.
+    name : str
+        Of the array.
+
+    Returns
+    -------
+    ndarray
+        As stored.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged, or lost a chunk; in arrays of versions that left
+        out chunks of zeros, a lost one is not noticed.
+    """
+    require_whole(root, name)
+    return read_array(root, name)
+
+
+def require_whole(root: zarr.Group, name: str) -> None:
+    """Refuse an array that was written in one go and lost a chunk.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store, or a group of it.
+    name : str
+        Of the array.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged, or lost a chunk.
+    """
+    if find_array(root, name).attrs.get(schema.EVERY_CHUNK):
+        require_stored(root, name)
 
 
 def find_array(root: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -243,29 +290,44 @@ def require_chunks(root: zarr.Group, body: dict[str, Any]) -> None:
     every = bool(body.get(schema.EVERY_CHUNK))
     if every:
         for name in _LAID_OUT:
-            _require(root, name)
-    _require(root, schema.EMBEDDING, status > 0)
+            require_stored(root, name)
+    require_stored(root, schema.EMBEDDING, status > 0)
     if not every:
         return
     if body["schema_version"] > 1:
-        _require(root, schema.QUALITY, status > 0)
-    _require(root, schema.CELL_EVIDENCE, read_array(root, schema.MAPPED) > 0)
+        require_stored(root, schema.QUALITY, status > 0)
+    require_stored(root, schema.CELL_EVIDENCE, read_array(root, schema.MAPPED) > 0)
     if body["status"] != "complete":
         return
     for name in (schema.STATUS, schema.EVIDENCE, schema.WEIGHT):
-        _require(root, name)
+        require_stored(root, name)
     if "prediction" not in body:
         raise damaged(_place(root), "its attributes", "the prediction is missing")
     with telling_damage(_place(root), schema.EVIDENCE_MAP):
         levels = list(root[schema.EVIDENCE_MAP].array_keys())  # type: ignore[union-attr]
     for level in levels:
-        _require(root, f"{schema.EVIDENCE_MAP}/{level}")
+        require_stored(root, f"{schema.EVIDENCE_MAP}/{level}")
 
 
-def _require(
+def require_stored(
     root: zarr.Group, name: str, rows: NDArray[np.bool_] | None = None
 ) -> None:
-    """Refuse an array that lacks a chunk, of some rows or of all."""
+    """Refuse an array of which a chunk is not on disk.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store, or a group of it.
+    name : str
+        Of the array.
+    rows : ndarray of bool, shape (n,), optional
+        Those that must be there; all if left out.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged, or a chunk of it is absent or empty.
+    """
     array = find_array(root, name)
     counts = [-(-n // step) for n, step in zip(array.shape, array.chunks, strict=True)]
     first = range(counts[0])
@@ -279,16 +341,20 @@ def _require(
         except FileNotFoundError:
             found = "is missing"
         if found:
-            raise damaged(_place(root), name, f"the file {key!r} {found}")
+            raise damaged(_place(root), array.path, f"the file {key!r} {found}")
 
 
 __all__ = [
+    "WHOLE",
     "WITH_ZEROS",
     "damaged",
     "find_array",
     "read_array",
     "read_part",
     "read_root",
+    "read_whole",
     "require_chunks",
+    "require_stored",
+    "require_whole",
     "telling_damage",
 ]
