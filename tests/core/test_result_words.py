@@ -7,6 +7,7 @@ from napari_mmsubtype.core.records import ModalityReport
 from napari_mmsubtype.core.result_words import (
     called,
     coverage_words,
+    elsewhere_words,
     map_words,
     missing_words,
     share_rows,
@@ -98,3 +99,11 @@ def test_refused_tables_say_why() -> None:
 def test_only_exact_maps_are_said_to_add_up() -> None:
     assert "adds up" in map_words(True)
     assert "does not add up" in map_words(False)
+
+
+def test_what_may_have_ended_on_another_machine_can_be_freed():
+    words = elsewhere_words("process 7 on lab-7, since then", "/r/slide.zarr")
+    assert words == (
+        "The analysis belongs to process 7 on lab-7, since then. If it has ended there, "
+        "free the result with: napari-mmsubtype unlock '/r/slide.zarr'"
+    )

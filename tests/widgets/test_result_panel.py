@@ -17,7 +17,7 @@ from builders.results import make_result
 from napari_mmsubtype.core.result_words import INTERRUPTED, RUNNING
 from napari_mmsubtype.plugin.layers import to_layers
 from napari_mmsubtype.plugin.placement import store_of
-from napari_mmsubtype.results.store_lock import StoreLock
+from napari_mmsubtype.results.store_lock import LockOwner, StoreLock, lock_path
 from napari_mmsubtype.widgets import result_panel, save_dialog
 from napari_mmsubtype.widgets.result_panel import ResultPanel
 from napari_mmsubtype.widgets.result_summary import summarize
@@ -251,6 +251,21 @@ def test_a_running_analysis_is_said_to_run_until_it_ends(
     qtbot.waitUntil(lambda: headline(panel) == INTERRUPTED, timeout=10_000)
     assert not panel._again.isActive()
     assert not panel._save.isHidden()
+    settle(qtbot, panel)
+
+
+def test_an_analysis_on_another_machine_is_named_with_a_way_out(
+    panel, viewer, qtbot, tmp_path: Path
+) -> None:
+    result = make_result(tmp_path, complete=False)
+    owner = replace(LockOwner.current(), host="lab-7", pid=7)
+    lock_path(result.path).write_text(json.dumps(asdict(owner)))
+    add(viewer, result)
+    qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+    assert headline(panel) == RUNNING
+    shown = " ".join(label.text() for label in panel._scroll.findChildren(QLabel))
+    assert "belongs to process 7 on lab-7" in shown
+    assert f"napari-mmsubtype unlock {str(result.path)!r}" in shown
     settle(qtbot, panel)
 
 

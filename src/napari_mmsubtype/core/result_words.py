@@ -51,6 +51,27 @@ class SubsetRow:
     modalities: tuple[str, ...]
 
 
+def elsewhere_words(runs_at: str, store: str) -> str:
+    """Tell what to do about an analysis on another machine that may have ended.
+
+    Parameters
+    ----------
+    runs_at : str
+        Its process and machine.
+    store : str
+        Path of its store.
+
+    Returns
+    -------
+    str
+        Two sentences.
+    """
+    return (
+        f"The analysis belongs to {runs_at}. If it has ended there, free the result "
+        f"with: napari-mmsubtype unlock {store!r}"
+    )
+
+
 def subset_rows(prediction: Prediction) -> list[SubsetRow]:
     """Choose the calls that tell what each modality does.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -325,7 +326,10 @@ def _open_job(store: str) -> Job[ResultSummary]:
     owner = read_owner(Path(store))
     summary = summarize(open_result(store))
     is_running = owner is not None and not owner.is_gone and summary.prediction is None
-    return replace(summary, is_running=is_running)
+    runs_at = ""
+    if is_running and owner is not None and owner.host != platform.node():
+        runs_at = f"process {owner.pid} on {owner.host}, since {owner.started}"
+    return replace(summary, is_running=is_running, runs_at=runs_at)
 
 
 def _report_job(store: str, path: str) -> Job[Path]:

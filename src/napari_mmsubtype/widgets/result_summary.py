@@ -63,6 +63,9 @@ class ResultSummary:
         What each feature of the tables adds; None where there are none.
     is_running : bool
         Whether a process is at work on the analysis.
+    runs_at : str
+        Process and machine where that is another machine, of which nothing can be
+        known; else empty.
     """
 
     store: str
@@ -77,6 +80,7 @@ class ResultSummary:
     colors: str = ""
     attributions: Attributions | None = None
     is_running: bool = False
+    runs_at: str = ""
 
 
 def summarize(result: Result) -> ResultSummary:

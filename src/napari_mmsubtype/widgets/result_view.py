@@ -17,6 +17,7 @@ from napari_mmsubtype.core.result_words import (
     NAMES,
     RESEARCH_ONLY,
     RUNNING,
+    elsewhere_words,
     share_rows,
     subset_rows,
 )
@@ -83,6 +84,8 @@ class ResultView(QWidget):
             share = format_probability(max(prediction.call.probabilities))
             call = f"{prediction.label}  {share}"
         self._add_wide(_bold(_text(call), 1.4))
+        if summary.runs_at:
+            self._add_wide(_text(elsewhere_words(summary.runs_at, summary.store)))
         words = [summary.slide_name, summary.patient, f"model {summary.bundle_name}"]
         self._add_wide(_text(", ".join(word for word in words if word)))
         self._add_wide(_text(f"pixel size {summary.pixel_size}"))
