@@ -104,6 +104,6 @@ def test_only_exact_maps_are_said_to_add_up() -> None:
 def test_what_may_have_ended_on_another_machine_can_be_freed():
     words = elsewhere_words("process 7 on lab-7, since then", "/r/slide.zarr")
     assert words == (
-        "The analysis belongs to process 7 on lab-7, since then. If it has ended there, "
-        "free the result with: napari-mmsubtype unlock '/r/slide.zarr'"
+        "The analysis belongs to process 7 on lab-7, since then. If it has ended "
+        "there, free the result with: napari-mmsubtype unlock '/r/slide.zarr'"
     )
