@@ -100,6 +100,10 @@ class StoreError(MMSubtypeError, OSError):
     """A result store cannot be read or written."""
 
 
+class StoreOutOfReachError(StoreError):
+    """Drive, network or system do not give a result store, which may be sound."""
+
+
 class StoreInUseError(StoreError):
     """Another analysis is writing to a result store."""
 

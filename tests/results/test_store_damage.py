@@ -1,8 +1,11 @@
 """A store that lost a part, or holds a damaged one, says so and gives no numbers."""
 
+import errno
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import zarr
 
 from builders.results import make_result
 from builders.stores import begin_store, complete_store
-from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.errors import StoreError, StoreOutOfReachError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.export_omezarr import export_ome_zarr
 from napari_mmsubtype.results.store import open_result
@@ -203,3 +206,52 @@ def test_an_array_written_in_one_go_is_read_whole_or_not_at_all(tmp_path):
     chunk(tmp_path / "some.zarr", "whole").unlink()
     with pytest.raises(StoreError, match="damaged at whole: the file 'c/0/0' is miss"):
         read_whole(root, "whole")
+
+
+TOO_MANY = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+NO_THREAD = RuntimeError("can't start new thread")
+
+
+def failing(error):
+    """Stand in for a function that the system lets down."""
+
+    def _fail(*_words, **_more):
+        raise error
+
+    return _fail
+
+
+@pytest.mark.parametrize("error", [TOO_MANY, NO_THREAD], ids=repr)
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("zarr.open_group", "zarr.json"), ("zarr.Array.__getitem__", "patches/")],
+)
+def test_what_the_system_does_not_give_is_not_called_damaged(
+    whole, monkeypatch, name, part, error
+):
+    monkeypatch.setattr(name, failing(error))
+    with pytest.raises(StoreOutOfReachError, match=f"cannot read {part}") as told:
+        open_result(whole)
+    assert str(error.args[-1]) in str(told.value)
+    assert "no damage: check it and try again" in str(told.value)
+    assert "delete" not in str(told.value)
+
+
+def test_a_chunk_that_cannot_be_looked_at_is_not_called_lost(whole, monkeypatch):
+    stat = Path.stat
+
+    def _stat(path, **more):
+        if path.name == "0":
+            raise TOO_MANY
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", _stat)
+    with pytest.raises(StoreOutOfReachError, match="cannot read patches/"):
+        open_result(whole)
+
+
+def test_writing_for_which_the_system_has_no_thread_is_no_damage(begun, monkeypatch):
+    more = np.ones((5, 5)), np.ones((5, 2, 4, 4), np.float32)
+    monkeypatch.setattr(zarr.Array, "__setitem__", failing(NO_THREAD))
+    with pytest.raises(StoreOutOfReachError, match="can't start new thread"):
+        StoreWriter(begun).write_patches(5, np.ones(5, np.uint8), *more)

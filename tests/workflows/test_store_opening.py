@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import threading
@@ -9,7 +10,7 @@ import pytest
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
-from napari_mmsubtype.errors import StoreInUseError
+from napari_mmsubtype.errors import StoreInUseError, StoreOutOfReachError
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock, lock_path
 from napari_mmsubtype.results.store_names import store_path
@@ -133,6 +134,20 @@ def test_a_damaged_store_is_passed_over_and_left_as_it_is(
     assert "delete it" in told
     assert sorted(first.path.rglob("*")) == kept
     assert analyze(SLIDE, bundle, out=tmp_path, device="cpu").path == again.path
+
+
+def test_a_store_out_of_reach_is_not_passed_over(bundle, tmp_path, monkeypatch):
+    begin(bundle, tmp_path).close()
+
+    def _fail(*_words, **_more):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zarr.open_group", _fail)
+        with pytest.raises(StoreOutOfReachError, match="Too many open files"):
+            analyze(SLIDE, bundle, out=tmp_path, device="cpu", batch_size=4)
+    done = analyze(SLIDE, bundle, out=tmp_path, device="cpu", batch_size=4)
+    assert [path.name for path in tmp_path.iterdir()] == [done.path.name]
 
 
 def test_a_run_does_not_go_on_with_patches_that_were_lost(bundle, tmp_path):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from napari_mmsubtype.errors import StoreError
+from napari_mmsubtype.errors import StoreError, StoreOutOfReachError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.slides.system_fault import is_system_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ of zeros and reads absent ones as zeros."""
 WHOLE: Any = {"config": WITH_ZEROS, "attributes": {schema.EVERY_CHUNK: True}}
 """For arrays that are added to a store in one go, and read by `read_whole`."""
 
-_FAULTS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What zarr and its codecs raise where a file is not what it was."""
+_FAULTS = (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What zarr and its codecs raise where a file is not what it was, or out of reach."""
 
 _ADVICE = "bring it back from a copy, or delete it and analyze anew"
 _OPENING = Lock()
@@ -57,6 +58,38 @@ def damaged(store: object, part: str, found: object) -> StoreError:
     )
 
 
+def unreadable(store: object, part: str, err: Exception) -> StoreError:
+    """Make the error for a store that was not read, damaged or out of reach.
+
+    Parameters
+    ----------
+    store : object
+        Its path.
+    part : str
+        What was to be read.
+    err : Exception
+        What was raised.
+
+    Returns
+    -------
+    StoreError
+        To be raised.
+    """
+    if isinstance(err, StoreError):
+        return err
+    if is_system_fault(err):
+        reason = getattr(err, "strerror", None) or err
+        msg = (
+            f"cannot read {part} of the result {str(store)!r}: {reason}; the drive, "
+            "network or system that holds it did not give it, which is no damage: "
+            "check it and try again"
+        )
+        return StoreOutOfReachError(msg)
+    return damaged(
+        store, part, f"{err} is missing" if isinstance(err, KeyError) else err
+    )
+
+
 @contextmanager
 def telling_damage(store: object, part: str) -> Iterator[None]:
     """Turn what reading a damaged part raises into one clear error.
@@ -76,13 +109,14 @@ def telling_damage(store: object, part: str) -> Iterator[None]:
     Raises
     ------
     StoreError
-        If it cannot be read.
+        If it cannot be read; a `StoreOutOfReachError` where that tells nothing of it.
     """
     try:
         yield
+    except StoreError:
+        raise
     except _FAULTS as err:
-        found = f"{err} is missing" if isinstance(err, KeyError) else err
-        raise damaged(store, part, found) from err
+        raise unreadable(store, part, err) from err
 
 
 def read_array(root: zarr.Group, name: str, part: Any = ...) -> NDArray[Any]:
@@ -241,7 +275,9 @@ def read_root(folder: Path) -> tuple[zarr.Group, dict[str, Any]]:
     try:
         root = zarr.open_group(folder, mode="r")
         body: Any = root.attrs.get(schema.ATTRIBUTE)
-    except (OSError, *_FAULTS) as err:
+    except _FAULTS as err:
+        if is_system_fault(err) and not isinstance(err, PermissionError):
+            raise unreadable(folder, "zarr.json", err) from err
         if isinstance(err, PermissionError):
             found = "may not be read; change the permissions of the folder"
         elif (folder / "zarr.json").exists():
@@ -340,6 +376,8 @@ def require_stored(
             found = "is empty" if (folder / key).stat().st_size == 0 else ""
         except FileNotFoundError:
             found = "is missing"
+        except OSError as err:
+            raise unreadable(_place(root), array.path, err) from err
         if found:
             raise damaged(_place(root), array.path, f"the file {key!r} {found}")
 
@@ -357,4 +395,5 @@ __all__ = [
     "require_stored",
     "require_whole",
     "telling_damage",
+    "unreadable",
 ]

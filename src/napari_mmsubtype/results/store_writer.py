@@ -15,7 +15,7 @@ from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic
 from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
-from napari_mmsubtype.results.store_damage import damaged, find_array, read_array
+from napari_mmsubtype.results.store_damage import find_array, read_array, unreadable
 from napari_mmsubtype.results.store_layout import lay_out
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ class StoreWriter:
             self._arrays[name][part] = data
         except RuntimeError as err:
             # A chunk that is written in part is read before.
-            raise damaged(self.path, name, err) from err
+            raise unreadable(self.path, name, err) from err
         except StoreError:
             raise
         except OSError as err:

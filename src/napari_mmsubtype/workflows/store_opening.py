@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.provenance import Provenance
-from napari_mmsubtype.errors import StoreError, StoreInUseError
+from napari_mmsubtype.errors import (
+    StoreError,
+    StoreInUseError,
+    StoreOutOfReachError,
+)
 from napari_mmsubtype.models.attention_rollout import has_rollout
 from napari_mmsubtype.results.store import open_result
 from napari_mmsubtype.results.store_lock import StoreLock, clear_stale_lock
@@ -63,6 +67,8 @@ def claim_store(
     ------
     StoreInUseError
         If another analysis is at work on the same request.
+    StoreOutOfReachError
+        If a store that may be of the request is not given by drive or system.
     """
     folder = Path(plan.recipe.out or ".")
     fingerprint = plan.fingerprint()
@@ -101,9 +107,12 @@ def claim_store(
 
 
 def _is_of(path: Path, fingerprint: str, skipped: set[Path]) -> bool:
-    """Tell whether a store is of a request; one that cannot be read is of none."""
+    """Tell whether a store is of a request; one that is damaged is of none."""
     try:
         return open_result(path).plan_digest == fingerprint
+    except StoreOutOfReachError:
+        # It may be the one, with hours of work in it.
+        raise
     except StoreError as err:
         # One damaged store must not keep a slide from being analyzed.
         logger.warning("%s; it is left as it is, and passed over", err)
