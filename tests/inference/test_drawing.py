@@ -3,7 +3,7 @@ import pytest
 
 from builders.bundles import tiny_bundle
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.inference.drawing import drawing_job, slide_place
+from napari_mmsubtype.inference.drawing import drawing_job
 from napari_mmsubtype.results.cam_maps import CamWriter
 from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.workflows.analyze import analyze
@@ -45,18 +45,6 @@ def test_any_batches_are_drawn_in_any_order_to_the_same_numbers(analysed):
     np.testing.assert_allclose(
         found[0][:4], analysed.cell_evidence[:4], rtol=1e-4, atol=1e-7
     )
-
-
-def test_a_slide_that_was_moved_is_found_beside_the_store(analysed, tmp_path):
-    from pathlib import Path
-
-    here = Path(analysed.slide_path)
-    assert slide_place(analysed) == str(here)
-    beside = here.rename(analysed.path.parent / here.name)
-    try:
-        assert slide_place(analysed) == str(beside)
-    finally:
-        beside.rename(here)
 
 
 def test_another_slide_under_the_same_name_is_refused(analysed):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -273,6 +274,28 @@ def test_result_of_a_lost_slide_shows_its_overlays_and_says_so(
     assert str(result.path.parent) in message
     to_layers(result, with_slide=False)
     assert len(told) == 1
+
+
+def paths(layers: list[Any]) -> set[str]:
+    return {kwargs["metadata"][METADATA_KEY]["path"] for _, kwargs, _ in layers}
+
+
+def test_maps_name_the_slide_by_the_path_that_its_layer_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was, store = tmp_path / "was" / "a.png", tmp_path / "stores"
+    was.parent.mkdir()
+    store.mkdir()
+    PIL.Image.new("RGB", (768, 512), "white").save(was, dpi=(50800, 50800))
+    monkeypatch.chdir(was.parent)
+    (layer,) = slide_layers(open_slide("a.png"))
+    result = make_result(store, slide=str(was))
+    assert paths([layer, *to_layers(result)]) == {str(was)}
+    # Moved beside the store, it is opened there.
+    beside = was.rename(store / "a.png")
+    layers = to_layers(result)
+    assert layers[0][1]["metadata"][METADATA_KEY]["kind"] == "slide"
+    assert paths(layers) == {str(beside)}
 
 
 def test_user_given_pixel_size_is_used_to_show_the_slide_again(tmp_path: Path) -> None:

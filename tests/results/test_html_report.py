@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zarr
 from PIL import Image
 
 import napari_mmsubtype
@@ -204,6 +205,19 @@ def test_another_file_in_the_place_of_the_slide_is_told(tmp_path):
     page = Page(report_html(result))
     assert "is no longer the slide that was analysed (256 × 256 px)" in page.text
     assert picture_of(page)
+
+
+def test_another_slide_of_the_same_size_is_told(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (320, 256), "white").save(path)
+    result = complete_store(tmp_path, slide=str(path))
+    assert "no longer the slide" not in Page(report_html(result)).text
+    root = zarr.open_group(result.path, mode="r+")
+    body = dict(root.attrs["mmsubtype"])
+    body["slide"]["content"] = "of another file"
+    root.attrs["mmsubtype"] = body
+    page = Page(report_html(open_result(result.path)))
+    assert "is no longer the slide that was analysed (320 × 256 px)" in page.text
 
 
 def test_an_interrupted_analysis_is_reported_as_such(tmp_path):

@@ -1,5 +1,6 @@
+from builders.results import make_result
 from napari_mmsubtype.core.units import MppSource, PixelSize
-from napari_mmsubtype.results.stored_slide import StoredSlide
+from napari_mmsubtype.results.stored_slide import StoredSlide, slide_place
 
 
 def slide(**changes):
@@ -32,3 +33,20 @@ def test_colors_are_told_only_where_something_was_asked():
     plain = slide()
     assert (plain.icc, plain.stain, plain.color_text) == ("none", None, "")
     assert "profile" in slide(icc="off", icc_profile={"description": "sRGB"}).color_text
+
+
+def test_a_slide_that_was_moved_is_found_beside_the_store(tmp_path):
+    was, store = tmp_path / "was" / "a.svs", tmp_path / "stores"
+    was.parent.mkdir()
+    store.mkdir()
+    result = make_result(store, slide=str(was))
+    assert slide_place(result) == str(was)
+    was.touch()
+    assert slide_place(result) == str(was)
+    beside = was.rename(store / "a.svs")
+    assert slide_place(result) == str(beside)
+
+
+def test_an_address_is_the_place_of_its_slide(tmp_path):
+    address = "synthetic:seed=1,size=256x256"
+    assert slide_place(make_result(tmp_path, slide=address)) == address

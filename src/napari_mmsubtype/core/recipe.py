@@ -17,6 +17,7 @@ from napari_mmsubtype.core.quality_spec import (
     QualitySpec,
     checked_flags,
 )
+from napari_mmsubtype.core.slide_address import in_full
 from napari_mmsubtype.core.units import PLAUSIBLE_MPP
 from napari_mmsubtype.errors import ConfigurationError
 
@@ -271,7 +272,7 @@ class AnalyzeRecipe:
         names = ("slide", "rna", "methylation", "clinical", "regions", "tissue", "out")
         given = {name: getattr(self, name) for name in names}
         paths: dict[str, Any] = {
-            name: _absolute(path) for name, path in given.items() if path is not None
+            name: in_full(path) for name, path in given.items() if path is not None
         }
         return replace(self, **paths)
 
@@ -327,11 +328,6 @@ class AnalyzeRecipe:
             if field.name in body:
                 _check_kind(field.name, str(field.type), body[field.name])
         return cls(**body)
-
-
-def _absolute(path: str) -> str:
-    is_address = path.startswith("synthetic:") or "://" in path
-    return path if is_address else str(Path(path).expanduser().absolute())
 
 
 def _check_kind(name: str, declared: str, value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
@@ -18,6 +17,7 @@ from napari_mmsubtype.inference.encode import prepare
 from napari_mmsubtype.inference.precision import settled_before
 from napari_mmsubtype.inference.replay import replay_case_job
 from napari_mmsubtype.models.attention_rollout import AttentionTap
+from napari_mmsubtype.results.stored_slide import slide_place
 from napari_mmsubtype.slides.patch_source import PatchSource
 from napari_mmsubtype.slides.registry import open_quietly
 from napari_mmsubtype.slides.stain import StainNormalizer
@@ -232,22 +232,3 @@ def drawing_job(result: Result, method: str, device: str) -> Job[Drawing]:
     except BaseException:
         slide.close()
         raise
-
-
-def slide_place(result: Result) -> str:
-    """Find the slide of an analysis, where it was or beside the store.
-
-    Parameters
-    ----------
-    result : Result
-        The analysis.
-
-    Returns
-    -------
-    str
-        Path or address.
-    """
-    beside = result.path.parent / Path(result.slide_path).name
-    if not Path(result.slide_path).exists() and beside.exists():
-        return str(beside)
-    return result.slide_path

@@ -10,6 +10,7 @@ import numpy as np
 from napari_mmsubtype.core.color_words import profile_name
 from napari_mmsubtype.core.patch_words import flag_words
 from napari_mmsubtype.core.quality_spec import FLAGS
+from napari_mmsubtype.core.slide_address import in_full
 from napari_mmsubtype.core.units import MppSource, PixelSize
 from napari_mmsubtype.errors import SlideError
 from napari_mmsubtype.plugin.map_layers import (
@@ -33,6 +34,7 @@ from napari_mmsubtype.results.colors import (
 )
 from napari_mmsubtype.results.patch_facts import gather_facts
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.stored_slide import slide_place
 from napari_mmsubtype.slides.color import describe_profile
 
 if TYPE_CHECKING:
@@ -144,7 +146,8 @@ def _describe(slide: Slide) -> dict[str, Any]:
     """Record what the panels need to know of a slide's layer."""
     size, facts = slide.pixel_size, slide.info()
     return {
-        "path": slide.path,
+        # In full, as results have it: maps are laid upon the slide of their path.
+        "path": in_full(slide.path),
         "name": slide.name,
         "vendor": slide.vendor,
         "mpp": None if size is None else [size.y, size.x],
@@ -165,7 +168,7 @@ def _slide_of(result: Result) -> list[LayerTuple]:
     mpp = result.pixel_size.mean if result.mpp_source is MppSource.USER else None
     beside = result.path.parent / Path(result.slide_path).name
     problems = []
-    for path in (result.slide_path, str(beside)):
+    for path in (slide_place(result), str(beside)):
         try:
             return slide_layers(open_for_view(path, mpp=mpp))
         except SlideError as err:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.units import PixelSize
+from napari_mmsubtype.results.stored_slide import slide_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +56,7 @@ def map_placement(
             METADATA_KEY: {
                 "kind": kind,
                 "store": str(result.path),
-                "path": result.slide_path,
+                "path": slide_place(result),
             }
         },
     }

@@ -33,6 +33,7 @@ from napari_mmsubtype.errors import (
 from napari_mmsubtype.results.picture import draw_result
 from napari_mmsubtype.results.report_facts import report_facts
 from napari_mmsubtype.results.store import Result, open_result
+from napari_mmsubtype.results.stored_slide import slide_place
 from napari_mmsubtype.slides.registry import open_quietly
 
 if TYPE_CHECKING:
@@ -222,12 +223,14 @@ def _picture(result: Result) -> tuple[str, str]:
     """Draw slide and maps as base64; without its slide, say why."""
     note = ""
     try:
-        with open_quietly(result.slide_path, icc=True) as slide:
+        place = slide_place(result)
+        with open_quietly(place, icc=True) as slide:
             shape = slide.levels[0].shape
-            if shape == result.slide_shape:
+            is_same = result.slide_content in (None, slide.content)
+            if is_same and shape == result.slide_shape:
                 return _encoded(draw_result(result, slide, is_titled=False)), note
         note = (
-            f"The file {result.slide_path!r} is no longer the slide that was analysed "
+            f"The file {place!r} is no longer the slide that was analysed "
             f"({shape[1]} × {shape[0]} px); the picture shows the tissue found."
         )
     except (SlideError, MissingDependencyError) as err:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.color_words import profile_words, stain_words
+from napari_mmsubtype.core.slide_address import is_address
 from napari_mmsubtype.core.units import MppSource, PixelSize
+
+if TYPE_CHECKING:
+    from napari_mmsubtype.results.store import Result
 
 
 class StoredSlide:
@@ -86,3 +91,22 @@ class StoredSlide:
             self.icc, self._body["slide"].get("icc_profile"), by_model=True
         )
         return f"profile {profile}; stain {stain_words(self.stain)}"
+
+
+def slide_place(result: Result) -> str:
+    """Find the slide of an analysis, where it was or beside the store.
+
+    Parameters
+    ----------
+    result : Result
+        The analysis.
+
+    Returns
+    -------
+    str
+        Path or address; where it was if it is in neither place.
+    """
+    beside = result.path.parent / Path(result.slide_path).name
+    if is_address(result.slide_path) or Path(result.slide_path).exists():
+        return result.slide_path
+    return str(beside) if beside.exists() else result.slide_path

@@ -14,6 +14,7 @@ from napari_mmsubtype.plugin.map_layers import hide_maps, set_scale
 from napari_mmsubtype.plugin.placement import METADATA_KEY
 from napari_mmsubtype.plugin.view_maps import ViewMaps, follow_cells, is_in_view
 from napari_mmsubtype.results.map_scale import PERCENTILE
+from napari_mmsubtype.results.stored_slide import slide_place
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, remove_layers
 
@@ -197,7 +198,7 @@ class ViewFollower(QObject):
         remove_layers(self._viewer, old)
         hide_maps(self._viewer.layers, maps.store)
         # What is in view of a slide that another covers could not be seen.
-        raise_slide(self._viewer.layers, maps.result.slide_path)
+        raise_slide(self._viewer.layers, slide_place(maps.result))
         self._session = session
         self._adder.add(layers)
 
