@@ -1,6 +1,7 @@
 import errno
 import os
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,20 @@ def test_what_the_system_refuses_is_no_damage(reader, backend, fault):
     # An overview over it is refused for the same reason.
     with pytest.raises(SlideOutOfReachError):
         reader.read_region(1, 520, 512, 50, 50)
+
+
+def test_after_pauses_in_vain_none_is_made_for_a_while(reader, backend, monkeypatch):
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda s: None)
+    monkeypatch.setattr(tile_reader, "time", clock)
+    backend.broken[4, 4] = OSError(errno.EIO, "Input/output error")
+    reads = []
+    for seconds in (0, 1, 8, 2, 1):
+        now[0] += seconds
+        before = backend.reads
+        assert reader.read_view(0, 1030, 1024, 50, 50).shape == (50, 50, 3)
+        reads.append(backend.reads - before)
+    assert reads == [3, 1, 1, 3, 1]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 RETRY_AFTER_S = (0.2, 1.0)
 """Pauses before a tile is tried again that the system did not give."""
 
+IMPATIENT_S = 10.0
+"""How long no pause is made after some were in vain: a view of many tiles would keep
+the window for half a minute."""
+
 
 class TileReader:
     """The pixels of one slide, of stored levels and computed ones.
@@ -65,6 +69,7 @@ class TileReader:
         if color.stain is None:
             self._overviews.keep(path, backend.name, is_srgb=not color.is_stored)
         self._is_closed = False
+        self._patient_from = 0.0
         self.levels = (*backend.levels, *self._overviews.levels)
         self.damaged = DamagedTiles(path)
 
@@ -239,14 +244,20 @@ class TileReader:
 
     def _read(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         """Read a stored tile, again where the system did not give it."""
-        for pause_s in RETRY_AFTER_S:
+        pauses = RETRY_AFTER_S if time.monotonic() >= self._patient_from else ()
+        for pause_s in pauses:
             try:
                 return self._backend.read_tile(level, row, col)
             except Exception as err:
                 if self._is_closed or not is_system_fault(err):
                     raise
             time.sleep(pause_s)
-        return self._backend.read_tile(level, row, col)
+        try:
+            return self._backend.read_tile(level, row, col)
+        except Exception as err:
+            if pauses and is_system_fault(err):
+                self._patient_from = time.monotonic() + IMPATIENT_S
+            raise
 
     def _least(self, level: int, row: int, col: int) -> tuple[int, int]:
         """Give the height and width of a stored tile as far as it lies on its level."""
