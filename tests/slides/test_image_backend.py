@@ -1,6 +1,9 @@
+import errno
+import os
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from builders.slides import cut, draw_scene
 from napari_mmsubtype.core.units import MppSource
@@ -9,6 +12,7 @@ from napari_mmsubtype.slides import image_backend
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.image_backend import ImageBackend
 from napari_mmsubtype.slides.registry import open_slide
+from napari_mmsubtype.slides.system_fault import is_system_fault
 
 IMAGE = draw_scene(200, 300)
 
@@ -88,6 +92,27 @@ def test_opening_decodes_nothing_and_looking_decodes_once(tmp_path, monkeypatch)
         assert calls == []
         slide.read_region(0, 0, 0, 1600, 1500)
         assert calls == [1]
+
+
+def test_an_outage_leaves_the_image_to_be_decoded_later(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 30), (1, 2, 3)).save(path)
+    backend = ImageBackend(str(path))
+
+    def _fail(*_words, **_more):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile.ImageFile, "load", _fail)
+        patched.setattr(Image, "open", _fail)
+        for _ in range(3):
+            with pytest.raises((OSError, BackendRefusal)) as told:
+                backend.read_tile(0, 0, 0)
+            assert is_system_fault(told.value)
+    assert (backend.read_tile(0, 0, 0) == (1, 2, 3)).all()
+    backend.close()
+    with pytest.raises(ValueError, match="the file is closed"):
+        backend.read_tile(0, 0, 0)
 
 
 def test_other_content_is_left_to_others(tmp_path):

@@ -55,8 +55,9 @@ class ImageBackend(NoFurtherImages):
             raise BackendRefusal(msg)
         _refuse_cut_short(Path(path))
         self._path = path
-        self._image: Image.Image | None = _open(path)
-        image = self._image
+        image = _open(path)
+        self._image: Image.Image | None = image
+        self._is_closed = False
         self._lock = threading.Lock()
         self._pixels: NDArray[np.uint8] | None = None
         shape = (image.height, image.width)
@@ -97,6 +98,7 @@ class ImageBackend(NoFurtherImages):
     def close(self) -> None:
         """Let go of the image; a second call does nothing."""
         with self._lock:
+            self._is_closed = True
             image, self._image, self._pixels = self._image, None, None
         if image is not None:
             image.close()
@@ -104,17 +106,14 @@ class ImageBackend(NoFurtherImages):
     def _decoded(self) -> NDArray[np.uint8]:
         """Decode the image once."""
         with self._lock:
+            if self._is_closed:
+                msg = "the file is closed"
+                raise ValueError(msg)
             if self._pixels is None:
-                if self._image is None:
-                    msg = "the file is closed"
-                    raise ValueError(msg)
-                try:
-                    self._pixels = _to_array(self._image)
-                except Exception:
-                    # A decoder that was stopped midway does not begin anew.
-                    self._image.close()
-                    self._image = _open(self._path)
-                    raise
+                image, self._image = self._image or _open(self._path), None
+                # A decoder that was stopped midway does not begin anew.
+                with image:
+                    self._pixels = _to_array(image)
             return self._pixels
 
 
