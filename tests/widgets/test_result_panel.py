@@ -287,6 +287,22 @@ def test_a_running_analysis_is_shown_when_it_is_done(
     settle(qtbot, panel)
 
 
+def test_a_running_analysis_is_read_again_after_a_read_that_failed(
+    panel, viewer, qtbot, tmp_path: Path, notifications
+) -> None:
+    panel._again.setInterval(10)
+    result = make_result(tmp_path, complete=False)
+    with StoreLock.acquire(result.path):
+        add(viewer, result)
+        qtbot.waitUntil(lambda: panel.summary() is not None, timeout=10_000)
+        aside = result.path.rename(tmp_path / "aside")
+        qtbot.waitUntil(lambda: panel._failures > 1, timeout=10_000)
+        aside.rename(result.path)
+    qtbot.waitUntil(lambda: headline(panel) == INTERRUPTED, timeout=10_000)
+    assert 1 < len(notifications) < 8
+    settle(qtbot, panel)
+
+
 def test_an_analysis_that_was_killed_is_interrupted(
     panel, viewer, qtbot, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ class ResultPanel(QWidget):
         self._failed: set[str] = set()
         self._loading = ""
         self._due: set[str] = set()
+        self._turns = self._failures = 0
         self._again = QTimer(self)
         self._again.setSingleShot(True)
         self._again.setInterval(AGAIN_MS)
@@ -224,14 +225,20 @@ class ResultPanel(QWidget):
     def _running(self) -> set[str]:
         """List the stores that are to be read again."""
         known = self._known.items()
-        return {store for store, x in known if x.is_running} - self._failed
+        return {store for store, x in known if x.is_running}
 
     def _read_again(self) -> None:
+        # One that cannot be read for a moment is asked for ever more seldom.
+        self._turns += 1
+        if self._turns % 2 ** min(self._failures, 5):
+            self._again.start()
+            return
         self._due = self._running()
         self._load_next()
 
     def _on_opened(self, summary: ResultSummary) -> None:
         """Offer what was read, unless its layers are gone or more is known by now."""
+        self._failures = 0
         if not is_shown(self._viewer.layers, summary.store):
             return
         known = self._known.get(summary.store)
@@ -241,7 +248,9 @@ class ResultPanel(QWidget):
             self._offer(summary)
 
     def _on_failed(self) -> None:
-        self._failed.add(self._loading)
+        self._failures += 1
+        if self._loading not in self._known:
+            self._failed.add(self._loading)
 
     def _forget(self, event: Any = None) -> None:
         """Drop results whose layers are gone."""
