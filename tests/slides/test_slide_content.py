@@ -148,3 +148,15 @@ def test_of_dicom_the_files_of_the_series_count(tmp_path):
     folder = slide_content(tmp_path)
     (tmp_path / "a.html").write_text("a report")
     assert (slide_content(path), slide_content(tmp_path)) == (both, folder)
+
+
+def test_what_others_leave_in_the_folder_of_a_slide_does_not_count(tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    write_ome_zarr(path, draw_scene(300, 400))
+    before = slide_content(path)
+    for name in (".DS_Store", "Thumbs.db", "0/._c", "labels/zarr.json", ".git/HEAD"):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text("of the system")
+    assert slide_content(path) == before
+    (path / "0" / ".zarray").write_text("{}")
+    assert slide_content(path) != before

@@ -18,16 +18,17 @@ def require_folder(out: str | Path) -> None:
     Raises
     ------
     StoreError
-        If it, or what it is to lie in, is a file.
+        If it, or what it is to lie in, is a file or a broken link.
     """
     out = Path(out).expanduser().absolute()
     for place in (out, *out.parents):
         if place.is_dir():
             return
-        if place.exists():
+        if place.exists() or place.is_symlink():
+            found = "a file" if place.exists() else "a link to nothing"
             msg = (
-                f"the results cannot go to {str(out)!r}: {str(place)!r} is a file, and "
-                "a folder is expected; give a folder with --out (the Results folder "
+                f"the results cannot go to {str(out)!r}: {str(place)!r} is {found}, "
+                "and a folder is expected; give a folder with --out (the Results folder "
                 "field of the panel)"
             )
             raise StoreError(msg)

@@ -24,6 +24,11 @@ BLOCKS = 16
 BLOCK_BYTES = 64 * 1024
 MOST_FILES = 20_000
 """Files of a slide whose names and sizes count; OME-Zarr may have millions."""
+NOT_PIXELS = frozenset({"thumbs.db", "desktop.ini"})
+"""What a system leaves in folders that are looked at; in lower case."""
+_ZARR_DOCUMENTS = frozenset({".zarray", ".zattrs", ".zgroup"})
+_LABELS = "labels"
+"""Group of an OME-Zarr that others may add to the image."""
 INDEX_BYTES = 1024**2
 """Of a file that names those with the pixels, which is far shorter."""
 
@@ -99,12 +104,18 @@ def _files_of(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """List all files in a folder and below."""
+    """List the files in a folder and below that may belong to its pixels."""
     for parent, names, files in os.walk(folder):
-        names.sort()
+        names[:] = sorted(name for name in names if not _is_beside(name, _LABELS))
         for name in sorted(files):
-            file = Path(parent, name)
-            yield file.relative_to(folder).as_posix(), file
+            if name in _ZARR_DOCUMENTS or not _is_beside(name, *NOT_PIXELS):
+                file = Path(parent, name)
+                yield file.relative_to(folder).as_posix(), file
+
+
+def _is_beside(name: str, *known: str) -> bool:
+    """Tell a hidden file or folder, or one of some names, from those of a slide."""
+    return name.startswith(".") or name.lower() in known
 
 
 def _beside(path: Path, belongs: Callable[[Path], bool]) -> Iterator[tuple[str, Path]]:
