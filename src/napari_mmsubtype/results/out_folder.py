@@ -28,7 +28,7 @@ def require_folder(out: str | Path) -> None:
             found = "a file" if place.exists() else "a link to nothing"
             msg = (
                 f"the results cannot go to {str(out)!r}: {str(place)!r} is {found}, "
-                "and a folder is expected; give a folder with --out (the Results folder "
-                "field of the panel)"
+                "and a folder is expected; give a folder with --out (the Results "
+                "folder field of the panel)"
             )
             raise StoreError(msg)
