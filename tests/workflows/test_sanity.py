@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_all_checks_are_written_and_told(store):
     lines = sanity_lines(record)
     assert [line.partition(":")[0] for line in lines] == list(CHECKS)
     assert "below 10 of 10 random orders" in lines[0]
+
+
+def test_slides_whose_names_differ_after_a_dot_keep_files_of_their_own(store, tmp_path):
+    names = ("TCGA-A7-A0DC-01Z-00-DX1.12CD", "TCGA-A7-A0DC-01Z-00-DX1.34EF")
+    for name in names:
+        copy = tmp_path / f"{name}.mmsubtype.zarr"
+        shutil.copytree(store, copy)
+        files = run_job(sanity_job(copy, checks=["deletion"]))["files"]
+        assert Path(files["json"]) == tmp_path / f"{name}.sanity.json"
+        assert Path(files["png"]) == tmp_path / f"{name}.sanity.png"
+    for name in names:
+        kept = json.loads((tmp_path / f"{name}.sanity.json").read_text())
+        assert Path(kept["store"]).name == f"{name}.mmsubtype.zarr"
 
 
 def test_what_cannot_serve_is_refused_before_any_work(store, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from napari_mmsubtype.inference.sanity import (
     randomize_job,
 )
 from napari_mmsubtype.results.sanity_picture import CURVES, RANDOMIZATION, draw_sanity
+from napari_mmsubtype.results.schema import SUFFIX
 from napari_mmsubtype.results.store import open_result
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def sanity_job(
             }
             for part in parts
         ]
-    record["files"] = _write(record, folder, result.path.name.partition(".")[0])
+    record["files"] = _write(record, folder, result.path.name.removesuffix(SUFFIX))
     return record
 
 
