@@ -2,10 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from builders.bundles import tiny_bundle
+from builders.bundles import GENES, tiny_bundle
 from napari_mmsubtype.errors import ConfigurationError, StoreError
 from napari_mmsubtype.workflows import sanity
 from napari_mmsubtype.workflows.analyze import analyze
@@ -83,6 +85,21 @@ def test_the_method_that_drew_the_map_is_the_one_tested_and_named(tmp_path):
         assert first[check]["at_random"] == second[check]["at_random"]
         assert first[check]["by_evidence"] != second[check]["by_evidence"]
     assert first["randomization"] != second["randomization"]
+
+
+def test_a_map_that_is_the_same_everywhere_is_refused_before_any_check(tmp_path):
+    bundle = tiny_bundle(tmp_path / "alone", fusion="rna_only", modalities=("rna",))
+    table = tmp_path / "rna.csv"
+    values = np.random.default_rng(0).uniform(0, 12, (3, len(GENES)))
+    rows = pd.DataFrame(values, index=["P1", "P2", "P3"], columns=GENES)
+    rows.to_csv(table, index_label="patient_id")
+    slide, out = "synthetic:seed=5,size=1024", tmp_path / "out"
+    result = analyze(slide, bundle, rna=table, patient="P1", out=out, device="cpu")
+    events = []
+    with pytest.raises(ConfigurationError, match=r"map .* is 0 in all .* rna alone"):
+        run_job(sanity_job(result.path), events.append)
+    assert {event.stage for event in events} <= {"open", "tables"}
+    assert not list(out.glob("*.sanity.*"))
 
 
 def test_only_what_is_asked_for_is_done(store, tmp_path):

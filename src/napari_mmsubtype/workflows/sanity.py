@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.errors import ConfigurationError, StoreError
 from napari_mmsubtype.inference.replay import replay_case_job
 from napari_mmsubtype.inference.sanity import (
     PatchCurve,
     called,
     curve_job,
+    drawn_map,
     randomize_job,
 )
 from napari_mmsubtype.results.sanity_picture import CURVES, RANDOMIZATION, draw_sanity
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from napari_mmsubtype.core.progress import Job
+    from napari_mmsubtype.inference.replay import ReplayedCase
 
 CHECKS = (*CURVES, RANDOMIZATION)
 
@@ -61,7 +66,8 @@ def sanity_job(
     Raises
     ------
     ConfigurationError
-        If a check is unknown, or model or tables have changed since the analysis.
+        If a check is unknown, model or tables have changed since the analysis, or the
+        map is the same everywhere.
     StoreError
         If the analysis was interrupted or the files cannot be written.
     """
@@ -80,6 +86,7 @@ def sanity_job(
         with tempfile.TemporaryFile(dir=folder):
             pass
     replayed = yield from replay_case_job(result)
+    _require_pattern(replayed)
     record: dict[str, Any] = {
         "store": str(result.path.absolute()),
         "slide": result.slide_name,
@@ -142,6 +149,26 @@ def sanity_lines(record: dict[str, Any]) -> list[str]:
             "the model)"
         )
     return lines
+
+
+def _require_pattern(replayed: ReplayedCase) -> None:
+    """Refuse a map that tells no patch from another: all would pass, and mean nothing.
+
+    Every order of the patches is as good as the next one, and 0 correlation with such a
+    map is no sign that it tells of the model.
+    """
+    values = drawn_map(replayed)
+    if np.ptp(values) > 0:
+        return
+    result = replayed.result
+    why = ""
+    if Modality.IMAGE not in replayed.case.model.uses:
+        why = f"; the model looks at {', '.join(replayed.case.model.uses)} alone"
+    msg = (
+        f"nothing to test: the map of {result.slide_name!r} is {values[0]:.3g} in all "
+        f"{len(values)} patches{why}; give a result whose map differs between patches"
+    )
+    raise ConfigurationError(msg)
 
 
 def _plain(curve: PatchCurve, name: str) -> dict[str, Any]:
