@@ -112,6 +112,26 @@ def test_only_what_is_asked_for_is_done(store, tmp_path):
     assert len(sanity_lines(record)) == 1
 
 
+def test_checks_made_before_stay_where_analysis_and_seed_agree(store, tmp_path):
+    def kept():
+        return json.loads((tmp_path / "synthetic-5.sanity.json").read_text())
+
+    first = run_job(sanity_job(store, out=tmp_path))
+    second = run_job(sanity_job(store, checks=["deletion"], out=tmp_path))
+    assert second == first
+    assert set(CHECKS) < set(kept())
+    with Image.open(second["files"]["png"]) as shown:
+        assert shown.size[0] > 3 * shown.size[1]
+    run_job(sanity_job(store, checks=["insertion"], seed=1, out=tmp_path))
+    assert set(CHECKS) & set(kept()) == {"insertion"}
+    # What is of another analysis, or no record, does not stay.
+    for other in ({**first, "plan_digest": "another"}, [], "{"):
+        words = other if isinstance(other, str) else json.dumps(other)
+        (tmp_path / "synthetic-5.sanity.json").write_text(words)
+        run_job(sanity_job(store, checks=["deletion"], out=tmp_path))
+        assert set(CHECKS) & set(kept()) == {"deletion"}
+
+
 def test_an_unknown_check_and_an_unwritable_folder_are_clear_errors(store, tmp_path):
     with pytest.raises(ConfigurationError, match="roar"):
         run_job(sanity_job(store, checks=["roar"]))

@@ -42,6 +42,9 @@ def sanity_job(
 ) -> Job[dict[str, Any]]:
     """Test the map of a finished analysis, from the embeddings in its store.
 
+    Checks that the files hold already stay there if they are of the same analysis and
+    seed.
+
     Parameters
     ----------
     store : str or Path
@@ -61,7 +64,7 @@ def sanity_job(
     Returns
     -------
     dict
-        What was found, as in the JSON file, and under ``files`` both paths.
+        What the JSON file holds, and under ``files`` both paths.
 
     Raises
     ------
@@ -87,10 +90,11 @@ def sanity_job(
             pass
     replayed = yield from replay_case_job(result)
     _require_pattern(replayed)
-    record: dict[str, Any] = {
+    head: dict[str, Any] = {
         "store": str(result.path.absolute()),
         "slide": result.slide_name,
         "model": result.bundle_name,
+        "plan_digest": result.plan_digest,
         "method": result.cam_method,
         "class": result.classes[called(replayed)].name,
         "patches": int(replayed.used.sum()),
@@ -98,13 +102,14 @@ def sanity_job(
         "unit": "logits",
         "seed": seed,
     }
+    found: dict[str, Any] = {}
     for name in CURVES:
         if name in checks:
             curve = yield from curve_job(replayed, name, seed=seed)
-            record[name] = _plain(curve, name)
+            found[name] = _plain(curve, name)
     if RANDOMIZATION in checks:
         parts = yield from randomize_job(replayed, seed=seed)
-        record[RANDOMIZATION] = [
+        found[RANDOMIZATION] = [
             {
                 "layer": part.layer,
                 "correlation": part.mean,
@@ -112,8 +117,15 @@ def sanity_job(
             }
             for part in parts
         ]
-    record["files"] = _write(record, folder, result.path.name.removesuffix(SUFFIX))
-    return record
+    name = result.path.name.removesuffix(SUFFIX)
+    text, picture = folder / f"{name}.sanity.json", folder / f"{name}.sanity.png"
+    found = {**_checks_before(text, head), **found}
+    record = {**head, **{check: found[check] for check in CHECKS if check in found}}
+    with _writing(folder):
+        draw_sanity(record).savefig(picture)
+        text.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    files = {"json": str(text.absolute()), "png": str(picture.absolute())}
+    return {**record, "files": files}
 
 
 def sanity_lines(record: dict[str, Any]) -> list[str]:
@@ -199,9 +211,14 @@ def _writing(folder: Path) -> Iterator[None]:
         raise StoreError(msg) from err
 
 
-def _write(record: dict[str, Any], folder: Path, name: str) -> dict[str, str]:
-    text, picture = folder / f"{name}.sanity.json", folder / f"{name}.sanity.png"
-    with _writing(folder):
-        draw_sanity(record).savefig(picture)
-        text.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return {"json": str(text.absolute()), "png": str(picture.absolute())}
+def _checks_before(file: Path, head: dict[str, Any]) -> dict[str, Any]:
+    """Read the checks of the same analysis and seed that a file holds."""
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    # A store that was moved holds the same analysis.
+    same = head.keys() - {"store"}
+    if not isinstance(before, dict) or any(before.get(k) != head[k] for k in same):
+        return {}
+    return {check: before[check] for check in CHECKS if check in before}
