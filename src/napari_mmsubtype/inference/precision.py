@@ -290,6 +290,27 @@ def settled_before(
     return replace(choice, encoder=made)
 
 
+def require_quantizable(encoder: Encoder, size_px: int, processor: Processor) -> None:
+    """Refuse an encoder that cannot be run in whole numbers, before a run is begun.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Prepared for the CPU in float32; left as it is.
+    size_px : int
+        Side of the patches.
+    processor : Processor
+        Of `device.quantized_on_cpu`.
+
+    Raises
+    ------
+    ConfigurationError
+        If `settle_in_int8` would refuse it.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (1, size_px, size_px, 3))
+    _quantized(encoder, pixels.astype(np.uint8), processor)
+
+
 def _quantized(
     encoder: Encoder, patches: NDArray[np.uint8], processor: Processor
 ) -> Encoder:

@@ -25,7 +25,7 @@ from napari_mmsubtype.inference.fuse import CaseTensors, fuse, patch_gradients
 from napari_mmsubtype.inference.fused_choice import choose_encoder
 from napari_mmsubtype.inference.patch_calls import patch_calls
 from napari_mmsubtype.inference.plan import plan_job
-from napari_mmsubtype.inference.precision import settled_job
+from napari_mmsubtype.inference.precision import require_quantizable, settled_job
 from napari_mmsubtype.inference.provisional import ProvisionalJudge
 from napari_mmsubtype.inference.recorded_encoder import choose_recorded
 from napari_mmsubtype.models.bundle import load_bundle
@@ -224,6 +224,9 @@ def analyze_job(recipe: AnalyzeRecipe) -> Job[Result]:
     with open_quietly(recipe.slide, mpp=recipe.mpp, icc=icc) as slide:
         plan = yield from plan_job(recipe, slide, bundle)
         encoder = prepare(bundle.encoder, processor.in_float32())
+        if processor.quantized:
+            # A store that was begun would promise that it can be resumed.
+            require_quantizable(encoder, plan.grid.spec.size_px, processor)
         case = CaseTensors(bundle.fusion.eval(), plan.omics, bundle.heads)
         exact = case.queries() is not None
         with claim_store(plan, processor, exact=exact) as writer:
