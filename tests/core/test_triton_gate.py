@@ -56,6 +56,26 @@ def test_triton_stays_out_only_beside_another_llvm(tmp_path, driver):
     assert done.stdout.split()[-1] == str(driver == "other")
 
 
+_A_COMMAND = """
+import sys
+sys.argv = ["napari-mmsubtype", "--version"]
+from napari_mmsubtype.cli.main import main
+main()
+import torch
+weight = torch.nn.Parameter(torch.ones(2))
+optimizer = torch.optim.AdamW([weight])
+weight.sum().backward()
+optimizer.step()
+print("triton" in sys.modules, weight.detach().lt(1).all().item())
+"""
+
+
+def test_a_command_trains_without_triton():
+    done = _run(_A_COMMAND)
+    assert done.stdout.split()[-2:] == ["False", "True"], done.stderr
+    assert done.stderr == ""
+
+
 @pytest.mark.gui
 def test_an_encoder_of_torchvision_loads_beside_an_open_window():
     assert os.environ.get("DISPLAY")

@@ -36,6 +36,7 @@ from napari_mmsubtype.cli.train import train_command
 from napari_mmsubtype.cli.umap import umap_command
 from napari_mmsubtype.cli.unlock import unlock_command
 from napari_mmsubtype.core.option_words import Door, for_door
+from napari_mmsubtype.core.triton_gate import install_gate
 from napari_mmsubtype.errors import JobCancelled, MMSubtypeError
 
 DONE = 0
@@ -131,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         # A command is over with its files; Python would go through all objects first.
         atexit.register(gc.freeze)
+        install_gate(always=True)
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--debug"]
     debug = len(words) < len(given)

@@ -4,6 +4,10 @@ Triton brings an LLVM of its own. Where the OpenGL driver of an open window has 
 loaded LLVM (Mesa's software renderer and some of its GPU drivers do), loading Triton
 crashes. PyTorch loads it with ``torch._dynamo``, which optimizers and timm import, and
 does without it where it cannot be imported. Nothing here compiles by Triton.
+
+A command keeps it out in any case: it takes a third of a second to load, and tells of
+dozens of leaks when the process ends. Other programs, such as a napari with further
+plugins, may want it.
 """
 
 from __future__ import annotations
@@ -47,10 +51,13 @@ class TritonGate(MetaPathFinder, Loader):
     ----------
     maps : Path
         See `is_llvm_loaded`.
+    always : bool, default: False
+        Whether it fails in any case.
     """
 
-    def __init__(self, maps: Path = _MAPS) -> None:
+    def __init__(self, maps: Path = _MAPS, *, always: bool = False) -> None:
         self.maps = maps
+        self.always = always
 
     def find_spec(
         self,
@@ -75,7 +82,7 @@ class TritonGate(MetaPathFinder, Loader):
             None leaves the import to others.
         """
         del path, target
-        if fullname != "triton" or not is_llvm_loaded(self.maps):
+        if fullname != "triton" or not (self.always or is_llvm_loaded(self.maps)):
             return None
         return ModuleSpec(fullname, self)
 
@@ -92,14 +99,23 @@ class TritonGate(MetaPathFinder, Loader):
         ImportError
             Always.
         """
-        msg = "Triton would crash this process, whose OpenGL driver has loaded LLVM"
+        msg = "Triton is not used here, and would crash beside the LLVM of a window"
         raise ImportError(msg, name=module.__name__)
 
 
-def install_gate() -> None:
-    """Put the gate before whoever finds modules, once for the process."""
-    if not any(isinstance(finder, TritonGate) for finder in sys.meta_path):
-        sys.meta_path.insert(0, TritonGate())
+def install_gate(*, always: bool = False) -> None:
+    """Put the gate before whoever finds modules, once for the process.
+
+    Parameters
+    ----------
+    always : bool, default: False
+        Close it for good: for a process of our own, which needs no Triton.
+    """
+    gates = [finder for finder in sys.meta_path if isinstance(finder, TritonGate)]
+    if not gates:
+        sys.meta_path.insert(0, TritonGate(always=always))
+    elif always:
+        gates[0].always = True
 
 
 __all__ = ["TritonGate", "install_gate", "is_llvm_loaded"]
