@@ -45,6 +45,19 @@ def test_every_door_has_its_words_and_nothing_else_changes(door, advice):
     assert for_door(TEXT, door) == f"'a.csv': odd values; {advice}, or mend the table"
 
 
+@pytest.mark.parametrize(
+    ("door", "advice"),
+    [
+        (Door.PYTHON, "pass fallback_cpu=True"),
+        (Door.COMMAND, "give --fallback-cpu"),
+        (Door.RECIPE, "write fallback_cpu: true into the recipe"),
+    ],
+)
+def test_a_switch_takes_no_value_on_the_command_line(door, advice):
+    text = f"{pass_option('fallback_cpu', True)} to go on"
+    assert for_door(text, door) == f"{advice} to go on"
+
+
 def test_analyze_names_its_own_options():
     text = for_analysis(TEXT, "rna")
     assert "pass rna_unit='tpm' or 'counts', or mend" in text

@@ -70,8 +70,9 @@ def test_without_fallback_a_lost_device_is_one_clear_error_and_the_rest_is_resum
     request = {"device": "cpu", "batch_size": 8, "out": tmp_path}
     with monkeypatch.context() as patched:
         lose_device(patched, after=2)
-        with pytest.raises(DeviceLostError, match="stopped answering"):
+        with pytest.raises(DeviceLostError, match="stopped answering") as caught:
             analyze(SLIDE, bundle, **request)
+    assert caught.value.__notes__[0].startswith("pass fallback_cpu=True to have the")
     (store,) = tmp_path.iterdir()
     assert (open_result(store).patch_status == 1).sum() == 16
     assert analyze(SLIDE, bundle, **request).status == "complete"

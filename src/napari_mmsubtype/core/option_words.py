@@ -14,7 +14,7 @@ from functools import partial
 _VALUE = r"'[^'\n]*'"
 _ADVICE = re.compile(
     r"(?P<verb>pass|leave out) (?P<name>[a-z_]+)="
-    rf"(?P<values>(?:{_VALUE}(?:, {_VALUE})*(?: or {_VALUE})?)?)"
+    rf"(?P<values>(?:True|{_VALUE}(?:, {_VALUE})*(?: or {_VALUE})?)?)"
 )
 _TABLES = {"rna": "RNA", "methylation": "Methylation", "clinical": "Clinical"}
 _FIELDS = {"unit": "Unit", "samples_in": "Samples in", "modality": "Modality"}
@@ -35,15 +35,15 @@ class Door(StrEnum):
     COHORT_PANEL = "panel Train and cross-validate"
 
 
-def pass_option(name: str, *values: str) -> str:
+def pass_option(name: str, *values: str | bool) -> str:
     """Advise to give an option.
 
     Parameters
     ----------
     name : str
         Argument of `read_omics` or `analyze`.
-    *values : str
-        Some that may be given; none where any may.
+    *values : str or True
+        Some that may be given; none where any may, True alone of a switch.
 
     Returns
     -------
@@ -125,9 +125,10 @@ def _worded(door: Door, found: re.Match[str]) -> str:
     gives = found["verb"] == "pass"
     name, values = found["name"], found["values"]
     if door is Door.COMMAND:
-        option = f"--{name.replace('_', '-')} {values}".strip()
+        option = f"--{name.replace('_', '-')} {values.removeprefix('True')}".strip()
         return f"give {option}" if gives else f"leave out {option}"
     if door is Door.RECIPE:
+        values = values.replace("True", "true")
         said = f"{name}: {values}".strip() if values else name
         return f"write {said} into the recipe" if gives else f"leave out {said}"
     return _in_window(name, values, gives=gives, door=door) or found[0]
@@ -164,9 +165,10 @@ def _in_line(name: str, values: str, *, gives: bool) -> str:
     return f"write {name}={values or '…'} into the field 'Tables are'"
 
 
-def _listed(values: tuple[str, ...]) -> str:
+def _listed(values: tuple[str | bool, ...]) -> str:
     """Write values as Python does."""
-    *others, last = (f"'{value}'" for value in values) if values else ("",)
+    written = (str(v) if v is True else f"'{v}'" for v in values)
+    *others, last = written if values else ("",)
     return f"{', '.join(others)} or {last}" if others else last
 
 

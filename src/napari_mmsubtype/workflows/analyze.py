@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from napari_mmsubtype.core.cam_methods import ROLLOUT
+from napari_mmsubtype.core.option_words import pass_option
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.quality_spec import checked_flags
 from napari_mmsubtype.core.recipe import AnalyzeRecipe
@@ -253,6 +254,8 @@ def _fill_on(
         yield from _fill_store(plan, encoder, case, writer, processor)
     except DeviceLostError as err:
         if not plan.recipe.fallback_cpu:
+            advice = pass_option("fallback_cpu", True)
+            err.add_note(f"{advice} to have the CPU go on by itself from there")
             raise
         logger.warning("%s; going on with the CPU", err)
         yield Progress("open", message="the device is lost: going on with the CPU")
