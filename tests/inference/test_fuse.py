@@ -133,6 +133,28 @@ def test_a_model_that_looks_at_nothing_at_hand_is_refused():
     assert not case.queries().any()
 
 
+@pytest.mark.parametrize("name", ["image", "rna"])
+def test_a_call_is_made_from_what_the_model_looks_at(name, embeddings):
+    torch.manual_seed(3)
+    model = create_fusion(f"{name}_only", dim=6, classes=3, omics=OMICS).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += torch.rand(weight.shape)
+    tables = {Modality.RNA: np.ones(9), Modality.CLINICAL: np.ones(4)}
+    case = CaseTensors(model, tables)
+    record = Calibration(2.0, {name: 0.5})
+    fused = fuse(case, embeddings, record)
+    assert list(fused.subsets) == list(fused.shapley) == [name]
+    assert fused.call == fused.subsets[name]
+    assert fused.call.modalities == (name,)
+    np.testing.assert_allclose(
+        fused.shapley[name], np.subtract(fused.call.logits, fused.bias)
+    )
+    # Nor do tables that it does not look at change the call.
+    needed = {m: v for m, v in tables.items() if m == name}
+    assert fuse(CaseTensors(model, needed), embeddings, record).call == fused.call
+
+
 def test_calls_and_maps_are_those_of_the_first_head(model, embeddings):
     levels = ("I", "II")
     heads = Heads({"class": ClassHead(("a", "b")), "stage": OrdinalHead(levels)})

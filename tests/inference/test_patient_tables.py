@@ -74,6 +74,16 @@ def test_a_modality_that_the_model_lacks_is_refused_before_any_is_read(bundle):
         run_job(align_tables_job(request, replace(bundle, modalities=modalities)))
 
 
+def test_a_table_that_the_model_does_not_look_at_is_not_used(tmp_path, bundle, rna):
+    baseline = load_bundle(tiny_bundle(tmp_path / "image", fusion="image_only"))
+    (found,) = run_job(align_tables_job(recipe(rna=rna), baseline)).values()
+    (seen,) = run_job(align_tables_job(recipe(rna=rna), bundle)).values()
+    assert found.values is None
+    assert found.report == replace(
+        seen.report, used=False, reason="the model looks at image alone"
+    )
+
+
 def test_an_error_names_the_table_and_the_option(bundle, rna):
     with pytest.raises(TableReadError, match="no table at") as caught:
         run_job(align_tables_job(recipe(rna="missing.csv"), bundle))

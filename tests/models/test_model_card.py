@@ -26,7 +26,7 @@ from napari_mmsubtype.omics.feature_groups import FeatureGroups
 def card():
     plain = modality_spec(Modality.RNA)
 
-    def render(spec=plain, others=(), encoder=None, **info):
+    def render(spec=plain, others=(), encoder=None, fusion=None, **info):
         return render_card(
             name="demo",
             version="1.2",
@@ -35,7 +35,8 @@ def card():
                 {"class": ClassHead(("Luminal", "Basal/HER2")), **dict(others)}
             ),
             encoder=encoder or create_encoder("demo-cnn"),
-            fusion=create_fusion("evidence", dim=96, classes=2, omics={"rna": 9}),
+            fusion=fusion
+            or create_fusion("evidence", dim=96, classes=2, omics={"rna": 9}),
             patch=PatchSpec(128, 1.0, 128),
             modalities={Modality.RNA: spec},
             calibration=["- Temperature: 1.25"],
@@ -54,6 +55,18 @@ def test_it_says_where_a_bundle_holds_values_of_patients(card):
     (line,) = [x for x in card(spec).splitlines() if x.startswith("- Modality rna")]
     for words in ("ranked within", "3 groups", "31 training patients, without their"):
         assert words in line
+
+
+def test_it_names_the_modalities_that_the_model_looks_at(card):
+    def line(**options):
+        (found,) = [x for x in card(**options).splitlines() if "Modalities:" in x]
+        return found.removeprefix("- Modalities: ")
+
+    assert line() == "image, rna (any of them may be missing)"
+    alone = create_fusion("rna_only", dim=96, classes=2, omics={"rna": 9})
+    assert line(fusion=alone) == "rna alone (what is given of image is not looked at)"
+    plain = create_fusion("image_only", dim=96, classes=2, omics={})
+    assert line(fusion=plain) == "image"
 
 
 def test_it_states_the_model_and_its_purpose(card):

@@ -307,7 +307,7 @@ def test_a_baseline_of_one_table_runs_with_an_empty_map_or_asks_for_it(tmp_path,
     with pytest.raises(ConfigurationError, match="looks at rna alone"):
         analyze(SLIDE, alone, out=tmp_path, device="cpu")
     result = analyze(SLIDE, alone, rna=rna, patient="P2", out=tmp_path, device="cpu")
-    assert result.prediction.shapley["image"] == (0.0, 0.0)
+    assert list(result.prediction.subsets) == list(result.prediction.shapley) == ["rna"]
     assert not result.evidence_map(0).any()
     assert not result.class_map().any()
 

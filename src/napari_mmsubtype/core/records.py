@@ -121,11 +121,12 @@ class Prediction:
     classes : tuple of str
         Class names, in the order of all per-class values.
     call : Call
-        The fused call from every modality present.
+        The fused call from every modality present that the model looks at.
     subsets : mapping of str to Call
-        Every non-empty subset of the modalities present, by `cases.subset_key`.
+        Every non-empty subset of these, by `cases.subset_key`; in results of older
+        versions of all that is present, looked at or not.
     shapley : mapping of str to tuple of float
-        Exact Shapley share of each present modality in each logit; the shares of a
+        Exact Shapley share of each of these in each logit; the shares of a
         class sum to its logit less its ``bias``.
     bias : tuple of float
         Logits with every modality missing, which the shares are counted from.

@@ -98,9 +98,7 @@ def _attribute(
     device: torch.device,
 ) -> Attributions | None:
     """Do so on one device."""
-    names = [
-        m for m in case.available if m in case.model.uses and m is not Modality.IMAGE
-    ]
+    names = [m for m in case.available if m is not Modality.IMAGE]
     if not names:
         return None
     starts = {

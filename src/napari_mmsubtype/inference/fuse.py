@@ -32,9 +32,9 @@ class FusedCase:
     Attributes
     ----------
     call : Call
-        From every modality present.
+        From every modality present that the model looks at.
     subsets : mapping of str to Call
-        From every non-empty subset, by `cases.subset_key`.
+        From every non-empty subset of these, by `cases.subset_key`.
     shapley : mapping of str to tuple of float
         Exact Shapley share of each modality in each logit.
     bias : tuple of float
@@ -73,6 +73,11 @@ class CaseTensors:
     ------
     ConfigurationError
         If the model looks at nothing that is at hand.
+
+    Attributes
+    ----------
+    available : tuple of Modality
+        What is at hand and looked at by the model: calls are made from nothing else.
     """
 
     def __init__(
@@ -88,11 +93,12 @@ class CaseTensors:
             str(m): torch.from_numpy(np.asarray(values, np.float32))[None]
             for m, values in omics.items()
         }
-        self.available = ordered((Modality.IMAGE, *omics))
-        if not set(self.available) & set(model.uses):
+        given = ordered((Modality.IMAGE, *omics))
+        self.available = tuple(m for m in given if m in model.uses)
+        if not self.available:
             msg = (
                 f"the model looks at {', '.join(model.uses)} alone, found "
-                f"{', '.join(self.available)}: give that table (for example "
+                f"{', '.join(given)}: give that table (for example "
                 f"--{model.uses[0]} table.csv), or choose another model"
             )
             raise ConfigurationError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_mmsubtype.core.option_words import for_analysis, leave_out
@@ -37,7 +38,8 @@ def align_tables_job(
     Returns
     -------
     dict of Modality to AlignedSample
-        One per table, used or refused with a reason.
+        One per table, used or refused with a reason; what the model does not look at
+        is not used.
 
     Raises
     ------
@@ -73,7 +75,17 @@ def align_tables_job(
             err.args = (for_analysis(str(err), modality), *err.args[1:])
             err.add_note(f"in the {modality} table {str(path)!r}")
             raise
+        if modality not in bundle.fusion.uses:
+            aligned[modality] = _unseen(aligned[modality], bundle)
     return aligned
+
+
+def _unseen(aligned: AlignedSample, bundle: Bundle) -> AlignedSample:
+    """Keep from a call what the model takes and does not look at."""
+    looked = ", ".join(bundle.fusion.uses)
+    reason = f"the model looks at {looked} alone"
+    report = replace(aligned.report, used=False, reason=aligned.report.reason or reason)
+    return replace(aligned, values=None, report=report)
 
 
 def _uncounted(reading: Job[anndata.AnnData]) -> Job[anndata.AnnData]:

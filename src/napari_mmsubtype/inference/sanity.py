@@ -10,18 +10,16 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from napari_mmsubtype.core.cases import Modality
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.inference.cam import map_embedding
 from napari_mmsubtype.inference.fuse import patch_gradients
 from napari_mmsubtype.models.parts_downward import parts_downward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import nn
 
-    from napari_mmsubtype.core.cases import Modality
     from napari_mmsubtype.inference.fuse import CaseTensors
     from napari_mmsubtype.inference.replay import ReplayedCase
 
@@ -285,7 +283,7 @@ def _margin(replayed: ReplayedCase, rows: NDArray[np.int64]) -> float:
     """Ask the model with some of the patches; without any, the image is absent."""
     case = replayed.case
     bag = torch.from_numpy(replayed.embeddings[rows].astype(np.float32))[None]
-    subset: Sequence[Modality] = case.available if len(rows) else case.available[1:]
+    subset = [m for m in case.available if len(rows) or m is not Modality.IMAGE]
     with torch.inference_mode():
         output = case.forward(bag, subset)
     logits = output.logits[0, : case.classes].double().numpy()

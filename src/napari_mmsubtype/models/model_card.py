@@ -151,9 +151,18 @@ def _model(
         *([f"- Encoder began from: {encoder.origin}"] if encoder.origin else []),
         f"- Fusion: {fusion.name}{exact}",
         f"- Parameters: {parameters:,}",
-        "- Modalities: image (any of them may be missing)",
+        f"- Modalities: {_looked_at(fusion)}",
         *(_modality(str(name), spec) for name, spec in modalities.items()),
     ]
+
+
+def _looked_at(fusion: FusionModel) -> str:
+    """Name what moves the logits: a baseline takes more than it looks at."""
+    names = ", ".join(fusion.uses)
+    others = ", ".join(m for m in fusion.modalities if m not in fusion.uses)
+    if others:
+        return f"{names} alone (what is given of {others} is not looked at)"
+    return names if len(fusion.uses) == 1 else f"{names} (any of them may be missing)"
 
 
 def _modality(name: str, spec: ModalitySpec) -> str:
