@@ -117,8 +117,9 @@ def patient_folds(
 
     Examples
     --------
-    >>> patient_folds([0, 0, 1, 1], ["a", "b", "c", "d"], folds=2).tolist()
-    [1, 0, 1, 0]
+    >>> place = patient_folds([0, 0, 1, 1], ["a", "b", "c", "d"], folds=2)
+    >>> sorted(place[:2].tolist()), sorted(place[2:].tolist())
+    ([0, 1], [0, 1])
     """
     pairs = patient_classes(labels, patients)
     check_folds(folds, pairs.counts(), classes)

@@ -110,8 +110,9 @@ def fold_splits(
 
     Examples
     --------
-    >>> [s.test.tolist() for s in fold_splits([0, 0, 1, 1], [0, 1, 0, 1], "abcd",
-    ...     validation=0)]
+    >>> patients = ["a", "b", "c", "d"]
+    >>> splits = fold_splits([0, 0, 1, 1], [0, 1, 0, 1], patients, validation=0)
+    >>> [split.test.tolist() for split in splits]
     [[0, 1], [2, 3]]
     """
     place = np.asarray(folds, dtype=np.int64)

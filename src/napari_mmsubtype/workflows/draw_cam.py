@@ -47,7 +47,8 @@ def draw_cam(
     Examples
     --------
     >>> result = draw_cam("slide.mmsubtype.zarr", "hires-cam")  # doctest: +SKIP
-    >>> result.cams[0].read(0).shape  # doctest: +SKIP
+    >>> drawn = {cam.method: cam for cam in result.cams}  # doctest: +SKIP
+    >>> drawn["hires-cam"].read(0).shape  # doctest: +SKIP
     (512, 640)
     """
     return run_job(draw_cam_job(store, method, device=device), on_progress)
