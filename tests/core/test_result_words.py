@@ -99,6 +99,8 @@ def test_refused_tables_say_why() -> None:
 def test_only_exact_maps_are_said_to_add_up() -> None:
     assert "adds up" in map_words(True)
     assert "does not add up" in map_words(False)
+    # Another number than the share that stands in the table above it.
+    assert "not the image's Shapley share" in map_words(True)
 
 
 def test_what_may_have_ended_on_another_machine_can_be_freed():

@@ -235,17 +235,18 @@ def map_words(exact: bool) -> str:
     Parameters
     ----------
     exact : bool
-        Whether its cells add up to the image's part of the logit.
+        Whether its cells, the tables' part and a constant add up to the logit.
 
     Returns
     -------
     str
-        One sentence.
+        One or two sentences.
     """
     if exact:
         return (
-            "The evidence adds up: summed over the slide, it is the image's part of "
-            "the logit."
+            "The evidence adds up: its sum over the slide, the tables' own part and a "
+            "constant make the logit. That sum is not the image's Shapley share, which "
+            "compares calls with and without the image."
         )
     return (
         "The evidence is a gradient map: it shows where the model looked and does not "

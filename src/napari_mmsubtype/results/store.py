@@ -370,7 +370,7 @@ class Result(StoredSlide):
         against_others : bool, default: False
             Subtract the mean evidence for the other classes. Probabilities depend on
             such differences only, so this is what to look at; without it the sum over
-            level 0 is the image's share of the class's own logit.
+            level 0, the tables' own part and a constant make the class's own logit.
 
         Returns
         -------
