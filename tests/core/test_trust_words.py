@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 
 from napari_mmsubtype.core.trust import (
+    FOLDS,
+    SOURCES,
     TYPICAL,
     UNLIKE,
     UNUSUAL,
+    VALIDATION,
     ConformalSet,
     GuardFinding,
     GuardReport,
@@ -28,6 +31,10 @@ from napari_mmsubtype.core.trust_words import (
             ConformalSet(0.95, ("Luminal", "Basal/HER2")),
             "with 95 % coverage: Luminal or Basal/HER2 - the model cannot tell them "
             "apart here",
+        ),
+        (
+            ConformalSet(0.9, ("Luminal",), source="validation"),
+            "with about 90 % coverage: Luminal alone",
         ),
         (ConformalSet(0.9, problem="too few"), "no set of classes: too few"),
     ],
@@ -54,6 +61,21 @@ def test_promise_names_whom_it_holds_for() -> None:
         "Of patients of each class like the 240 of the calibration, at least 95 %"
     )
     assert promise_words(ConformalSet(0.9, n=50)).startswith("Of patients like the 50")
+
+
+def test_sets_of_patients_that_served_for_more_promise_less() -> None:
+    words = {s: promise_words(ConformalSet(0.9, n=50, source=s)) for s in SOURCES}
+    assert words[""] == (
+        "Of patients like the 50 of the calibration, at least 90 % have their true "
+        "class in such a set. For patients of another kind nothing is promised."
+    )
+    assert words[VALIDATION] == (
+        "Of patients like the 50 of the calibration, about 90 % have their true class "
+        "in such a set, slightly fewer, as these patients also chose when training "
+        "ended. For patients of another kind nothing is promised."
+    )
+    assert "about 90 %" in words[FOLDS]
+    assert "single folds" in words[FOLDS]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,11 +84,31 @@ def test_older_files_hold_one_temperature_only() -> None:
         {"temperature": 1.0, "offsets": {"image": None}},
         {"temperature": 1.0, "conformal": {"image": {}}},
         {"temperature": 1.0, "conformal": {"image": 3}},
+        {"temperature": 1.0, "conformal_source": "training"},
+        {"temperature": 1.0, "conformal_source": ["folds"]},
     ],
 )
 def test_damaged_files_are_refused(entry) -> None:
-    with pytest.raises(ValueError, match=r"temperature|understood|tables"):
+    with pytest.raises(ValueError, match=r"temperature|understood|tables|source"):
         Calibration.from_dict(entry)
+
+
+def test_sets_tell_what_else_their_patients_served_for(record) -> None:
+    assert "conformal_source" not in record.to_dict()
+    assert "coverage 80 %" in record.words()[1]
+    reused = replace(record, conformal_source="validation")
+    entry = json.loads(json.dumps(reused.to_dict()))
+    assert Calibration.from_dict(entry) == reused
+    assert "coverage about 80 %" in reused.words()[1]
+    assert "also chose when training ended" in reused.words()[1]
+    for probability in (0.95, 0.6):
+        given = (probability, 1 - probability)
+        found = reused.conformal_set("image", given, CLASSES, 0.9)
+        fresh = record.conformal_set("image", given, CLASSES, 0.9)
+        assert (found.source, fresh.source) == ("validation", "")
+        assert found.classes == fresh.classes
+    (problem,) = replace(record, conformal_source="training").problems(2)
+    assert "'training' but must be 'validation' or 'folds'" in problem
 
 
 def test_problems_name_what_cannot_be(record) -> None:

@@ -32,6 +32,7 @@ def test_the_whole_set_shares_its_scaling_and_has_sets():
     np.testing.assert_allclose(found.offset, expected.offset, atol=1e-3)
     assert set(found.conformal) == {"image+rna", "image", "rna"}
     assert sum(found.conformal["image+rna"].counts) == 40
+    assert found.conformal_source == "validation"
 
 
 def test_subsets_that_few_have_get_no_sets_of_their_own():

@@ -122,6 +122,7 @@ def test_prediction_sets_come_from_answers_out_of_fold(run):
     assert joint.temperature == 1.0
     rule = joint.calibration.conformal["image+rna+clinical"]
     assert sum(rule.counts) == 40
+    assert joint.calibration.conformal_source == "folds"
     assert rule.quantiles[0.9][0] == pytest.approx(conformal_quantile(scores, 0.9))
 
 

@@ -13,6 +13,13 @@ COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 DEFAULT_COVERAGE = 0.9
 
+VALIDATION = "validation"
+FOLDS = "folds"
+SOURCES = ("", VALIDATION, FOLDS)
+"""Calibration patients of prediction sets: those that served for nothing else (or that
+nothing is recorded of), those that also chose the epoch, and those that each fold of an
+ensemble did not know. Only the first keep the whole promise."""
+
 TYPICAL = "typical"
 UNUSUAL = "unusual"
 UNLIKE = "unlike"
@@ -38,6 +45,8 @@ class ConformalSet:
         Whether the promise holds for the patients of each class.
     n : int
         Calibration patients.
+    source : str
+        What else they served for, of `SOURCES`.
     """
 
     coverage: float
@@ -46,6 +55,7 @@ class ConformalSet:
     method: str = ""
     by_class: bool = False
     n: int = 0
+    source: str = ""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ConformalSet:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_mmsubtype.core.trust import TYPICAL, UNLIKE
+from napari_mmsubtype.core.trust import FOLDS, TYPICAL, UNLIKE, VALIDATION
 
 if TYPE_CHECKING:
     from napari_mmsubtype.core.trust import ConformalSet, GuardFinding, GuardReport
 
 _NAMES = {"rna": "RNA"}
+
+SOURCE_WORDS = {
+    VALIDATION: "slightly fewer, as these patients also chose when training ended",
+    FOLDS: "as single folds said of patients that they did not know",
+}
+"""Why sets keep about the share that they promise, by the source of their patients."""
 
 
 def conformal_words(found: ConformalSet, report: GuardReport | None = None) -> str:
@@ -29,7 +35,8 @@ def conformal_words(found: ConformalSet, report: GuardReport | None = None) -> s
     """
     if found.problem:
         return f"no set of classes: {found.problem}"
-    text = f"with {100 * found.coverage:g} % coverage: "
+    about = "about " if found.source else ""
+    text = f"with {about}{100 * found.coverage:g} % coverage: "
     if len(found.classes) == 1:
         text += f"{found.classes[0]} alone"
     else:
@@ -54,10 +61,12 @@ def promise_words(found: ConformalSet) -> str:
         One or two sentences.
     """
     whom = "patients of each class" if found.by_class else "patients"
+    least = "about" if found.source else "at least"
+    why = f", {SOURCE_WORDS[found.source]}" if found.source in SOURCE_WORDS else ""
     return (
-        f"Of {whom} like the {found.n} of the calibration, at least "
-        f"{100 * found.coverage:g} % have their true class in such a set. For patients "
-        "of another kind nothing is promised."
+        f"Of {whom} like the {found.n} of the calibration, {least} "
+        f"{100 * found.coverage:g} % have their true class in such a set{why}. For "
+        "patients of another kind nothing is promised."
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_mmsubtype.core.trust import ConformalSet
+from napari_mmsubtype.core.trust import SOURCES, ConformalSet
+from napari_mmsubtype.core.trust_words import SOURCE_WORDS
 from napari_mmsubtype.evaluation.conformal import ConformalRule
 from napari_mmsubtype.evaluation.scaling import Scaling
 
@@ -35,6 +36,8 @@ class Calibration:
         empty for none.
     offsets : mapping of str to tuple of float
         Of the classes, for single subsets; may be empty.
+    conformal_source : str
+        What else the patients of the prediction sets served for, of `trust.SOURCES`.
     """
 
     temperature: float = 1.0
@@ -42,6 +45,7 @@ class Calibration:
     conformal: Mapping[str, ConformalRule] = field(default_factory=dict)
     offset: tuple[float, ...] = ()
     offsets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    conformal_source: str = ""
 
     @classmethod
     def of(cls, scalings: Mapping[str, Scaling], whole: str) -> Calibration:
@@ -141,6 +145,7 @@ class Calibration:
             "method": rule.method,
             "by_class": rule.by_class,
             "n": sum(rule.counts),
+            "source": self.conformal_source,
         }
         if problem := rule.problem(coverage, classes):
             return ConformalSet(coverage, problem=problem, **about)
@@ -166,10 +171,13 @@ class Calibration:
             rule = next(iter(self.conformal.values()))
             coverages = ", ".join(f"{100 * value:g} %" for value in rule.quantiles)
             per_class = " of each class" if rule.by_class else ""
+            source = self.conformal_source
+            about = "about " if source else ""
+            why = f" ({SOURCE_WORDS[source]})" if source in SOURCE_WORDS else ""
             lines.append(
-                f"prediction sets by {rule.method}, coverage{per_class} {coverages}, "
-                f"from {sum(rule.counts)} calibration patients; subsets of the data: "
-                f"{len(self.conformal)}"
+                f"prediction sets by {rule.method}, coverage{per_class} {about}"
+                f"{coverages}{why}, from {sum(rule.counts)} calibration patients; "
+                f"subsets of the data: {len(self.conformal)}"
             )
         return lines
 
@@ -200,6 +208,8 @@ class Calibration:
                     f"the offsets{of} are {list(offset)} but must be {classes} finite "
                     "numbers, one per class"
                 )
+        if self.conformal_source not in SOURCES:
+            found.append(_unknown_source(self.conformal_source))
         for subset, rule in self.conformal.items():
             if len(rule.counts) != classes:
                 found.append(
@@ -214,8 +224,9 @@ class Calibration:
         Returns
         -------
         dict
-            ``temperature``, and ``temperatures``, ``offset``, ``offsets`` and
-            ``conformal`` where there are any; `from_dict` reverses it.
+            ``temperature``, and ``temperatures``, ``offset``, ``offsets``,
+            ``conformal`` and ``conformal_source`` where there are any; `from_dict`
+            reverses it.
         """
         entry: dict[str, Any] = {"temperature": float(self.temperature)}
         if self.temperatures:
@@ -230,6 +241,8 @@ class Calibration:
             entry["conformal"] = {
                 subset: rule.to_dict() for subset, rule in self.conformal.items()
             }
+        if self.conformal_source:
+            entry["conformal_source"] = self.conformal_source
         return entry
 
     @classmethod
@@ -260,6 +273,9 @@ class Calibration:
                 "modalities"
             )
             raise ValueError(msg)
+        source = data.get("conformal_source", "")
+        if source not in SOURCES:
+            raise ValueError(_unknown_source(source))
         try:
             return cls(
                 temperature=float(data["temperature"]),
@@ -269,7 +285,13 @@ class Calibration:
                 },
                 offset=tuple(float(x) for x in data.get("offset", ())),
                 offsets={str(k): tuple(map(float, v)) for k, v in offsets.items()},
+                conformal_source=source,
             )
         except (KeyError, TypeError) as err:
             msg = f"the calibration is not understood ({err!r})"
             raise ValueError(msg) from err
+
+
+def _unknown_source(source: object) -> str:
+    known = " or ".join(map(repr, filter(None, SOURCES)))
+    return f"conformal_source is {source!r} but must be {known}, or left out"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mmsubtype.core.cases import subset_key
+from napari_mmsubtype.core.trust import VALIDATION
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import ConformalRule, fit_conformal
 from napari_mmsubtype.evaluation.decision import DecisionRule, fit_decision
@@ -50,8 +51,8 @@ def calibrate_model(
     -------
     calibration : Calibration
         Of a subset only where `LEAST_PATIENTS` have all of it. Prediction sets come
-        from the patients that chose epoch and scaling: they promise slightly too
-        much.
+        from the patients that chose epoch and scaling, as the record tells: they
+        promise slightly too much.
     decision : DecisionRule
         Which class is called, by all that the model takes.
     """
@@ -73,7 +74,8 @@ def calibrate_model(
                 view.labels, own, around=scalings[whole], patients=view.patients
             )
         rules[key] = fit_conformal(view.labels, scalings[key].probabilities(own))
-    return replace(Calibration.of(scalings, whole), conformal=rules), decision
+    record = Calibration.of(scalings, whole)
+    return replace(record, conformal=rules, conformal_source=VALIDATION), decision
 
 
 def _of_all(

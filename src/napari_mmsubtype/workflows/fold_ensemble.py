@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.core.trust import FOLDS
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.calibration_record import Calibration
 from napari_mmsubtype.evaluation.conformal import fit_conformal
@@ -152,7 +153,7 @@ def join_folds_job(request: CohortRequest, bundle: Path) -> Job[JoinedFolds]:
         name=f"{plain_name(entry.preset)}-ensemble",
         model=model,
         heads=heads,
-        calibration=Calibration(conformal=rules),
+        calibration=Calibration(conformal=rules, conformal_source=FOLDS),
         specs=specs,
         patients={"train": learned},
         training={
