@@ -34,6 +34,7 @@ def test_slides_that_fail_give_an_exit_code_of_their_own(tmp_path, capsys):
     words = ["embed", path, "--out", str(tmp_path / "out"), *ENCODER]
     assert main(words) == SOME_FAILED
     assert "failed    " in capsys.readouterr().out
+    assert f"{SOME_FAILED} slides that ``embed`` could not" in main.__doc__
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 2 bad input (one message on stderr), 130 cancelled, 1 internal error.
+        0 done, 2 bad input (one message on stderr), 3 slides that ``embed`` could not
+        embed, 130 cancelled, 1 internal error.
     """
     if arguments is None:
         # A command is over with its files; Python would go through all objects first.
