@@ -10,6 +10,7 @@ from napari_mmsubtype.core.cam_methods import (
     checked_cam,
     chosen_cam,
     other_methods,
+    require_redrawable,
 )
 from napari_mmsubtype.errors import ConfigurationError
 
@@ -24,8 +25,9 @@ def test_there_is_a_choice_only_where_the_map_is_not_exact():
     assert chosen_cam(None, exact=True) == EXACT
     assert chosen_cam(None, exact=False) == DEFAULT
     assert chosen_cam("layer-cam", exact=False) == "layer-cam"
-    with pytest.raises(ConfigurationError, match="exact without it"):
-        chosen_cam("layer-cam", exact=True)
+    says = "exact without it: leave out cam_method='layer-cam'"
+    with pytest.raises(ConfigurationError, match=says):
+        chosen_cam("layercam", exact=True)
 
 
 def test_hyphens_and_capitals_of_a_name_do_not_matter():
@@ -56,3 +58,18 @@ def test_another_map_is_never_drawn_by_the_method_of_the_first():
     assert other_methods("layer-cam", exact=False, rollout=False) == CAM_METHODS[:3]
     assert other_methods(EXACT, exact=True, rollout=True) == (ROLLOUT,)
     assert other_methods(EXACT, exact=True, rollout=False) == ()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_finished_exact_map_leaves_nothing_to_draw_anew(method):
+    with pytest.raises(ConfigurationError, match=r"is exact, and there is nothing"):
+        require_redrawable(method, EXACT, exact=True, rollout=False)
+
+
+def test_what_can_be_drawn_anew_is_offered_and_passes():
+    others = other_methods("layer-cam", exact=False, rollout=False)
+    for method in (*others, "layer-cam"):
+        require_redrawable(method, "layer-cam", exact=False, rollout=False)
+    with pytest.raises(ConfigurationError, match=", ".join(others).replace("+", r"\+")):
+        require_redrawable(ROLLOUT, "layer-cam", exact=False, rollout=False)
+    require_redrawable(ROLLOUT, EXACT, exact=True, rollout=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_mmsubtype.core.option_words import leave_out
 from napari_mmsubtype.errors import ConfigurationError
 
 EXACT = "cam"
@@ -54,10 +55,7 @@ def checked_cam(name: str, among: tuple[str, ...] = METHODS) -> str:
     """
     known = {_plain(method): method for method in among}
     if _plain(name) not in known:
-        msg = (
-            f"unknown cam method {name!r}; use one of {', '.join(among)}, or "
-            f"leave it out for {DEFAULT}"
-        )
+        msg = f"unknown cam method {name!r}; use one of {', '.join(among)}"
         raise ConfigurationError(msg)
     return known[_plain(name)]
 
@@ -88,6 +86,38 @@ def other_methods(own: str, *, exact: bool, rollout: bool) -> tuple[str, ...]:
     return tuple(method for method in found if method != own)
 
 
+def require_redrawable(method: str, own: str, *, exact: bool, rollout: bool) -> None:
+    """Refuse a method that cannot draw a finished analysis.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    own : str
+        What its own map was drawn by: `EXACT` or one of `CAM_METHODS`.
+    exact : bool
+        Whether the model's evidence is linear in its feature map.
+    rollout : bool
+        Whether its attention can be rolled out.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none of `other_methods`, nor the own one.
+    """
+    others = other_methods(own, exact=exact, rollout=rollout)
+    if method in (own, *others):
+        return
+    msg = f"cam method {method!r} is for models whose evidence does not add up"
+    if method == ROLLOUT:
+        msg = f"{ROLLOUT} is for vision transformers, and the encoder here is none"
+    if exact:
+        msg += "; the map of this model is exact, and there is nothing to draw anew"
+    else:
+        msg += f"; use one of {', '.join(others)}"
+    raise ConfigurationError(msg)
+
+
 def chosen_cam(name: str | None, *, exact: bool) -> str:
     """Settle which method draws the map of evidence of a model.
 
@@ -109,12 +139,12 @@ def chosen_cam(name: str | None, *, exact: bool) -> str:
         If a method is asked for where the map is exact.
     """
     method = None if name is None else checked_cam(name)
-    if method in (None, ROLLOUT):
+    if method is None or method == ROLLOUT:
         return EXACT if exact else DEFAULT
     if exact:
         msg = (
             f"cam method {name!r} is for models whose evidence does not add up; the "
-            "map of this model is exact without it: leave the method out"
+            f"map of this model is exact without it: {leave_out('cam_method', method)}"
         )
         raise ConfigurationError(msg)
-    return str(method)
+    return method

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 
-from napari_mmsubtype.core.cam_methods import ROLLOUT, checked_cam, chosen_cam
+from napari_mmsubtype.core.cam_methods import ROLLOUT, checked_cam, require_redrawable
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.inference.batch_limit import choose_limit
@@ -207,7 +207,9 @@ def drawing_job(result: Result, method: str, device: str) -> Job[Drawing]:
         If the slide cannot be opened.
     """
     method = checked_cam(method)
-    chosen_cam(method, exact=result.exact)
+    require_redrawable(
+        method, result.cam_method, exact=result.exact, rollout=result.offers_rollout
+    )
     replayed = yield from replay_case_job(result)
     yield Progress("open", message=f"opening {result.slide_name}")
     icc = bool(replayed.bundle.info.get("icc", False))

@@ -176,7 +176,7 @@ class _Unfused:
 
 _REFUSAL = (
     "attention rollout is for vision transformers, whose tokens all attend to each "
-    "other; the encoder of this model is none: choose another method, such as grad-cam"
+    "other; the encoder of this model is none: do without it"
 )
 
 
