@@ -45,8 +45,12 @@ def test_without_a_yes_the_lock_stays(store, capsys, monkeypatch):
 
 def test_an_analysis_that_runs_on_this_machine_is_never_cut_off(store, capsys):
     with StoreLock.acquire(store):
-        assert main(["unlock", str(store), "--yes"]) == BAD_INPUT
-        assert "is being written to by" in capsys.readouterr().err
+        for words in (["--yes"], []):
+            # Nobody is asked what is known.
+            assert main(["unlock", str(store), *words]) == BAD_INPUT
+            told = capsys.readouterr()
+            assert "is being written to by" in told.err
+            assert told.out == ""
         assert lock_path(store).exists()
 
 

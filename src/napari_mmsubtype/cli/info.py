@@ -40,13 +40,16 @@ def info_command(  # numpydoc ignore=PR01
     from napari_mmsubtype.cli.report import result_record, result_text, to_json
 
     if slide.rstrip("/\\").endswith(".mmsubtype.zarr") and Path(slide).is_dir():
+        from napari_mmsubtype.results.run_state import live_owner
         from napari_mmsubtype.results.store import open_result
 
         if save_associated is not None:
             msg = "--save-associated takes images out of a slide; found a result"
             raise ConfigurationError(msg)
+        owner = live_owner(Path(slide))
         result = open_result(slide)
-        typer.echo(to_json(result_record(result)) if as_json else result_text(result))
+        record = to_json(result_record(result)) if as_json else ""
+        typer.echo(record or result_text(result, owner))
         return
     from napari_mmsubtype.slides.registry import open_quietly
 

@@ -13,13 +13,13 @@ from napari_mmsubtype.core.patch_words import patch_words
 from napari_mmsubtype.core.records import format_probability
 from napari_mmsubtype.core.result_words import (
     DEMO_CAUTION,
-    INTERRUPTED,
     RESEARCH_ONLY,
     coverage_words,
     missing_words,
     use_words,
 )
 from napari_mmsubtype.core.trust_words import conformal_words, guard_words
+from napari_mmsubtype.results.run_state import unfinished_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.core.answers import Answer
     from napari_mmsubtype.core.records import Call, ModalityReport, Prediction
     from napari_mmsubtype.results.store import Result
+    from napari_mmsubtype.results.store_lock import LockOwner
 
 _SHARED = ("status", "store", "slide", "bundle", "cam_method", "color")
 
@@ -111,13 +112,15 @@ def to_json(record: Mapping[str, Any] | Sequence[Any]) -> str:
     return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
 
 
-def result_text(result: Result) -> str:
+def result_text(result: Result, owner: LockOwner | None = None) -> str:
     """Describe a result for a terminal.
 
     Parameters
     ----------
     result : Result
-        Complete or interrupted.
+        Complete or not.
+    owner : LockOwner or None, default: None
+        Who is making it, of `run_state.live_owner`; None where it was interrupted.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def result_text(result: Result) -> str:
     prediction = result.prediction
     store = f"store        {result.path.absolute()}"
     if prediction is None:
-        return f"{result.slide_name}: {INTERRUPTED}\n{store}"
+        return f"{result.slide_name}: {unfinished_words(result.path, owner)}\n{store}"
     best = max(prediction.call.probabilities)
     lines = [
         f"{result.slide_name}: {prediction.label} ({format_probability(best)}), model "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import Annotated
 
@@ -46,8 +47,9 @@ def unlock_command(  # numpydoc ignore=PR01
             f"since {owner.started}. If it still runs there, the result will be "
             "spoilt. Has it ended?"
         )
-    is_gone = owner is not None and owner.is_gone
-    if not is_gone and not yes and not _confirmed(question):
+    # Of a process of this machine it is known whether it lives.
+    is_here = owner is not None and owner.host == platform.node()
+    if not is_here and not yes and not _confirmed(question):
         typer.echo("the store was left as it is")
         return
     break_lock(path, owner)

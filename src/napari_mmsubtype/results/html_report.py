@@ -17,7 +17,6 @@ from napari_mmsubtype.core.provenance import Provenance
 from napari_mmsubtype.core.records import format_probability
 from napari_mmsubtype.core.result_words import (
     DEMO_CAUTION,
-    INTERRUPTED,
     RESEARCH_ONLY,
     coverage_words,
     missing_words,
@@ -32,6 +31,7 @@ from napari_mmsubtype.errors import (
 )
 from napari_mmsubtype.results.picture import draw_result
 from napari_mmsubtype.results.report_facts import report_facts
+from napari_mmsubtype.results.run_state import live_owner, unfinished_words
 from napari_mmsubtype.results.store import Result, open_result
 from napari_mmsubtype.results.stored_slide import slide_place
 from napari_mmsubtype.slides.registry import open_quietly
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_mmsubtype.results.coverage_facts import CoverageFacts
+    from napari_mmsubtype.results.store_lock import LockOwner
 
 COVERAGE_NAME = "coverage.html"
 """Name of a coverage report in a folder."""
@@ -99,19 +100,23 @@ def write_report(
     >>> write_report("slide.mmsubtype.zarr")  # doctest: +SKIP
     PosixPath('slide.mmsubtype.html')
     """
+    place = result.path if isinstance(result, Result) else Path(os.fspath(result))
+    owner = live_owner(place)
     opened = result if isinstance(result, Result) else open_result(os.fspath(result))
     beside = opened.path.with_suffix(".html")
     target = beside if path is None else report_target(path, beside.name)
-    return write_page(report_html(opened), target)
+    return write_page(report_html(opened, owner), target)
 
 
-def report_html(result: Result) -> str:
+def report_html(result: Result, owner: LockOwner | None = None) -> str:
     """Lay out a result as HTML.
 
     Parameters
     ----------
     result : Result
-        Complete or interrupted.
+        Complete or not.
+    owner : LockOwner or None, default: None
+        Who is making it, of `run_state.live_owner`; None where it was interrupted.
 
     Returns
     -------
@@ -130,6 +135,8 @@ def report_html(result: Result) -> str:
         color=colors[prediction.label] if prediction else "",
         picture=picture,
         picture_note=note,
+        is_running=owner is not None,
+        unfinished=unfinished_words(result.path, owner),
     )
 
 
@@ -265,7 +272,6 @@ def _templates() -> jinja2.Environment:
         "shown_notes": _SHOWN_NOTES,
         "words": {
             "demo_caution": DEMO_CAUTION,
-            "interrupted": INTERRUPTED,
             "research_only": RESEARCH_ONLY,
         },
     }

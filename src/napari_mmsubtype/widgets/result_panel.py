@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -327,18 +326,15 @@ class ResultPanel(QWidget):
 
 def _open_job(store: str) -> Job[ResultSummary]:
     """Read a store's summary."""
+    from napari_mmsubtype.results.run_state import live_owner, place_elsewhere
     from napari_mmsubtype.results.store import open_result
-    from napari_mmsubtype.results.store_lock import read_owner
 
     yield Progress("open", message=f"opening {store}")
-    # Asked first: between both the analysis may end.
-    owner = read_owner(Path(store))
+    owner = live_owner(Path(store))
     summary = summarize(open_result(store))
-    is_running = owner is not None and not owner.is_gone and summary.prediction is None
-    runs_at = ""
-    if is_running and owner is not None and owner.host != platform.node():
-        runs_at = f"process {owner.pid} on {owner.host}, since {owner.started}"
-    return replace(summary, is_running=is_running, runs_at=runs_at)
+    if owner is None or summary.prediction is not None:
+        return summary
+    return replace(summary, is_running=True, runs_at=place_elsewhere(owner))
 
 
 def _report_job(store: str, path: str) -> Job[Path]:
