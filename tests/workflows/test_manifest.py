@@ -89,6 +89,23 @@ def test_every_fault_is_listed_with_its_lines(tmp_path):
     ]
 
 
+def test_a_row_of_too_few_cells_hides_no_other_fault(tmp_path):
+    path = write(
+        tmp_path,
+        "patient_id,slide,label,fold",
+        "P1,nope.svs,Luminal,0",
+        "P2,,Foo,2",
+        "P3,",
+    )
+    # Fold 1 may be that of the last patient.
+    assert [fault.partition(";")[0] for fault in faults_of(path, labels=CLASSES)] == [
+        "line 2: slide 'nope.svs' is not there",
+        "line 3: label 'Foo' is no class of the preset, which tells apart "
+        "Luminal, Basal/HER2",
+        "line 4: a row needs 4 cells, as the header has",
+    ]
+
+
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [

@@ -156,7 +156,7 @@ def read_manifest(
     faults = Faults(file)
     content = _read(file)
     columns, rows = _rows(content.decode("utf-8-sig"), faults)
-    faults.raise_any()
+    is_whole = not len(faults)
     groups: dict[str, list[_Row]] = {}
     for row in rows:
         if not row["patient_id"]:
@@ -178,7 +178,9 @@ def read_manifest(
         _patient(name, group, file.parent, columns, labels, askable, mpp, faults)
         for name, group in groups.items()
     ]
-    _check_groups(patients, columns, faults)
+    if is_whole:
+        # Rows that cannot be read may be those that the cohort would lack.
+        _check_groups(patients, columns, faults)
     faults.raise_any()
     return Manifest(
         file, hashlib.sha256(content).hexdigest(), tuple(columns), tuple(patients)
@@ -202,7 +204,7 @@ def _read(path: Path) -> bytes:
 
 
 def _rows(text: str, faults: Faults) -> tuple[list[str], list[_Row]]:
-    """Split the text into rows; blank lines are passed over."""
+    """Split the text into rows; blank lines are passed over, and odd ones noted."""
     header = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=header.count)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
@@ -229,6 +231,8 @@ def _rows(text: str, faults: Faults) -> tuple[list[str], list[_Row]]:
         faults.add(f"the columns {', '.join(absent)} are needed, found {found}", 1)
     elif not rows and not len(faults):
         faults.add("it holds no patient")
+    if twice or absent or not rows:
+        faults.raise_any()
     return columns, rows
 
 
