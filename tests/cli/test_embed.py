@@ -51,7 +51,7 @@ def test_batches_of_no_patch_are_refused_before_any_work(tmp_path, capsys, words
     path = manifest(tmp_path, "synthetic:seed=1,size=128")
     words = [words[0], path, *words[1:], "--out", str(tmp_path / "out")]
     assert main([*words, "--batch-size", size]) == BAD_INPUT
-    assert f"must be at least 1, found {size}" in capsys.readouterr().err
+    assert f"--batch-size must be at least 1, found {size}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -59,7 +59,11 @@ def test_two_sources_of_an_encoder_are_bad_input(tmp_path, capsys):
     path = manifest(tmp_path, "synthetic:seed=1,size=128")
     words = ["embed", path, "--out", str(tmp_path), *ENCODER, "--bundle", "demo"]
     assert main(words) == BAD_INPUT
-    assert "give one of encoder, bundle and preset" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "found 2; give --encoder, give --bundle or give --preset" in told
+    words = ["embed", path, "--out", str(tmp_path), "--bundle", "demo"]
+    assert main([*words, "--patch-size", "64"]) == BAD_INPUT
+    assert "leave out --patch-size, or give --encoder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["analyze", "embed", "crossval"])

@@ -10,7 +10,9 @@ from napari_mmsubtype.core.option_words import (
     for_analysis,
     for_door,
     leave_out,
+    name_option,
     pass_option,
+    pass_setting,
 )
 
 OMICS = Path(__file__).parents[2] / "src" / "napari_mmsubtype" / "omics"
@@ -56,6 +58,36 @@ def test_every_door_has_its_words_and_nothing_else_changes(door, advice):
 def test_a_switch_takes_no_value_on_the_command_line(door, advice):
     text = f"{pass_option('fallback_cpu', True)} to go on"
     assert for_door(text, door) == f"{advice} to go on"
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "recipe", "cohort"),
+    [
+        (
+            pass_setting("synthesis=null"),
+            "give --set synthesis=null",
+            "set synthesis=null",
+            "write synthesis=null into the field 'Settings'",
+        ),
+        (
+            f"{name_option('stride_px')} must be",
+            "--stride must be",
+            "stride_px must be",
+            "the option stride_px must be",
+        ),
+        (
+            leave_out("patch_px"),
+            "leave out --patch-size",
+            "leave out patch_px",
+            "leave out patch_px=",
+        ),
+    ],
+)
+def test_settings_and_names_have_the_words_of_their_door(text, command, recipe, cohort):
+    assert for_door(text, Door.PYTHON) == text
+    assert for_door(text, Door.COMMAND) == command
+    assert for_door(text, Door.RECIPE) == recipe
+    assert for_door(text, Door.COHORT_PANEL) == cohort
 
 
 def test_analyze_names_its_own_options():

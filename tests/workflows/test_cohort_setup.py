@@ -67,7 +67,7 @@ def test_a_cohort_without_slides_needs_no_weights(tmp_path):
         ({"presets": ()}, "no preset was given"),
         ({"presets": ("evidence", "evidence")}, "must have different names"),
         ({"presets": ("evidence", "lung-mmlm")}, "tell the same classes apart"),
-        ({"changes": ["synthesis={}"]}, "does not make; .* set synthesis=null"),
+        ({"changes": ["synthesis={}"]}, "does not make; pass .*synthesis=null"),
         (
             {"presets": "brca-crossattention", "changes": ["fusion.options={}"],
              "methylation": "x.csv"},

@@ -106,7 +106,7 @@ def test_a_store_that_is_being_written_is_left_alone(tmp_path):
 def test_a_bundle_that_is_gone_is_an_error_only_if_asked_for(tmp_path, stand_in):
     result = complete_store(tmp_path)  # made by a bundle that was never there
     assert not umap(result.path).is_reference
-    with pytest.raises(ConfigurationError, match="leave reference at 'own'"):
+    with pytest.raises(ConfigurationError, match="pass reference='own'"):
         umap(result.path, reference="bundle")
 
 

@@ -1,8 +1,8 @@
 """Advice on an option, in the words of the door the user came through.
 
-Messages name an option as Python does, through `pass_option` and `leave_out`. The
-command line and the panels pass what they show through `for_door`, which says it in
-their own words; nothing else of a message changes.
+Messages name an option as Python does, through `pass_option`, `leave_out`,
+`pass_setting` and `name_option`. The command line and the panels pass what they show
+through `for_door`, which says it in their own words; nothing else of a message changes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ _ADVICE = re.compile(
     r"(?P<verb>pass|leave out) (?P<name>[a-z_]+)="
     rf"(?P<values>(?:True|{_VALUE}(?:, {_VALUE})*(?: or {_VALUE})?)?)"
 )
+_SETTING = re.compile(r"pass overrides=\['(?P<setting>[^'\n]*)'\]")
+_NAMED = re.compile(r"the option (?P<name>[a-z_]+)")
+_FLAGS = {"stride_px": "--stride", "patch_px": "--patch-size"}
+"""Those of the command line that are not called as their arguments are."""
 _TABLES = {"rna": "RNA", "methylation": "Methylation", "clinical": "Clinical"}
 _FIELDS = {"unit": "Unit", "samples_in": "Samples in", "modality": "Modality"}
 _COPY_LAYER = (
@@ -71,6 +75,38 @@ def leave_out(name: str, value: str = "") -> str:
     return f"leave out {name}={_listed((value,) if value else ())}"
 
 
+def pass_setting(change: str) -> str:
+    """Advise to change a setting of a preset.
+
+    Parameters
+    ----------
+    change : str
+        For example ``"synthesis=null"``.
+
+    Returns
+    -------
+    str
+        For example ``"pass overrides=['synthesis=null']"``.
+    """
+    return f"pass overrides=['{change}']"
+
+
+def name_option(name: str) -> str:
+    """Name an option, where there is nothing to advise yet.
+
+    Parameters
+    ----------
+    name : str
+        Argument of a function.
+
+    Returns
+    -------
+    str
+        For example ``"the option stride_px"``.
+    """
+    return f"the option {name}"
+
+
 def for_analysis(text: str, modality: str) -> str:
     """Name the arguments of `read_omics` in a message as those of `analyze`.
 
@@ -106,6 +142,8 @@ def for_door(text: str, door: Door) -> str:
     """
     if door is Door.PYTHON:
         return text
+    text = _SETTING.sub(partial(_changed, door), text)
+    text = _NAMED.sub(partial(_named, door), text)
     return _ADVICE.sub(partial(_worded, door), text)
 
 
@@ -125,13 +163,34 @@ def _worded(door: Door, found: re.Match[str]) -> str:
     gives = found["verb"] == "pass"
     name, values = found["name"], found["values"]
     if door is Door.COMMAND:
-        option = f"--{name.replace('_', '-')} {values.removeprefix('True')}".strip()
+        option = f"{_flag(name)} {values.removeprefix('True')}".strip()
         return f"give {option}" if gives else f"leave out {option}"
     if door is Door.RECIPE:
         values = values.replace("True", "true")
         said = f"{name}: {values}".strip() if values else name
         return f"write {said} into the recipe" if gives else f"leave out {said}"
     return _in_window(name, values, gives=gives, door=door) or found[0]
+
+
+def _flag(name: str) -> str:
+    """Give an option of the command line."""
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _changed(door: Door, found: re.Match[str]) -> str:
+    """Word one change of a setting."""
+    if door is Door.COMMAND:
+        return f"give --set {found['setting']}"
+    if door is Door.COHORT_PANEL:
+        return f"write {found['setting']} into the field 'Settings'"
+    return f"set {found['setting']}"
+
+
+def _named(door: Door, found: re.Match[str]) -> str:
+    """Word the name of one option."""
+    if door is Door.COMMAND:
+        return _flag(found["name"])
+    return found["name"] if door is Door.RECIPE else found[0]
 
 
 def _in_window(name: str, values: str, *, gives: bool, door: Door) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_mmsubtype.core.cam_methods import checked_cam
 from napari_mmsubtype.core.cases import Case, Modality
+from napari_mmsubtype.core.option_words import name_option
 from napari_mmsubtype.core.patch_grid import EDGES
 from napari_mmsubtype.core.quality_spec import (
     DEFAULT_EXCLUDE,
@@ -52,8 +53,8 @@ def require_positive(name: str, value: int | None) -> None:
     """
     if value is not None and value < 1:
         msg = (
-            f"{name} must be at least 1, found {value!r}; leave it out to have it "
-            "chosen"
+            f"{name_option(name)} must be at least 1, found {value!r}; leave it out to "
+            "have it chosen"
         )
         raise ConfigurationError(msg)
 
@@ -154,14 +155,14 @@ class AnalyzeRecipe:
             require_positive(name, getattr(self, name))
         if self.min_tissue is not None and not 0 <= self.min_tissue <= 1:
             msg = (
-                f"min_tissue is a share of a patch, 0 to 1; found {self.min_tissue!r} "
-                "(0.5 asks for half of it)"
+                f"{name_option('min_tissue')} is a share of a patch, 0 to 1; found "
+                f"{self.min_tissue!r} (0.5 asks for half of it)"
             )
             raise ConfigurationError(msg)
         if self.set_coverage is not None and not 0 < self.set_coverage < 1:
             msg = (
-                f"set_coverage is a share of patients between 0 and 1; found "
-                f"{self.set_coverage!r} (0.9 asks for nine in ten)"
+                f"{name_option('set_coverage')} is a share of patients between 0 and "
+                f"1; found {self.set_coverage!r} (0.9 asks for nine in ten)"
             )
             raise ConfigurationError(msg)
         if self.edge not in EDGES:
@@ -248,12 +249,13 @@ class AnalyzeRecipe:
         for modality in (Modality.RNA, Modality.METHYLATION):
             options = self.reading(modality)
             if options and modality not in self.tables:
-                name = f"{modality}_{next(iter(options))}"
+                name = name_option(f"{modality}_{next(iter(options))}")
                 msg = f"{name} is given but no {modality} table; give both or neither"
                 raise ConfigurationError(msg)
             axis = options.get("samples_in", "rows")
             if axis not in {"rows", "columns"}:
-                msg = f"{modality}_samples_in is {axis!r}; expected 'rows' or 'columns'"
+                name = name_option(f"{modality}_samples_in")
+                msg = f"{name} is {axis!r}; expected 'rows' or 'columns'"
                 raise ConfigurationError(msg)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from napari_mmsubtype.core.cases import OMICS
-from napari_mmsubtype.core.option_words import leave_out
+from napari_mmsubtype.core.option_words import leave_out, pass_setting
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.models.heads import Heads
@@ -234,8 +234,8 @@ def load_presets(request: CohortRequest) -> list[Preset]:
         if preset.synthesis is not None:
             msg = (
                 f"preset {preset.name!r} asks for synthetic training patches "
-                "(synthesis), which this version does not make; to go on with real "
-                "patches alone, set synthesis=null"
+                "(synthesis), which this version does not make; "
+                f"{pass_setting('synthesis=null')} to go on with real patches alone"
             )
             raise ConfigurationError(msg)
     for modality in OMICS:

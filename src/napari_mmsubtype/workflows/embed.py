@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.option_words import leave_out, pass_option
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.core.recipe import require_positive
 from napari_mmsubtype.errors import (
@@ -201,14 +202,22 @@ def _model(
     """Make the one model that was asked for."""
     given = [name for name in (encoder, bundle, preset) if name is not None]
     if len(given) != 1:
-        msg = f"give one of encoder, bundle and preset, found {len(given)} of them"
+        msg = (
+            f"embeddings are of one encoder, found {len(given)}; "
+            f"{pass_option('encoder')}, {pass_option('bundle')} or "
+            f"{pass_option('preset')}, and no other"
+        )
         raise ConfigurationError(msg)
     if encoder is not None:
         return named_model(
             encoder, weights=weights, patch_px=patch_px, patch_mpp=patch_mpp
         )
     if weights is not None or patch_px is not None:
-        msg = "weights and patch_px belong to encoder; a bundle or preset has its own"
+        msg = (
+            "a bundle or preset has its own weights and patches; "
+            f"{leave_out('weights')} and {leave_out('patch_px')}, or "
+            f"{pass_option('encoder')} instead"
+        )
         raise ConfigurationError(msg)
     if bundle is not None:
         return bundle_model(bundle)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_mmsubtype.core.option_words import pass_setting
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.slides.slide_name import slide_name
 
@@ -46,7 +47,7 @@ def divide_images(manifest: Manifest, tables: Collection[Modality]) -> Manifest:
         msg = (
             "validation.group=image makes a case of each image, but tables hold "
             f"patients ({', '.join(sorted(tables))} given); leave the tables out, or "
-            "set validation.group=patient"
+            f"{pass_setting('validation.group=patient')}"
         )
         raise ConfigurationError(msg)
     bare = [p.id for p in patients if not p.slides]

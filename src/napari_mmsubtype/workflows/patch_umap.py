@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.core.option_words import name_option, pass_option
 from napari_mmsubtype.core.progress import Job, Progress
 from napari_mmsubtype.errors import ConfigurationError, MMSubtypeError, StoreError
 from napari_mmsubtype.inference.umap_layout import FEWEST
@@ -138,16 +139,19 @@ def umap_job(
 
 def _check(spec: MapSpec, reference: str) -> None:
     if reference not in REFERENCES:
-        msg = f"reference must be one of {', '.join(REFERENCES)}, found {reference!r}"
+        known = ", ".join(REFERENCES)
+        msg = f"{name_option('reference')} must be one of {known}, found {reference!r}"
         raise ConfigurationError(msg)
     if spec.neighbors < 2:
-        msg = f"neighbors must be 2 or more, found {spec.neighbors}; the usual is 15"
+        name = name_option("neighbors")
+        msg = f"{name} must be 2 or more, found {spec.neighbors}; the usual is 15"
         raise ConfigurationError(msg)
     if not 0 <= spec.min_dist <= 1:
-        msg = f"min_dist must be 0 to 1, found {spec.min_dist:g}; the usual is 0.1"
+        name = name_option("min_dist")
+        msg = f"{name} must be 0 to 1, found {spec.min_dist:g}; the usual is 0.1"
         raise ConfigurationError(msg)
     if not 0 <= spec.seed < 2**32:
-        msg = f"seed must be 0 to {2**32 - 1}, found {spec.seed}"
+        msg = f"{name_option('seed')} must be 0 to {2**32 - 1}, found {spec.seed}"
         raise ConfigurationError(msg)
 
 
@@ -169,7 +173,8 @@ def _reference(result: Result, *, must: bool) -> tuple[Any, Any] | None:
             raise ConfigurationError(msg)
     except MMSubtypeError as err:
         if must:
-            msg = f"{err}; leave reference at 'own' to map the slide's own patches"
+            advice = pass_option("reference", "own")
+            msg = f"{err}; {advice} to map the slide's own patches"
             raise ConfigurationError(msg) from err
         logger.info("the map is laid out from the slide's own patches: %s", err)
         return None
