@@ -1,9 +1,11 @@
 """Make the screenshots of the documentation in a real napari window.
 
 ``python docs/screenshots.py synthetic docs/images/window.png``
-``python docs/screenshots.py SLIDE docs/images/analyze.png --rna TABLE --patient ID``
+``python docs/screenshots.py CMU-1-Small-Region.svs docs/images/analyze_cmu1.png``
 
-Needs the package with its ``gui`` extra installed, and a display (or ``xvfb-run``).
+A real slide is shown without tables: those of another patient would make a call of
+nobody. Needs the package with its ``gui`` extra installed, and a display (or
+``xvfb-run``).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 from PIL import Image
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication
 
@@ -36,6 +38,8 @@ def wait(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():
         QApplication.processEvents()
+        # Without a loop of events nothing else takes away what has had its day.
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         time.sleep(0.005)
 
 
@@ -68,8 +72,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("slide", help="path of a slide, or 'synthetic'")
     parser.add_argument("picture", type=Path)
-    for name in ("rna", "methylation", "clinical", "patient"):
-        parser.add_argument(f"--{name}")
     parser.add_argument("--mpp", type=float)
     parser.add_argument("--bundle", default="demo")
     given = parser.parse_args()
@@ -83,10 +85,6 @@ def main() -> None:
         else:
             recipe = AnalyzeRecipe(
                 slide=str(Path(given.slide).resolve()),
-                patient=given.patient,
-                rna=given.rna,
-                methylation=given.methylation,
-                clinical=given.clinical,
                 mpp=given.mpp,
                 bundle=given.bundle,
                 out=folder,
