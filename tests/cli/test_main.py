@@ -1,12 +1,14 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from napari_mmsubtype import __version__
 from napari_mmsubtype.cli import main as main_module
@@ -43,6 +45,20 @@ def test_without_arguments_the_help_is_shown(capsys):
 def test_every_command_has_help(command, capsys):
     assert main([command, "--help"]) == DONE
     assert "--json" in capsys.readouterr().out
+
+
+def test_every_option_has_a_word_in_the_documentation():
+    top = Path(__file__).parents[2]
+    pages = [top / "README.md", *(top / "docs").glob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    told = set(re.findall(r"--[a-z][\w-]+", text))
+    commands = dict(get_command(main_module.app).commands)
+    for group in ("bundle", "preset"):
+        commands |= commands.pop(group).commands
+    for name, command in commands.items():
+        given = {word for option in command.params for word in option.opts}
+        named = {word for word in given if word.startswith("--")}
+        assert named <= told, (name, named - told)
 
 
 def test_version(capsys):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
 from builders.crossvals import write_crossval
 from napari_mmsubtype.results.crossval_facts import (
+    METRIC_NAMES,
     comparison_rows,
     headline,
     interval,
@@ -145,3 +147,9 @@ def test_headline_is_of_the_first_preset(copied):
     for model in copied.models.values():
         model["skipped"] = "not trained yet"
     assert headline(copied) == "No model has been scored yet"
+
+
+def test_the_page_names_every_metric():
+    page = Path(__file__).parents[2] / "docs" / "crossval.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in METRIC_NAMES if f"`{name}`" not in text] == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from napari_mmsubtype.training.config import (
     PatchTrainingConfig,
     TrainingConfig,
 )
+from napari_mmsubtype.training.preset_sections import SynthesisSettings
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,12 @@ def test_rate_without_warmup_starts_at_its_highest() -> None:
 def test_impossible_settings_are_named(cls, settings, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         cls.from_dict(settings)
+
+
+@pytest.mark.parametrize(
+    "section", [PatchTrainingConfig, FusionTrainingConfig, SynthesisSettings]
+)
+def test_the_page_on_presets_explains_every_setting(section: type) -> None:
+    page = Path(__file__).parents[2] / "docs" / "presets.md"
+    text = page.read_text(encoding="utf-8")
+    assert [f.name for f in fields(section) if f"`{f.name}`" not in text] == []

@@ -104,12 +104,12 @@ class AnalyzeRecipe:
         `cam_methods.CAM_METHODS`; None takes ``grad-cam``. ``attention-rollout`` is
         drawn beside it.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
     fallback_cpu : bool
         Go on with the CPU where the device stops answering.
     precision : str
-        Of the encoder: ``float32``, ``bfloat16``, or ``auto``, which takes the lower
-        one where the device is faster with it and the model holds it.
+        Of the encoder: ``float32``, ``bfloat16``, ``int8`` (on a CPU), or ``auto``,
+        which takes bfloat16 where the device is faster with it and the model holds it.
     batch_size : int or None
         Patches per forward pass; None lets the device decide.
     out : str or None
