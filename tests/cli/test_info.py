@@ -82,7 +82,9 @@ def test_missing_slide_is_bad_input(tmp_path, capsys):
     assert "Traceback" not in captured.err
 
 
-def test_the_color_profile_is_named_with_its_state_in_words(tmp_path, capsys):
+def test_the_color_profile_is_named_with_its_state_in_words(
+    tmp_path, capsys, monkeypatch
+):
     path = tmp_path / "a.tif"
     image = np.full((64, 64, 3), 180, np.uint8)
     profile = matrix_profile(words="ScanScope v1")
@@ -94,6 +96,10 @@ def test_the_color_profile_is_named_with_its_state_in_words(tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["icc"] == "applied"
     assert facts["icc_profile"]["description"] == "ScanScope v1"
+    monkeypatch.setenv("MMSUBTYPE_ICC", "0")
+    assert main(["info", str(path)]) == DONE
+    told = capsys.readouterr().out
+    assert "ScanScope v1 (ACME): not applied, colors are as stored" in told
 
 
 def test_a_profile_that_cannot_be_used_is_told_and_no_warning(tmp_path, capsys):

@@ -8,12 +8,11 @@ import tifffile
 from napari.utils.notifications import notification_manager
 
 from builders.profiles import matrix_profile
-from napari_mmsubtype.errors import ConfigurationError, SlideOpenError
+from napari_mmsubtype.core.icc_choice import ICC_VARIABLE
+from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.plugin.reader import read_slide
 from napari_mmsubtype.plugin.slide_opening import (
-    ICC_VARIABLE,
-    icc_by_default,
     open_for_view,
     show_problem,
 )
@@ -42,24 +41,6 @@ def write(path: Path, profile: bytes | None) -> Path:
         resolutionunit="CENTIMETER",
     )
     return path
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"), [(None, True), ("", True), ("1", True), (" 0 ", False)]
-)
-def test_the_environment_chooses(
-    monkeypatch: pytest.MonkeyPatch, text: str | None, wanted: bool
-) -> None:
-    monkeypatch.delenv(ICC_VARIABLE, raising=False)
-    if text is not None:
-        monkeypatch.setenv(ICC_VARIABLE, text)
-    assert icc_by_default() is wanted
-
-
-def test_another_word_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ICC_VARIABLE, "no")
-    with pytest.raises(ConfigurationError, match="MMSUBTYPE_ICC is 'no'; expected 0"):
-        icc_by_default()
 
 
 def test_slides_open_in_srgb_unless_the_environment_says_no(

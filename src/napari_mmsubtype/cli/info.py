@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_mmsubtype.slides.slide import Slide
 
 from napari_mmsubtype.core.color_words import profile_words
+from napari_mmsubtype.core.icc_choice import icc_by_default
 
 
 def info_command(  # numpydoc ignore=PR01
@@ -56,6 +57,8 @@ def info_command(  # numpydoc ignore=PR01
     # Its facts tell of a profile that cannot be used.
     with open_quietly(slide, mpp=mpp, icc=True) as opened:
         facts = opened.info()
+        if facts.get("icc") == "applied" and not icc_by_default():
+            facts["icc"] = "off"
         if save_associated is not None:
             _save_associated(opened, *save_associated)
     typer.echo(to_json(facts) if as_json else facts_text(facts))

@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from napari_mmsubtype.errors import ConfigurationError
+from napari_mmsubtype.core.icc_choice import icc_by_default
 from napari_mmsubtype.slides.registry import open_quietly
 
 if TYPE_CHECKING:
-    from napari_mmsubtype.slides.slide import Slide
+    import os
 
-ICC_VARIABLE = "MMSUBTYPE_ICC"
-"""Environment variable: ``0`` shows colors as stored, ``1`` (default) as sRGB."""
+    from napari_mmsubtype.slides.slide import Slide
 
 Action = tuple[str, Callable[..., object]]
 
-_CHOICES = {"": True, "1": True, "0": False}
-
 logger = logging.getLogger(__name__)
-
-
-def icc_by_default() -> bool:
-    """Say whether slides are shown through their color profile at first.
-
-    Returns
-    -------
-    bool
-        True unless `ICC_VARIABLE` says otherwise.
-
-    Raises
-    ------
-    ConfigurationError
-        If the variable is neither 0 nor 1.
-    """
-    text = os.environ.get(ICC_VARIABLE, "").strip()
-    if text not in _CHOICES:
-        msg = (
-            f"the environment variable {ICC_VARIABLE} is {text!r}; expected 0 (colors "
-            "as stored) or 1 (color profiles are applied); correct or unset it"
-        )
-        raise ConfigurationError(msg)
-    return _CHOICES[text]
 
 
 def open_for_view(path: str | os.PathLike[str], *, mpp: float | None = None) -> Slide:
