@@ -157,7 +157,9 @@ def test_a_table_that_cannot_serve_leaves_no_page(covered, tmp_path, capsys):
     other = str(write(log_frame(1, suffix="-11A-11R-A12D-07"), tmp_path / "o.csv"))
     asked = [rna, other, *words, "--html", str(tmp_path / "x.html")]
     assert main(["omics", *asked]) == BAD_INPUT
-    error = capsys.readouterr().err
+    told, error = capsys.readouterr()
+    # What was recognised in the first table is told all the same.
+    assert told.startswith(f"source       {rna}")
     assert f"in the table {other!r}" in error
     assert not (tmp_path / "x.html").exists()
 

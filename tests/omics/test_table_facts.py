@@ -54,13 +54,16 @@ def test_what_spoke_for_a_finding_is_found_in_the_steps():
     assert evidence_for([], "rna") == ""
 
 
-def test_kinds_of_identifiers_are_told_with_examples():
+def test_kinds_of_identifiers_are_told_with_examples(tmp_path):
     names = ["ESR1", "PGR", "VIM"]
     words = identifier_words(describe_features(names), names)
     assert words == "3 symbols (such as ESR1, PGR)"
     probes = list(beta_frame(2, 3).columns)
     told = identifier_words(pd.DataFrame({"symbol": probes}), probes)
     assert told == "3 probes (such as cg00000000, cg00000001)"
+    table = read_omics(write(beta_frame(20, 30), tmp_path / "beta.csv"))
+    kinds = {"probe": 30, "ensembl": 0, "entrez": 0}
+    assert table_facts(table)["identifiers"] == kinds
     mixed = ["ENSG00000091831.24", "ENSG00000082175"]
     assert identifier_words(describe_features(mixed), mixed).startswith("2 Ensembl ids")
     clinical = as_table(clinical_frame(2), "raw", modality="clinical")

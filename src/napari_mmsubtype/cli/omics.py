@@ -80,6 +80,8 @@ def omics_command(  # numpydoc ignore=PR01
         except OmicsError as err:
             if len(tables) > 1:
                 err.add_note(f"in the table {path!r}")
+            if described and not as_json:
+                typer.echo("\n\n".join(facts_text(facts) for facts, _ in described))
             raise
     facts = [entry for entry, _ in described]
     if html is not None and patient is not None and model is not None:

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _EXAMPLES = 2
-_KINDS = {"symbol": "symbols", "ensembl": "Ensembl ids", "entrez": "Entrez ids"}
+_KINDS = {
+    "symbol": "symbols",
+    "probe": "probes",
+    "ensembl": "Ensembl ids",
+    "entrez": "Entrez ids",
+}
 _EVIDENCE = r"(?:^|, ){} \(((?:[^()]|\([^()]*\))*)\)"
 
 
@@ -32,8 +37,9 @@ def table_facts(table: anndata.AnnData) -> dict[str, Any]:
     dict
         ``modality``, ``unit``, ``source``; ``samples`` and ``features``, each with
         their ``count`` and ``first`` names; ``sample_types``, how many of each TCGA
-        type; ``identifiers``, how many features have each kind; ``steps``, what was
-        recognised, with its evidence, and what was done.
+        type; ``identifiers``, how many features have each kind (``probe`` instead of
+        ``symbol`` in a table of probes); ``steps``, what was recognised, with its
+        evidence, and what was done.
     """
     record = table.uns["mmsubtype"]
     samples = [str(name) for name in table.obs["sample"]]
@@ -47,7 +53,7 @@ def table_facts(table: anndata.AnnData) -> dict[str, Any]:
         "samples": {"count": len(samples), "first": samples[:_SHOWN]},
         "sample_types": _sample_types(samples),
         "features": {"count": len(features), "first": features[:_SHOWN]},
-        "identifiers": _count_kinds(table.var),
+        "identifiers": _count_kinds(table.var, features),
         "steps": list(record["steps"]),
     }
 
@@ -67,13 +73,8 @@ def identifier_words(features: pd.DataFrame, names: Sequence[str]) -> str:
     str
         For example ``"1,558 symbols (such as AAK1, AATK)"``; empty for clinical tables.
     """
-    from napari_mmsubtype.omics.feature_names import is_probe
-
-    kinds = dict(_KINDS)
-    if all(map(is_probe, names[:_SHOWN])):
-        kinds["symbol"] = "probes"
-    counts = _count_kinds(features)
-    words = [f"{count:,} {kinds[kind]}" for kind, count in counts.items() if count]
+    counts = _count_kinds(features, names)
+    words = [f"{count:,} {_KINDS[kind]}" for kind, count in counts.items() if count]
     if words:
         words[-1] += f" (such as {', '.join(names[:_EXAMPLES])})"
     return ", ".join(words)
@@ -123,10 +124,14 @@ def evidence_for(steps: Sequence[str], finding: str) -> str:
     return ""
 
 
-def _count_kinds(features: pd.DataFrame) -> dict[str, int]:
+def _count_kinds(features: pd.DataFrame, names: Sequence[str]) -> dict[str, int]:
     """Count the features that have each kind of identifier."""
+    from napari_mmsubtype.omics.feature_names import is_probe
+
+    # A table of probes has them where one of genes has symbols.
+    symbol = "probe" if all(map(is_probe, names[:_SHOWN])) else "symbol"
     return {
-        str(kind): int((features[kind] != "").sum())
+        symbol if kind == "symbol" else str(kind): int((features[kind] != "").sum())
         for kind in features.columns
         if kind in _KINDS
     }
