@@ -200,6 +200,17 @@ def test_without_its_slide_the_report_says_so(tmp_path):
     )
 
 
+def test_a_folder_that_the_work_makes_is_taken(tmp_path):
+    folder = tmp_path / "new"
+    for given in (folder / "a.html", folder):
+        with pytest.raises(ConfigurationError):
+            report_target(given, "r.html")
+        target = report_target(given, "r.html", to_come=folder)
+        assert target.parent == folder
+    with pytest.raises(ConfigurationError, match="no folder"):
+        report_target(folder / "deeper" / "a.html", "r.html", to_come=folder)
+
+
 def test_another_file_in_the_place_of_the_slide_is_told(tmp_path):
     result = complete_store(tmp_path, slide="synthetic:seed=1,size=256x256")
     page = Page(report_html(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -166,7 +167,7 @@ def analyze_and_print(
         # Hours of work should not end with a name that cannot be written to.
         from napari_mmsubtype.results.html_report import report_target
 
-        report_target(html, "report.html")
+        report_target(html, "report.html", to_come=Path(recipe.out or "."))
     with ProgressLine() as progress:
         # torch takes seconds to import: help and mistakes in the options do not wait.
         from napari_mmsubtype.workflows import analyze, jobs

@@ -191,7 +191,9 @@ def write_coverage(
     return write_page(page, target)
 
 
-def report_target(path: str | os.PathLike[str], name: str) -> Path:
+def report_target(
+    path: str | os.PathLike[str], name: str, *, to_come: Path | None = None
+) -> Path:
     """Settle where a report goes, before any work is done for it.
 
     Parameters
@@ -200,6 +202,8 @@ def report_target(path: str | os.PathLike[str], name: str) -> Path:
         The file, ending in ``.html``, or an existing folder.
     name : str
         The file's name in a folder.
+    to_come : Path or None, default: None
+        A folder that the work makes if it is not there.
 
     Returns
     -------
@@ -212,7 +216,9 @@ def report_target(path: str | os.PathLike[str], name: str) -> Path:
         If the path has another ending or its folder is missing.
     """
     target = Path(path).expanduser()
-    if target.is_dir() and not target.name.endswith(".zarr"):
+    made = None if to_come is None else to_come.expanduser().absolute()
+    is_to_come = target.absolute() == made and not target.exists()
+    if (target.is_dir() or is_to_come) and not target.name.endswith(".zarr"):
         target /= name
     if target.suffix.casefold() not in _SUFFIXES or target.is_dir():
         msg = (
@@ -220,7 +226,7 @@ def report_target(path: str | os.PathLike[str], name: str) -> Path:
             ".html, or a folder that exists"
         )
         raise ConfigurationError(msg)
-    if not target.parent.is_dir():
+    if not target.parent.is_dir() and target.parent.absolute() != made:
         msg = f"there is no folder {str(target.parent)!r}; create it first"
         raise ConfigurationError(msg)
     return target
