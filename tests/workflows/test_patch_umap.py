@@ -47,6 +47,14 @@ def test_a_map_is_made_once_and_kept(tmp_path, stand_in):
     assert not np.allclose(other.points, found.points)
 
 
+def test_the_neighbors_that_there_are_are_recorded(tmp_path, stand_in):
+    result, told = complete_store(tmp_path), []
+    found = umap(result.path, reference="own", neighbors=500)
+    assert found.spec.neighbors == len(result.grid) - 1
+    umap(result.path, reference="own", neighbors=600, on_progress=told.append)
+    assert told[-1].message == "already made: nothing to do"
+
+
 def test_patches_without_a_part_in_the_call_have_no_place(tmp_path, stand_in):
     result = complete_store(tmp_path)
     writer = StoreWriter(result.path)

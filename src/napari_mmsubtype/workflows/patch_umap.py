@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,6 +121,9 @@ def umap_job(
         if reference != "own":
             yield Progress("umap", message="looking for patches in the bundle")
             known = _reference(result, must=reference == "bundle")
+        # As many as there are, less the patch itself: so it is recorded, too.
+        count = min(int(used.sum()), spec.fit_limit) if known is None else len(known[0])
+        spec = replace(spec, neighbors=max(2, min(spec.neighbors, count - 1)))
         there = result.patch_map
         if (
             there is not None
