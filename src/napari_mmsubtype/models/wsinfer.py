@@ -14,6 +14,7 @@ from napari_mmsubtype.models.registry import register_encoder
 from napari_mmsubtype.models.script_map import ScriptMap
 from napari_mmsubtype.models.torchscript_file import load_torchscript
 from napari_mmsubtype.models.wsinfer_config import (
+    CONFIG,
     SCRIPT,
     WSInferConfig,
     read_wsinfer_config,
@@ -119,6 +120,12 @@ class WSInferEncoder(Encoder):
 def _wsinfer(place: str, *, input_size: int | None = None) -> WSInferEncoder:
     """Make the encoder of a folder, or of the TorchScript file in it."""
     path = Path(place).expanduser()
+    if not path.exists():
+        msg = (
+            f"there is no WSInfer model at {place!r}; give a folder with {CONFIG} and "
+            f"{SCRIPT}"
+        )
+        raise ConfigurationError(msg)
     folder, script = (path, path / SCRIPT) if path.is_dir() else (path.parent, path)
     config = read_wsinfer_config(folder)
     if input_size not in (None, config.patch_size_px):
