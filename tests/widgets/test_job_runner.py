@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import pytest
+from qtpy.QtCore import QObject
 
 from fakes.jobs import FakeJob
 from napari_mmsubtype.core.progress import Job, Progress
@@ -208,3 +209,49 @@ def test_the_bar_of_napari_is_touched_by_news_only(
     run_job(runner, job)
     assert len(heard) == 33
     assert said == ["Analyze slide: fit", "Analyze slide: place", 1, 2]
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_job_ends_with_the_owner_of_its_runner(
+    qtbot, monkeypatch, is_paused: bool
+) -> None:
+    from napari_mmsubtype.widgets import job_runner
+
+    bars: list[Any] = []
+
+    class Kept(job_runner.progress):
+        def close(self) -> None:
+            bars.append(self)
+            super().close()
+
+    monkeypatch.setattr(job_runner, "progress", Kept)
+    owner = QObject()
+    runner = JobRunner("Analyze slide", owner)
+    job = FakeJob(steps=1000, pause_s=0.01)
+    with qtbot.waitSignal(runner.progressed, timeout=10_000):
+        runner.start(job)
+    if is_paused:
+        runner.pause()
+        qtbot.wait(50)
+    before = job.yielded
+    worker = runner._worker
+    owner.deleteLater()
+    del owner, runner
+    try:
+        qtbot.waitUntil(lambda: job.closed_in is not None, timeout=5000)
+    finally:
+        worker.quit()  # a job that waits would keep the process from ending
+    assert job.closed_in == job.ran_in
+    assert job.yielded <= before + 5
+    assert len(bars) == 1
+
+
+def test_what_ended_is_not_ended_again_with_the_owner(qtbot, run_job) -> None:
+    owner = QObject()
+    runner = JobRunner("Analyze slide", owner)
+    job = FakeJob("result")
+    run_job(runner, job)
+    run_job(runner, FakeJob("second"))
+    with qtbot.waitSignal(owner.destroyed, timeout=5000):
+        owner.deleteLater()
+    assert job.closed_in is None

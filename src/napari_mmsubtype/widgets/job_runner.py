@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +114,7 @@ class JobRunner(QObject):
         door: Door = Door.ANALYZE_PANEL,
     ) -> None:
         super().__init__(parent)
-        self._title = title
+        self.title = title
         self._asked_about = asked_about
         self._door = door
         self._has_bar = has_bar
@@ -123,6 +124,9 @@ class JobRunner(QObject):
         self.last_error: Exception | None = None
         self._bar: progress | None = None
         self._stage = ""
+        # Called when nothing of this may be left but what it holds.
+        ending = self._ending = ExitStack()
+        self.destroyed.connect(lambda *_: ending.close())
 
     @property
     def is_running(self) -> bool:
@@ -157,7 +161,10 @@ class JobRunner(QObject):
         self._worker = worker
         self._is_paused = False
         self._outcome = self.last_error = None
-        self._bar = progress(total=0, desc=self._title) if self._has_bar else None
+        self._ending.callback(worker.quit)
+        if self._has_bar:
+            self._bar = progress(total=0, desc=self.title)
+            self._ending.callback(self._bar.close)
         self._stage = ""
         self.started.emit()
         worker.start()
@@ -193,7 +200,7 @@ class JobRunner(QObject):
             # Each of these lets Qt draw the whole window anew.
             if event.stage != self._stage:
                 self._stage = event.stage
-                bar.set_description(f"{self._title}: {event.stage}")
+                bar.set_description(f"{self.title}: {event.stage}")
             if event.done != bar.n:
                 bar.update(event.done - bar.n)
         self.progressed.emit(event)
@@ -206,9 +213,8 @@ class JobRunner(QObject):
         # the next job.
         outcome, self._outcome, self._worker = self._outcome, None, None
         self._is_paused = False
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._ending.close()
+        self._bar = None
         if outcome is None or outcome.cancelled:
             self.cancelled.emit()
         elif outcome.error is not None:
@@ -220,11 +226,11 @@ class JobRunner(QObject):
 
     def _report(self, error: Exception) -> str:
         """Put an error into words that the user can act on, and show it once."""
-        logger.error("%s failed", self._title, exc_info=error)
+        logger.error("%s failed", self.title, exc_info=error)
         message = for_door(str(error), self._door) or type(error).__name__
         if not isinstance(error, MMSubtypeError):
             message = (
-                f"{self._title}: unexpected {type(error).__name__}: {message} "
+                f"{self.title}: unexpected {type(error).__name__}: {message} "
                 "(the log has the details)"
             )
         if not isinstance(error, self._asked_about):
