@@ -121,3 +121,14 @@ def test_a_method_that_does_not_suit_is_one_message(
     assert "vision transformers" in notifications[0]
     assert not follower.is_following
     assert len(viewer.layers) == 0
+
+
+def test_slide_and_model_go_with_the_follower(qtbot, viewer, result) -> None:
+    follower = ViewFollower(viewer)
+    follower.start(str(result.path), "layer-cam")
+    qtbot.waitUntil(lambda: count(follower) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: not follower._runner.is_running, timeout=20_000)
+    slide = follower._session.drawing._slide
+    follower.deleteLater()
+    qtbot.waitUntil(lambda: slide.is_closed, timeout=5000)
+    assert follower._session is None

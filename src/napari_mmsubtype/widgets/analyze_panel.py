@@ -35,6 +35,7 @@ from napari_mmsubtype.widgets.associated_images import AssociatedImages
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.command_line import command_line
 from napari_mmsubtype.widgets.device_question import ask_for_cpu
+from napari_mmsubtype.widgets.dock_panel import DockPanel
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import LayerAdder, build_images
@@ -67,7 +68,7 @@ class _Shown:
     summary: ResultSummary
 
 
-class AnalyzePanel(QWidget):
+class AnalyzePanel(DockPanel):
     """Lets the user choose slide, model, tables and patient, and runs the analysis.
 
     It builds one `AnalyzeRecipe`, runs it away from the GUI thread, adds the layers of
@@ -196,7 +197,7 @@ class AnalyzePanel(QWidget):
         layout.addWidget(scroll)
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of the viewer when this is deleted."""
         layers = self._viewer.layers
         follow, select = self._follow_layers, self._follow_selection
 

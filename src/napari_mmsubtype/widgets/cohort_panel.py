@@ -18,6 +18,7 @@ from napari_mmsubtype.widgets.cohort_jobs import cohort_job, manifest_job, prese
 from napari_mmsubtype.widgets.cohort_summary import CohortSummary, read_summary
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
 from napari_mmsubtype.widgets.curve_plot import CurvePlot
+from napari_mmsubtype.widgets.dock_panel import DockPanel
 from napari_mmsubtype.widgets.job_bar import JobBar
 from napari_mmsubtype.widgets.job_runner import JobRunner
 
@@ -31,7 +32,7 @@ _TYPING_MS = 300
 _SHOWN_FAULTS = 8
 
 
-class CohortPanel(QWidget):
+class CohortPanel(DockPanel):
     """Lets the user choose a cohort and presets, and runs what the command line runs.
 
     Parameters

@@ -34,6 +34,7 @@ from napari_mmsubtype.plugin.layers import METADATA_KEY
 from napari_mmsubtype.plugin.slide_opening import show_problem
 from napari_mmsubtype.slides.stain import StainNormalizer
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
+from napari_mmsubtype.widgets.dock_panel import DockPanel
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.layer_adder import build_images
@@ -52,7 +53,7 @@ _PLACED = ("scale", "translate", "rotate", "shear", "affine", "units")
 """A preview lies where its slide lies, also when that is placed anew."""
 
 
-class ColorPanel(QWidget):
+class ColorPanel(DockPanel):
     """Switches the color profile of a slide and previews stain normalization.
 
     Slides are opened, fitted and read away from the GUI thread.
@@ -162,7 +163,7 @@ class ColorPanel(QWidget):
         QVBoxLayout(self).addWidget(scroll)
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of the viewer when this is deleted."""
         layers = self._viewer.layers
         change, active = self._on_layers, self._on_active
         watched, placed = self._slides, self._on_placed

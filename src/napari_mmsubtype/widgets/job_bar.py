@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
@@ -98,6 +99,15 @@ class JobBar(QWidget):
         """Forget how the last job ended; one that is under way is still shown."""
         if not self._runner.is_running:
             self._say("")
+
+    def endUnseen(self) -> None:
+        """Stop the job, and say so where it is read once the panel is gone."""
+        if self._runner.is_running:
+            self._runner.cancel()
+            show_info(
+                f"{self._runner.title}: stopped, as its panel was closed. "
+                "Run again to resume where it stopped."
+            )
 
     def _say(self, text: str) -> None:
         self._text.setText(text)

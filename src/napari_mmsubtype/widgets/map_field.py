@@ -104,7 +104,7 @@ class MapField(QWidget):
         self.destroyed.connect(self._disconnector())
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of the viewer when this is deleted."""
         inserted, listener = self._viewer.layers.events.inserted, self._on_inserted
 
         def disconnect(*_: object) -> None:

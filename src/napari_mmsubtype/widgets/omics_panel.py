@@ -29,6 +29,7 @@ from napari_mmsubtype.widgets.analyze_link import (
 )
 from napari_mmsubtype.widgets.bundle_field import BundleField
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
+from napari_mmsubtype.widgets.dock_panel import DockPanel
 from napari_mmsubtype.widgets.drop_area import DropArea, dropped_paths
 from napari_mmsubtype.widgets.field_note import NotedField
 from napari_mmsubtype.widgets.job_runner import JobRunner
@@ -52,7 +53,7 @@ _TYPING_MS = 250
 _DROP = "Drop tables here: RNA, methylation or clinical"
 
 
-class OmicsPanel(QWidget):
+class OmicsPanel(DockPanel):
     """Reads tables and shows what they hold of a slide's patient for a model.
 
     It takes over what the panel Analyze slide has when it opens, and hands its tables,
@@ -239,7 +240,7 @@ class OmicsPanel(QWidget):
         self._show_link()
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of the viewer when this is deleted."""
         layers, offer, active = self._viewer.layers, self._offer_slides, self._on_active
 
         def disconnect(*_: object) -> None:

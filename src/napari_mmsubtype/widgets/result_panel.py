@@ -24,6 +24,7 @@ from napari_mmsubtype.plugin.hover import watch_layers
 from napari_mmsubtype.plugin.map_layers import maps_of
 from napari_mmsubtype.plugin.placement import is_shown, store_of
 from napari_mmsubtype.widgets.column_scroll import ColumnScroll
+from napari_mmsubtype.widgets.dock_panel import DockPanel
 from napari_mmsubtype.widgets.folded_part import FoldedPart
 from napari_mmsubtype.widgets.job_runner import JobRunner
 from napari_mmsubtype.widgets.map_field import MapField
@@ -51,7 +52,7 @@ AGAIN_MS = 2000
 _LOOKS = {"visible", "opacity", "contrast_limits", "colormap"}
 
 
-class ResultPanel(QWidget):
+class ResultPanel(DockPanel):
     """Shows the results whose layers are in the viewer, one at a time.
 
     It follows the layer that the user selects; stores are read away from the GUI
@@ -185,7 +186,7 @@ class ResultPanel(QWidget):
             self.saveReport(path)
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of the viewer when this is deleted."""
         layers = self._viewer.layers
         load, forget, active = self._on_inserted, self._forget, self._on_active
         look = self._on_layer

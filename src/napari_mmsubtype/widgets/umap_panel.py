@@ -37,6 +37,7 @@ from napari_mmsubtype.results.patch_colors import (
 )
 from napari_mmsubtype.results.patch_facts import PatchFacts, gather_facts
 from napari_mmsubtype.results.patch_map import PatchMap
+from napari_mmsubtype.widgets.dock_panel import DockPanel
 from napari_mmsubtype.widgets.dot_plot import DotPlot
 from napari_mmsubtype.widgets.job_runner import JobRunner
 
@@ -87,7 +88,7 @@ class MapView:
     placement: dict[str, Any]
 
 
-class UmapPanel(QWidget):
+class UmapPanel(DockPanel):
     """Shows the map of one result, and makes it.
 
     Parameters
@@ -156,7 +157,7 @@ class UmapPanel(QWidget):
         return str(self._text.text())
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of the viewer when this is deleted."""
         callbacks, on_press = self._viewer.mouse_drag_callbacks, self._on_press
 
         def disconnect(*_: object) -> None:

@@ -64,13 +64,14 @@ class ViewFollower(QObject):
         self.destroyed.connect(self._disconnector())
 
     def _disconnector(self) -> Any:
-        """Make a function that lets go of the viewer without keeping this alive."""
+        """Make a function that lets go of everything when this is deleted."""
         camera, layers = _camera(self._viewer), self._viewer.layers
         moved, removed = self._on_moved, self._on_removed
 
         def disconnect(*_: object) -> None:
             camera.events.disconnect(moved)
             layers.events.removed.disconnect(removed)
+            self._let_go()
 
         return disconnect
 
@@ -212,6 +213,12 @@ class ViewFollower(QObject):
         elif self._is_stale:
             self._is_stale = False
             self.draw()
+
+    def _let_go(self) -> None:
+        """Drop slide and model; a view being drawn holds them until it has ended."""
+        if self._session is not None and not self._runner.is_running:
+            self._session.close()
+        self._session = self._maps = None
 
     def _close(self) -> None:
         self.refresh()
