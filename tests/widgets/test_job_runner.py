@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import warnings
 from typing import Any
+from weakref import ref
 
 import pytest
 from qtpy.QtCore import QObject
@@ -255,3 +257,30 @@ def test_what_ended_is_not_ended_again_with_the_owner(qtbot, run_job) -> None:
     with qtbot.waitSignal(owner.destroyed, timeout=5000):
         owner.deleteLater()
     assert job.closed_in is None
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize(
+    ("kinds", "is_listed"),
+    [
+        ({"has_bar": False}, False),
+        ({"has_bar": False, "is_long": True}, True),
+        ({"has_bar": True}, True),
+    ],
+)
+def test_napari_asks_about_long_jobs_and_keeps_no_others(
+    make_napari_viewer, qtbot, kinds: dict[str, bool], is_listed: bool
+) -> None:
+    viewer = make_napari_viewer()
+    runner = JobRunner("Job", **kinds)
+    results = listen(runner.succeeded)
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        runner.start(FakeJob("result", pause_s=0.01))
+        worker = ref(runner._worker)
+        asks = viewer.window._task_status_manager.is_busy()
+    assert results == ["result"]
+    assert asks is is_listed
+    if is_listed:
+        assert worker() is not None
+    else:
+        qtbot.waitUntil(lambda: gc.collect() >= 0 and worker() is None, timeout=5000)

@@ -95,7 +95,11 @@ class AnalyzePanel(DockPanel):
         self._job = job
         self.form = AnalyzeForm(self)
         self.runner = JobRunner(
-            "Analyze slide", self, has_bar=False, asked_about=(DeviceLostError,)
+            "Analyze slide",
+            self,
+            has_bar=False,
+            is_long=True,
+            asked_about=(DeviceLostError,),
         )
         self.opener = JobRunner("Open slide", self)
         self.bar = JobBar(self.runner, self)

@@ -55,7 +55,11 @@ class CohortPanel(DockPanel):
         self._job = job or cohort_job
         self.form = CohortForm(self)
         self.runner = JobRunner(
-            "Train and cross-validate", self, has_bar=False, door=Door.COHORT_PANEL
+            "Train and cross-validate",
+            self,
+            has_bar=False,
+            is_long=True,
+            door=Door.COHORT_PANEL,
         )
         self.reader = JobRunner("Read manifest", self, has_bar=False)
         self._lister = JobRunner("List presets", self, has_bar=False)

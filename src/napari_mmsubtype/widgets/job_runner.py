@@ -12,6 +12,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import progress
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker as create_unlisted_worker
 
 from napari_mmsubtype.core.option_words import Door, for_door
 from napari_mmsubtype.core.progress import Job, Progress
@@ -90,6 +91,10 @@ class JobRunner(QObject):
         without. Making that bar takes longer than short ones do, and the sign that
         turns beside it has the whole window put together 25 times a second: without
         a graphics card, long ones would share the processor with it.
+    is_long : bool, default: False
+        Have napari ask before its window is closed meanwhile, as it does where there
+        is a bar. It lists each such job, with its worker, for the life of the window:
+        those that run again and again go without.
     asked_about : tuple of type, default: ()
         Errors after which the owner asks the user what to do: the question says what
         happened, and a notification beside it would outlast the answer.
@@ -110,6 +115,7 @@ class JobRunner(QObject):
         parent: QObject | None = None,
         *,
         has_bar: bool = True,
+        is_long: bool = False,
         asked_about: tuple[type[Exception], ...] = (),
         door: Door = Door.ANALYZE_PANEL,
     ) -> None:
@@ -118,6 +124,10 @@ class JobRunner(QObject):
         self._asked_about = asked_about
         self._door = door
         self._has_bar = has_bar
+        is_listed = has_bar or is_long
+        self._create: Callable[..., _JobWorker] = (
+            create_worker if is_listed else create_unlisted_worker
+        )
         self._worker: _JobWorker | None = None
         self._is_paused = False
         self._outcome: _Outcome | None = None
@@ -149,7 +159,7 @@ class JobRunner(QObject):
         if self._worker is not None:
             msg = "a job is still running; cancel it first"
             raise RuntimeError(msg)
-        worker = create_worker(
+        worker = self._create(
             _drive,
             make_job,
             _start_thread=False,

@@ -68,7 +68,7 @@ class MapField(QWidget):
         self._told = QLabel(self)
         self._told.setWordWrap(True)
         self._told.hide()
-        self._runner = JobRunner("Draw map", self, has_bar=False)
+        self._runner = JobRunner("Draw map", self, has_bar=False, is_long=True)
         self._bar = JobBar(self._runner, self)
         self._bar.runButton.setText("Draw whole slide")
         self.follower = ViewFollower(viewer, self)

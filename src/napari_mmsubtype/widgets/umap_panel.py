@@ -122,7 +122,7 @@ class UmapPanel(DockPanel):
         self.reader = JobRunner("Open map", self, has_bar=False)
         self.reader.succeeded.connect(self._show)
         self.reader.failed.connect(self._say)
-        self.maker = JobRunner("Map of patches", self, has_bar=False)
+        self.maker = JobRunner("Map of patches", self, has_bar=False, is_long=True)
         self.maker.progressed.connect(self._on_progress)
         self.maker.succeeded.connect(self._show)
         self.maker.failed.connect(self._say)
