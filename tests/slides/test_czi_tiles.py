@@ -60,6 +60,9 @@ def test_a_tile_that_is_not_what_it_should_be():
     small = tile(compression=JPEG_XR, shape=(30, 60))
     with pytest.raises(ValueError, match=r"no picture of 30 x 60 px.*40, 60"):
         decode_tile(encode(IMAGE, JPEG_XR), small, None)
+    jpeg = encode(IMAGE, JPEG)
+    with pytest.raises(ValueError, match="the JPEG ends early"):
+        decode_tile(jpeg[:-200] + bytes(200), tile(compression=JPEG), None)
     with pytest.raises(ValueError, match="header of 9 bytes"):
         decode_tile(b"\x09\x01", tile(compression=ZSTD1), None)
     with pytest.raises(ValueError, match="header of 0 bytes"):

@@ -84,6 +84,18 @@ def test_bad_tiles_are_read_errors(tmp_path):
         assert (slide.read_region(0, 126, 0, 9, 9) == IMAGE[126:135, :9]).all()
 
 
+def test_a_jpeg_that_lost_its_end_is_a_read_error(tmp_path):
+    write_deepzoom(tmp_path / "a.dzi", IMAGE, ending="jpg")
+    file = tmp_path / "a_files" / "9" / "0_0.jpg"
+    data = file.read_bytes()
+    half = len(data) // 2
+    file.write_bytes(data[:half] + bytes(len(data) - half))
+    with open_slide(tmp_path / "a.dzi") as slide:
+        with pytest.raises(SlideReadError, match="the JPEG ends early"):
+            slide.read_region(0, 0, 0, 9, 9)
+        slide.read_region(0, 0, 130, 9, 9)
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -1,6 +1,9 @@
+import io
+
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from builders.slides import draw_scene
 from builders.slides_jpeg import (
@@ -10,7 +13,7 @@ from builders.slides_jpeg import (
     rename_components,
     split_stream,
 )
-from napari_mmsubtype.slides.jpeg_stream import complete_stream
+from napari_mmsubtype.slides.jpeg_stream import complete_stream, require_whole
 
 TILE = draw_scene(96, 64)
 SHAPE = (96, 64)
@@ -159,3 +162,81 @@ def test_other_kinds_and_sizes_are_refused():
     progressive = whole[: at + 1] + b"\xc2" + whole[at + 2 :]
     with pytest.raises(ValueError, match="found 0xC2"):
         complete_stream(progressive, None, SHAPE)
+
+
+def flat_glass():
+    """Zeros alone, as optimized tables make of a tile without anything on it."""
+    stream = io.BytesIO()
+    Image.new("RGB", (512, 512), "white").save(stream, "JPEG", optimize=True)
+    return stream.getvalue()
+
+
+def whole_streams():
+    restarts = io.BytesIO()
+    Image.fromarray(TILE).save(restarts, "JPEG", restart_marker_blocks=4)
+    progressive = io.BytesIO()
+    Image.fromarray(TILE).save(progressive, "JPEG", progressive=True)
+    whole = encode_tile(TILE)
+    grey = np.ascontiguousarray(TILE[:, :, 0])
+    return {
+        "444": whole,
+        "420": encode_tile(TILE, subsampling="420"),
+        "rgb": encode_tile(TILE, rgb=True),
+        "grey": imagecodecs.jpeg_encode(grey),
+        "restarts": restarts.getvalue(),
+        "progressive": progressive.getvalue(),
+        "lossless": imagecodecs.ljpeg_encode(grey),
+        "glass": flat_glass(),
+        "padded": whole + bytes(9),
+        "bytes behind": whole + b"slack",
+        "filled": whole[:-2] + b"\xff\xff\xff\xd9",
+    }
+
+
+@pytest.mark.parametrize("kind", whole_streams())
+def test_what_is_whole_passes(kind):
+    require_whole(whole_streams()[kind])
+
+
+def test_what_is_whole_with_shared_tables_passes():
+    short, tables = abbreviate(encode_tile(TILE))
+    require_whole(short, tables)
+
+
+def test_zeros_are_glass_where_the_tables_say_so():
+    glass = flat_glass()
+    _, scan = split_stream(glass)
+    assert bytes(64) in scan
+    short, tables = abbreviate(glass)
+    require_whole(short, tables)
+
+
+def lose(stream, kind):
+    at = len(stream) // 2
+    gap = {"gap": bytes(64), "erased": b"\xff" * 64, "garbage": b"\xff\x3c" * 32}
+    if kind in gap:
+        return stream[:at] + gap[kind] + stream[at + 64 :]
+    return stream[:at] + bytes(0 if kind == "cut" else len(stream) - at)
+
+
+@pytest.mark.parametrize("kind", ["cut", "zeros", "gap", "erased", "garbage"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_decoders_would_make_up_is_refused(kind, shared):
+    stream, tables = encode_tile(TILE, level=95), None
+    if shared:
+        stream, tables = abbreviate(stream)
+    reason = "zeros in its scan" if kind == "gap" else "ends early|in its scan"
+    with pytest.raises(ValueError, match=reason):
+        require_whole(lose(stream, kind), tables)
+
+
+@pytest.mark.parametrize("kind", ["progressive", "lossless"])
+def test_a_lost_end_is_seen_in_other_kinds_too(kind):
+    with pytest.raises(ValueError, match="ends early"):
+        require_whole(lose(whole_streams()[kind], "zeros"))
+
+
+@pytest.mark.parametrize("kind", ["not a JPEG", "a length beyond", "no scan"])
+def test_no_stream_at_all_is_refused(kind):
+    with pytest.raises(ValueError, match="JPEG"):
+        require_whole(damaged(kind))

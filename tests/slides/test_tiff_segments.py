@@ -85,6 +85,21 @@ def test_jpeg_in_ycbcr_and_rgb(tmp_path, space):
     assert np.abs(read_all(path).astype(int) - IMAGE).mean() < 1.5
 
 
+@pytest.mark.parametrize("layout", [{"tile": (64, 64)}, {"rowsperstrip": 64}])
+def test_a_jpeg_that_lost_its_end_is_an_error(tmp_path, layout):
+    path = write(tmp_path / "a.tif", IMAGE, compression="jpeg", **layout)
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages[0]
+        end = page.dataoffsets[1] + page.databytecounts[1]
+    data = path.read_bytes()
+    path.write_bytes(data[: end - 40] + bytes(40) + data[end:])
+    with tifffile.TiffFile(path) as tif:
+        reader = TiffLevelReader((tif.pages[0],), threading.Lock())
+        with pytest.raises(ValueError, match="the JPEG ends early"):
+            reader._read_segment(1)
+        reader._read_segment(2)
+
+
 def test_ycbcr_without_jpeg_is_converted(tmp_path):
     planes = Image.fromarray(IMAGE).convert("YCbCr")
     path = write(

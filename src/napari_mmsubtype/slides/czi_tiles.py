@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 
 from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.jpeg_stream import require_whole
 from napari_mmsubtype.slides.rgb import to_rgb
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def decode_tile(data: bytes, tile: CziTile, bits: int | None) -> NDArray[np.uint
     Raises
     ------
     ValueError
-        If the tile has another size or other samples than its directory entry says.
+        If the tile has another size or other samples than its directory entry says, or
+        is damaged.
     """
     dtype, count = SAMPLES[tile.kind]
     shape = (*tile.shape, count)
@@ -95,6 +97,8 @@ def _picture(
     data: bytes, tile: CziTile, dtype: str, shape: tuple[int, int, int]
 ) -> NDArray[Any]:
     """Decode a tile that is a picture of its own, of no other size than expected."""
+    if tile.compression == JPEG:
+        require_whole(data)
     # Given where to put it, the decoder makes no room for a size that damage made up.
     size = shape if shape[2] > 1 else shape[:2]
     room = np.empty(size, np.dtype(dtype).newbyteorder("="))

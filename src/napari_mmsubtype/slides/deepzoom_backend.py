@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ from PIL import Image
 
 from napari_mmsubtype.core.units import MppSource
 from napari_mmsubtype.slides.backend import BackendRefusal, Level, NoFurtherImages
+from napari_mmsubtype.slides.jpeg_stream import SOI, require_whole
 from napari_mmsubtype.slides.rgb import to_rgb
 
 if TYPE_CHECKING:
@@ -96,13 +98,16 @@ class DeepZoomBackend(NoFurtherImages):
         Raises
         ------
         ValueError
-            If the tile has another size or depth than the document says.
+            If the tile has another size or depth than the document says, or is damaged.
         """
         file = self._tiles / str(self._top - level) / f"{col}_{row}.{self._format}"
         height, width = self.levels[level].shape
         y, high, expected_high = self._span(row, height)
         x, wide, expected_wide = self._span(col, width)
-        with Image.open(file) as image:
+        data = file.read_bytes()
+        if data.startswith(SOI):
+            require_whole(data)
+        with Image.open(BytesIO(data)) as image:
             if image.size != (expected_wide, expected_high):
                 msg = (
                     f"tile {file.name} is {image.height} x {image.width} px where "

@@ -1,22 +1,24 @@
-"""Complete JPEG streams out of the abbreviated ones that TIFF tiles hold."""
+"""The JPEG streams of tiles: whether one is whole, and complete ones out of short ones.
+
+TIFF tiles hold abbreviated streams, whose tables stand in a tag of the page.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 APP0, APP14, APP15, COMMENT = 0xE0, 0xEE, 0xEF, 0xFE
-BASELINE, HUFFMAN, QUANTIZATION, SCAN = 0xC0, 0xC4, 0xDB, 0xDA
+BASELINE, EXTENDED, HUFFMAN, QUANTIZATION, SCAN = 0xC0, 0xC1, 0xC4, 0xDB, 0xDA
 OTHER_FRAMES = frozenset(range(0xC1, 0xD0)) - {HUFFMAN, 0xC8, 0xCC}
 """Frames of extended, progressive, lossless and arithmetic JPEG."""
 
-_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")
+_MARKER_IN_SCAN = re.compile(rb"\xff(?!\x00)[^\xd0-\xd7]")
 """Neither a stuffed zero nor a restart: the end, in a stream that is whole."""
+
+_GAP = bytes(64)
+"""Zeros that no coded picture holds, unless blocks without detail are all zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,41 @@ class Segment:
         """
         length = (len(self.body) + 2).to_bytes(2, "big")
         return bytes((0xFF, self.marker)) + length + self.body
+
+
+def require_whole(data: bytes, tables: bytes | None = None) -> None:
+    """Refuse a stream that has lost its end or a piece.
+
+    Decoders only warn of that, and make up the pixels that are missing.
+
+    Parameters
+    ----------
+    data : bytes
+        The JPEG of a tile, of any kind.
+    tables : bytes or None, default: None
+        The JPEGTables tag of its page.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged as far as its markers and runs of zeros tell.
+    """
+    segments, start = _head(data)
+    if not start:
+        msg = "the JPEG has no scan"
+        raise ValueError(msg)
+    frames = [s.body[5:6] for s in segments if s.marker in (BASELINE, EXTENDED)]
+    if frames != [segments[-1].body[:1]]:
+        # Several scans, with segments between them, or a stream of another kind.
+        if data.rfind(EOI) < start:
+            msg = "the JPEG ends early"
+            raise ValueError(msg)
+        return
+    # Sound writers may leave bytes behind the end, which no decoder looks at.
+    end = _find_end(data, start)
+    if data.find(_GAP, start, end) >= 0 and not _may_be_zeros(segments, tables):
+        msg = "the JPEG has a gap of zeros in its scan"
+        raise ValueError(msg)
 
 
 def complete_stream(
@@ -100,50 +137,81 @@ def complete_stream(
 
 def _split(data: bytes) -> tuple[list[Segment], bytes]:
     """Give the segments up to the scan, and its entropy-coded bytes up to the end."""
-    segments = []
-    for segment, end in _walk(data):
-        segments.append(segment)
-        if segment.marker == SCAN:
-            if segment.body[:1] != b"\3":
-                msg = "the JPEG has several scans; one of three components expected"
-                raise ValueError(msg)
-            return segments, _cut_scan(data, end)
-    return segments, b""
+    segments, start = _head(data)
+    if not start:
+        return segments, b""
+    if segments[-1].body[:1] != b"\3":
+        msg = "the JPEG has several scans; one of three components expected"
+        raise ValueError(msg)
+    return segments, _cut_scan(data, start)
 
 
-def _walk(data: bytes) -> Iterator[tuple[Segment, int]]:
-    """Go through the segments; with each, where it ends."""
+def _head(data: bytes) -> tuple[list[Segment], int]:
+    """Give the segments up to the scan, and where it begins, 0 where there is none."""
     if data[:2] != SOI:
         msg = f"a JPEG begins with {SOI!r}, found {data[:2]!r}"
         raise ValueError(msg)
-    at = 2
-    while data[at : at + 2] not in (EOI, b""):
-        # A marker may be preceded by any number of bytes 0xFF.
-        while data[at : at + 2] == b"\xff\xff":
+    at, segments = 2, []
+    while (marker := data[at : at + 2]) not in (EOI, b""):
+        if marker == b"\xff\xff":
+            # A marker may be preceded by any number of bytes 0xFF.
             at += 1
+            continue
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         end = at + 2 + length
-        if data[at] != 0xFF or length < 2 or end > len(data):
+        if marker[0] != 0xFF or length < 2 or end > len(data):
             msg = f"no marker segment at byte {at} of {len(data)} of the JPEG"
             raise ValueError(msg)
-        yield Segment(data[at + 1], data[at + 4 : end]), end
+        segments.append(Segment(marker[1], data[at + 4 : end]))
+        if marker[1] == SCAN:
+            return segments, end
         at = end
+    return segments, 0
 
 
 def _cut_scan(data: bytes, start: int) -> bytes:
-    """Give entropy-coded bytes and the end marker; refuse any other marker in them.
+    """Give entropy-coded bytes and the end marker."""
+    end = _find_end(data, start)
+    if data[end:].strip(b"\0"):
+        msg = f"the JPEG ends {len(data) - end} bytes before its tile"
+        raise ValueError(msg)
+    return data[start:end]
+
+
+def _find_end(data: bytes, start: int) -> int:
+    """Give where entropy-coded bytes end; refuse any other marker in them.
 
     What a decoder makes of such damage differs from one to the next.
     """
     found = _MARKER_IN_SCAN.search(data, start)
-    if found is None or found.group() != EOI:
-        what = "ends early" if found is None else f"has {found.group()!r} in its scan"
-        msg = f"the JPEG {what}"
+    if found is None:
+        msg = "the JPEG ends early"
         raise ValueError(msg)
-    if data[found.end() :].strip(b"\0"):
-        msg = f"the JPEG ends {len(data) - found.end()} bytes before its tile"
+    at = found.start()
+    # A marker may be preceded by any number of bytes 0xFF.
+    while data[at : at + 2] == b"\xff\xff":
+        at += 1
+    if data[at : at + 2] != EOI:
+        msg = f"the JPEG has {data[at : at + 2]!r} in its scan"
         raise ValueError(msg)
-    return data[start : found.end()]
+    return at + 2
+
+
+def _may_be_zeros(segments: list[Segment], tables: bytes | None) -> bool:
+    """Say whether zeros are the code of blocks without detail, as plain glass has.
+
+    Zeros are the code of the first symbol of a table. Where that is another one than
+    the end of a block, a run of zeros is detail that no picture has.
+    """
+    first: dict[int, int] = {}
+    for segment in (*(_head(tables)[0] if tables else ()), *segments):
+        body = segment.body if segment.marker == HUFFMAN else b""
+        while len(body) > 17:
+            first[body[0]] = body[17]
+            body = body[17 + sum(body[1:17]) :]
+    scan = segments[-1].body
+    used = {0x10 | parts & 0x0F for parts in scan[2 : 1 + 2 * scan[0] : 2]}
+    return not any(first.get(table) for table in used)
 
 
 def _find_frame(segments: list[Segment], shape: tuple[int, int]) -> Segment:
@@ -182,4 +250,4 @@ def _is_comment(marker: int) -> bool:
     return APP0 <= marker <= APP15 or marker == COMMENT
 
 
-__all__ = ["Segment", "complete_stream"]
+__all__ = ["Segment", "complete_stream", "require_whole"]

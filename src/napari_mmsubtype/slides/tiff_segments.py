@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from napari_mmsubtype.slides.backend import BackendRefusal
-from napari_mmsubtype.slides.jpeg_stream import complete_stream
+from napari_mmsubtype.slides.jpeg_stream import complete_stream, require_whole
 from napari_mmsubtype.slides.rgb import to_rgb, ycbcr_to_rgb
 
 if TYPE_CHECKING:
@@ -157,10 +157,13 @@ class TiffLevelReader:
                 if data is None:
                     shape = decode(None, number)[2]
                     return np.full((*shape[1:3], 3), 255, np.uint8)
+                tables = page.jpegtables
+                if self._key.compression in JPEG:
+                    require_whole(data, tables)
                 segment = decode(
                     data,
                     number,
-                    jpegtables=page.jpegtables,
+                    jpegtables=tables,
                     jpegheader=page.jpegheader,
                 )[0]
                 parts.append(segment[0])
