@@ -189,7 +189,46 @@ def test_what_cannot_be_read_counts_as_tissue(tmp_path, caplog):
     assert not found.mask[60:, :60].any()
     assert found.mask[205:, 205:].all()
     assert (0, 0) in [tuple(cell) for cell in grid.cell]
-    assert "cannot decode tile (row 0, column 0)" in caplog.text
+    assert [record.getMessage().count("row 0") for record in caplog.records] == [1]
+
+
+def test_a_computed_level_loses_no_more_than_the_damaged_tiles(tmp_path):
+    # The mask is read from a computed level, each of whose tiles is made of 256 stored
+    # ones.
+    path = tmp_path / "a.tif"
+    image = paint(2200, 2200, boxes=[(1200, 2000, 1200, 2000)])
+    write_pyramid_tiff(path, image, levels=1, mpp=0.5, compression="deflate")
+    with open_slide(path) as slide:
+        assert (slide.native_levels, len(slide.levels)) == (1, 2)
+        expected = find_tissue(slide).mask
+    break_tile(path, 0, 2 * 18 + 3)
+    break_tile(path, 0, 12 * 18 + 12)
+    with open_slide(path) as slide:
+        found = find_tissue(slide).mask
+        assert slide.unreadable_tiles == ((0, 2, 3), (0, 12, 12))
+    expected[16:25, 24:33] = True
+    assert expected[96:104, 96:104].all()
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("is_fine_damaged", [False, True])
+def test_a_finer_level_holds_what_a_coarse_tile_lost(tmp_path, is_fine_damaged):
+    path = tmp_path / "a.tif"
+    image = paint(1600, 1600, boxes=[(300, 900, 300, 900)])
+    write_pyramid_tiff(path, image, levels=3, mpp=2.0, compression="deflate")
+    with open_slide(path) as slide:
+        expected = find_tissue(slide).mask
+    break_tile(path, 2, 0)
+    if is_fine_damaged:
+        break_tile(path, 1, 0)
+        break_tile(path, 0, 0)
+        break_tile(path, 0, 12)
+    with open_slide(path) as slide:
+        found = find_tissue(slide).mask
+        assert (2, 0, 0) in slide.unreadable_tiles
+    if is_fine_damaged:
+        expected[:32, :32] = True
+    assert (found ^ expected).sum() <= 20
 
 
 def test_damage_makes_no_tissue_of_the_glass_around_it(tmp_path):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mmsubtype.slides.slide import Slide
-
-logger = logging.getLogger(__name__)
 
 THRESHOLD_RANGE = (0.05, 0.20)
 """Glass stays below the lower saturation, stained tissue mostly above the upper."""
@@ -53,7 +51,11 @@ LARGEST_MASK_PX = 3200
 
 BLOCK_PX = 256
 STRIP_PX = 256
-SMALLEST_BLOCK_PX = 32
+LOST_PX = 32
+"""Side of what is read again at once from a level that may be far finer."""
+
+Block = tuple[int, int, int, int]
+"""Top, left, bottom and right of a part of the mask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +109,7 @@ def find_tissue(slide: Slide, *, mpp: float = 8.0) -> TissueMask:
     below `FAINT_THRESHOLD`, what is textured as tissue is counts as well. Then median,
     closing, and removal of small pieces and holes. The slide is read block by block
     from the coarsest level that is fine enough; memory does not grow with its size.
+    What a damaged tile holds is looked for in finer levels.
 
     References
     ----------
@@ -216,34 +219,42 @@ def _read_slide(
     level = len(fine) - 1 if fine else 0
     saturation = np.zeros(shape, np.float32)
     brightness = np.full(shape, 255, np.float32)
-    unread = np.zeros(shape, np.bool_)
+    unread = np.ones(shape, np.bool_)
 
-    def fill(top: int, left: int, bottom: int, right: int) -> None:
-        rows, cols = bottom - top, right - left
+    def fill(level: int, block: Block) -> bool:
         try:
-            thumbnail = _read_block(slide, level, shape, (top, left, bottom, right))
-        except DamagedTileError as err:
-            if max(rows, cols) <= SMALLEST_BLOCK_PX:
-                logger.warning("tissue search: %s", err)
-                unread[top:bottom, left:right] = True
-                return
-            middle_y, middle_x = top + math.ceil(rows / 2), left + math.ceil(cols / 2)
-            for y0, y1 in ((top, middle_y), (middle_y, bottom)):
-                for x0, x1 in ((left, middle_x), (middle_x, right)):
-                    if y1 > y0 and x1 > x0:
-                        fill(y0, x0, y1, x1)
-            return
+            thumbnail, is_whole = _read_block(slide, level, shape, block), True
+        except DamagedTileError:
+            # Blank where a tile is damaged, right beside it.
+            thumbnail = _read_block(slide, level, shape, block, is_view=True)
+            is_whole = False
+        top, left, bottom, right = block
         saturation[top:bottom, left:right] = _saturation(thumbnail)
         brightness[top:bottom, left:right] = thumbnail.mean(axis=2, dtype=np.float32)
+        return is_whole
 
-    blocks = [
-        (y, x, min(y + BLOCK_PX, shape[0]), min(x + BLOCK_PX, shape[1]))
-        for y in range(0, shape[0], BLOCK_PX)
-        for x in range(0, shape[1], BLOCK_PX)
-    ]
+    blocks = _cut((0, 0, *shape), BLOCK_PX)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for done in [pool.submit(fill, *block) for block in blocks]:
-            done.result()
+        while not all(list(pool.map(partial(fill, level), blocks))):
+            # What a computed level lacks, the stored one below it tells more closely.
+            level = min(level, slide.native_levels - 1)
+            lost = np.zeros(shape, np.bool_)
+            damaged = _outline_damaged(slide, level, shape)
+            for top, left, bottom, right in damaged:
+                lost[top:bottom, left:right] = True
+            unread &= lost
+            if level == 0:
+                break
+            # A finer level may hold what a tile of a coarse one has lost.
+            level -= 1
+            blocks = [
+                piece
+                for block in damaged
+                for piece in _cut(block, LOST_PX)
+                if unread[piece[0] : piece[2], piece[1] : piece[3]].any()
+            ]
+        else:
+            unread[:] = False
     if unread.any() and not unread.all():
         # Of another brightness than what lies around, the gap would have texture.
         nearest = ndimage.distance_transform_edt(
@@ -253,8 +264,42 @@ def _read_slide(
     return saturation, brightness, unread
 
 
+def _cut(block: Block, side: int) -> list[Block]:
+    """Cut a block of the mask into blocks that are no longer than a side."""
+    top, left, bottom, right = block
+    return [
+        (y, x, min(y + side, bottom), min(x + side, right))
+        for y in range(top, bottom, side)
+        for x in range(left, right, side)
+    ]
+
+
+def _outline_damaged(slide: Slide, level: int, shape: tuple[int, int]) -> list[Block]:
+    """Give what each damaged tile of a stored level touches of the mask."""
+    (height, width), (tile_h, tile_w) = (
+        slide.levels[level].shape,
+        slide.tile_shapes[level],
+    )
+    steps = tile_h * shape[0] / height, tile_w * shape[1] / width
+    return [
+        (
+            math.floor(row * steps[0]),
+            math.floor(col * steps[1]),
+            min(math.ceil((row + 1) * steps[0]), shape[0]),
+            min(math.ceil((col + 1) * steps[1]), shape[1]),
+        )
+        for number, row, col in slide.unreadable_tiles
+        if number == level
+    ]
+
+
 def _read_block(
-    slide: Slide, level: int, shape: tuple[int, int], block: tuple[int, int, int, int]
+    slide: Slide,
+    level: int,
+    shape: tuple[int, int],
+    block: Block,
+    *,
+    is_view: bool = False,
 ) -> NDArray[np.uint8]:
     """Read one block of the mask from a level, averaged to the mask's pixels."""
     height, width = slide.levels[level].shape
@@ -262,7 +307,8 @@ def _read_block(
     top, left, bottom, right = block
     y0, y1 = round(top * ratio_y), max(round(bottom * ratio_y), 1)
     x0, x1 = round(left * ratio_x), max(round(right * ratio_x), 1)
-    region = slide.read_region(level, y0, x0, max(y1 - y0, 1), max(x1 - x0, 1))
+    read = slide.read_view if is_view else slide.read_region
+    region = read(level, y0, x0, max(y1 - y0, 1), max(x1 - x0, 1))
     return resize_area(region, bottom - top, right - left)
 
 
