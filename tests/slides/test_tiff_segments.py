@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from builders.slides import draw_scene, encode_jpeg2000
+from builders.slides import draw_scene, encode_jpeg2000, write_svs
 from napari_mmsubtype.slides import tiff_segments
 from napari_mmsubtype.slides.backend import BackendRefusal
 from napari_mmsubtype.slides.tiff_segments import TiffLevelReader
@@ -171,13 +171,51 @@ def test_one_page_per_channel(tmp_path):
 def test_a_tile_without_data_is_white(tmp_path):
     path = write(tmp_path / "a.tif", IMAGE, tile=(64, 64), compression="deflate")
     with tifffile.TiffFile(path, mode="r+b") as tif:
-        tag = tif.pages[0].tags["TileByteCounts"]
-        tag.overwrite([0, *tag.value[1:]])
+        for name in ("TileOffsets", "TileByteCounts"):
+            tag = tif.pages[0].tags[name]
+            tag.overwrite([0, *tag.value[1:]])
     with tifffile.TiffFile(path) as tif:
         reader = TiffLevelReader((tif.pages[0],), threading.Lock())
         assert (reader.read_tile(0, 0) == 255).all()
         assert reader.read_tile(0, 0).shape == (64, 64, 3)
         assert (reader.read_tile(0, 1) == IMAGE[:64, 64:128]).all()
+
+
+@pytest.mark.parametrize("name", ["TileOffsets", "TileByteCounts"])
+def test_a_tile_with_half_of_its_place_is_damaged(tmp_path, name):
+    path = write(tmp_path / "a.tif", IMAGE, tile=(64, 64), compression="deflate")
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tag = tif.pages[0].tags[name]
+        tag.overwrite([0, *tag.value[1:]])
+    with tifffile.TiffFile(path) as tif:
+        reader = TiffLevelReader((tif.pages[0],), threading.Lock())
+        with pytest.raises(ValueError, match="without data has 0 of both"):
+            reader.read_tile(0, 0)
+        assert (reader.read_tile(0, 1) == IMAGE[:64, 64:128]).all()
+
+
+def test_a_large_raw_strip_without_a_place_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff_segments, "BAND_BYTES", 100_000)
+    path = write(tmp_path / "a.tif", IMAGE, rowsperstrip=300)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages[0].tags["StripOffsets"].overwrite(0)
+    with tifffile.TiffFile(path) as tif:
+        reader = TiffLevelReader((tif.pages[0],), threading.Lock())
+        with pytest.raises(ValueError, match="without data has 0 of both"):
+            reader.read_tile(0, 0)
+
+
+def test_a_first_tile_without_a_place_does_not_keep_a_slide_from_opening(tmp_path):
+    path = tmp_path / "a.svs"
+    write_svs(path, IMAGE, compression=33003)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tag = tif.pages[0].tags["TileOffsets"]
+        tag.overwrite([0, *tag.value[1:]])
+    with tifffile.TiffFile(path) as tif:
+        reader = TiffLevelReader((tif.pages[0],), threading.Lock())
+        with pytest.raises(ValueError, match="without data has 0 of both"):
+            reader.read_tile(0, 0)
+        reader.read_tile(0, 1)
 
 
 def test_jpeg2000_with_reduced_chroma_is_left_to_others():

@@ -64,7 +64,10 @@ class TiffLevelReader:
         self.tile_shape = self._choose_tile()
         _refuse_huge_segment(key, raw=self._raw_rows)
         if key.compression == APERIO_YCBCR:
-            _refuse_subsampled_jpeg2000(self._read_raw(key, 0))
+            places = zip(key.dataoffsets, key.databytecounts, strict=True)
+            first = next((n for n, place in enumerate(places) if all(place)), None)
+            if first is not None:
+                _refuse_subsampled_jpeg2000(self._read_raw(key, first))
 
     def read_tile(self, row: int, col: int) -> NDArray[np.uint8]:
         """Decode one tile or band.
@@ -173,8 +176,14 @@ class TiffLevelReader:
     def _read_raw(self, page: Any, index: int) -> bytes | None:
         """Read the encoded bytes of a segment, None where it is empty."""
         offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if not offset or not count:
+        if not offset and not count:
             return None
+        if not offset or not count:
+            msg = (
+                f"{count} bytes at byte {offset} of the file are told; a tile without "
+                "data has 0 of both"
+            )
+            raise ValueError(msg)
         with self._lock:
             self._file.seek(offset)
             data: bytes = self._file.read(count)
@@ -275,8 +284,12 @@ def _is_one_raw_block(page: Any, pages: int) -> bool:
     """Say whether rows can be read straight out of one large block."""
     if page.is_tiled or pages > 1 or page.planarconfig == 2 or not page.is_final:
         return False
+    if len(page.dataoffsets) != 1 or not (
+        page.dataoffsets[0] and page.databytecounts[0]
+    ):
+        return False
     size = page.imagelength * page.imagewidth * page.samplesperpixel
-    return len(page.dataoffsets) == 1 and bool(size * page.dtype.itemsize > BAND_BYTES)
+    return bool(size * page.dtype.itemsize > BAND_BYTES)
 
 
 def _refuse_huge_segment(page: Any, *, raw: bool) -> None:
