@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 import sys
@@ -57,6 +58,84 @@ def test_a_scale_without_a_unit_measures_nothing(tmp_path):
     with open_slide(tmp_path / "a.zarr") as slide:
         assert slide.pixel_size is None
         assert slide.mpp_source is MppSource.NONE
+
+
+def rewrite(path, name, change):
+    """Change a JSON document of a store of version 0.5."""
+    file = path / name
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+
+
+def rescale(path, change):
+    def _each(document):
+        for image in document["attributes"]["ome"]["multiscales"]:
+            for entry in image["datasets"]:
+                change(entry)
+
+    rewrite(path, "zarr.json", _each)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: entry.pop("coordinateTransformations"),
+        lambda entry: entry["coordinateTransformations"][0].update(type="Scale"),
+    ],
+)
+def test_without_a_scale_the_pixel_size_is_unknown(tmp_path, change):
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, IMAGE, version="0.5")
+    rescale(path, change)
+    with open_slide(path) as slide:
+        assert slide.pixel_size is None
+        assert slide.mpp_source is MppSource.NONE
+        assert [level.downsample for level in slide.levels] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: made.append(made[0]), "2 scales of one level"),
+        (lambda made: made[0].update(scale=[2.0]), "1 numbers for 3 axes"),
+        (lambda made: made[0].update(scale=[2.0] * 4), "4 numbers for 3 axes"),
+        (lambda made: made.append("scale"), "cannot be understood"),
+    ],
+)
+def test_scales_that_make_no_sense_are_refused(tmp_path, change, reason):
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, IMAGE, version="0.5")
+    rescale(path, lambda entry: change(entry["coordinateTransformations"]))
+    with pytest.raises(BackendRefusal, match=reason):
+        OmeZarrBackend(str(path))
+
+
+@pytest.mark.parametrize(
+    ("level", "side", "reason"),
+    [
+        ("2", 100_000, "told to be finer than a larger one"),
+        ("2", 10**9, "1 to 4,000,000 px expected"),
+        ("0", 2**40, "1 to 4,000,000 px expected"),
+        ("0", 0, "1 to 4,000,000 px expected"),
+    ],
+)
+def test_sides_that_cannot_be_true_are_refused(tmp_path, level, side, reason):
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, IMAGE, version="0.5")
+    shape = [3, side, side]
+    rewrite(path, f"{level}/zarr.json", lambda document: document.update(shape=shape))
+    with pytest.raises(BackendRefusal, match=reason):
+        OmeZarrBackend(str(path))
+
+
+def test_chunks_without_a_pixel_are_refused(tmp_path):
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, IMAGE, version="0.5")
+    grid = {"name": "regular", "configuration": {"chunk_shape": [3, 0, 0]}}
+    rewrite(path, "0/zarr.json", lambda document: document.update(chunk_grid=grid))
+    with pytest.raises(BackendRefusal, match="at least 1 px along each axis"):
+        OmeZarrBackend(str(path))
 
 
 def test_the_first_image_of_a_collection_is_opened(tmp_path):

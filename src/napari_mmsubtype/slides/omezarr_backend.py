@@ -33,6 +33,10 @@ CONNECT_S, READ_S = 15, 60
 """Seconds without an answer after which a web server counts as gone."""
 
 WEB_SCHEMES = ("http://", "https://")
+
+LARGEST_SIDE_PX = 4_000_000
+"""A meter of glass at 0.25 microns per pixel."""
+
 METADATA_FILES = (".zattrs", ".zgroup", "zarr.json")
 
 
@@ -72,6 +76,9 @@ class OmeZarrBackend(NoFurtherImages):
             image = _multiscale(group.attrs.asdict())
             self._axes = _axis_names(image)
             self._arrays = [_array(group, entry) for entry in image["datasets"]]
+            scales = [
+                _scale(image, entry, len(self._axes)) for entry in image["datasets"]
+            ]
         except BackendRefusal:
             raise
         except FileNotFoundError as err:
@@ -79,7 +86,7 @@ class OmeZarrBackend(NoFurtherImages):
             raise BackendRefusal(msg) from err
         except _connection_errors() as err:
             raise BackendRefusal(_no_answer(err)) from err
-        except (KeyError, TypeError, ValueError, LookupError) as err:
+        except (AttributeError, TypeError, ValueError, LookupError) as err:
             msg = f"its OME-Zarr metadata cannot be understood ({_first_line(err)})"
             raise BackendRefusal(msg) from err
         if not self._arrays:
@@ -89,7 +96,6 @@ class OmeZarrBackend(NoFurtherImages):
             self._check(array)
         self._y, self._x = self._axes.index("y"), self._axes.index("x")
         shapes = [(a.shape[self._y], a.shape[self._x]) for a in self._arrays]
-        scales = [_scale(image, entry, len(self._axes)) for entry in image["datasets"]]
         # The specification wants the largest first, but not every writer obeys.
         order = sorted(range(len(shapes)), key=lambda n: -shapes[n][0] * shapes[n][1])
         self._arrays = [self._arrays[number] for number in order]
@@ -190,23 +196,39 @@ class OmeZarrBackend(NoFurtherImages):
         if array.dtype not in (np.bool_, np.uint8, np.uint16):
             msg = f"samples of type {array.dtype}; 8 or 16 bits unsigned expected"
             raise BackendRefusal(msg)
+        if min(array.shape) < 1 or max(array.shape) > LARGEST_SIDE_PX:
+            msg = f"a shape of {array.shape}; 1 to {LARGEST_SIDE_PX:,} px expected"
+            raise BackendRefusal(msg)
+        if min(array.chunks) < 1:
+            msg = f"chunks of {array.chunks}; at least 1 px along each axis expected"
+            raise BackendRefusal(msg)
 
     def _levels(
-        self, shapes: list[tuple[int, int]], scales: list[list[float]]
+        self, shapes: list[tuple[int, int]], scales: list[list[float] | None]
     ) -> tuple[Level, ...]:
         """Take the factors from the scales where they fit the shapes."""
-        levels = [Level(shapes[0], 1.0)]
+        levels, before = [Level(shapes[0], 1.0)], 1.0
         for shape, scale in zip(shapes[1:], scales[1:], strict=True):
-            factor = scale[self._y] / scales[0][self._y]
-            by_shape = true_downsample(shapes[0], shape)
+            factor = by_shape = true_downsample(shapes[0], shape)
+            if scale is not None and scales[0] is not None and scales[0][self._y] > 0:
+                factor = scale[self._y] / scales[0][self._y]
+                if factor < before * 0.95:
+                    msg = (
+                        f"a level of {shape[0]} x {shape[1]} px is told to be finer "
+                        "than a larger one; a smaller image of the same is coarser"
+                    )
+                    raise BackendRefusal(msg)
+                before = factor
             fits = abs(factor / by_shape - 1) < 0.05
             levels.append(Level(shape, factor if fits else by_shape))
         return tuple(levels)
 
     def _pixel_size(
-        self, image: Mapping[str, Any], scale: list[float]
+        self, image: Mapping[str, Any], scale: list[float] | None
     ) -> PixelSize | None:
-        """Read the scale of level 0 where its unit is a length."""
+        """Read the scale of level 0 where it is told and its unit is a length."""
+        if scale is None:
+            return None
         lengths = []
         for index in (self._y, self._x):
             axis = image["axes"][index]
@@ -322,11 +344,21 @@ def _array(group: zarr.Group, entry: Mapping[str, Any]) -> zarr.Array[Any]:
 
 def _scale(
     image: Mapping[str, Any], entry: Mapping[str, Any], axes: int
-) -> list[float]:
-    """Multiply the scales of a level and of the whole image."""
-    total = np.ones(axes)
+) -> list[float] | None:
+    """Multiply the scales of a level and of the whole image, where they are told."""
+    total, is_told = np.ones(axes), False
     for holder in (entry, image):
-        for transform in holder.get("coordinateTransformations") or ():
-            if transform.get("type") == "scale":
-                total *= np.asarray(transform["scale"], dtype=float)
-    return [float(value) for value in total]
+        told = [
+            np.asarray(transform["scale"], dtype=float)
+            for transform in holder.get("coordinateTransformations") or ()
+            if transform.get("type") == "scale"
+        ]
+        if len(told) > 1:
+            msg = f"{len(told)} scales of one level or image; one is expected"
+            raise BackendRefusal(msg)
+        for scale in told:
+            if scale.shape != (axes,):
+                msg = f"a scale of {scale.size} numbers for {axes} axes"
+                raise BackendRefusal(msg)
+            total, is_told = total * scale, True
+    return [float(value) for value in total] if is_told else None
