@@ -51,6 +51,20 @@ def begin_store(folder, *, grid=None, slide="slide.tif", shape=(256, 320), **mor
     )
 
 
+def begun_store(folder):
+    """Make a store of 20 patches, five of them done."""
+    writer = begin_store(folder)
+    rng = np.random.default_rng(0)
+    cells = np.zeros((5, 2, 4, 4), np.float32)
+    writer.write_patches(0, np.ones(5, np.uint8), rng.normal(size=(5, 5)), cells)
+    return writer
+
+
+def first_chunk(store, name):
+    """Find the file of the first chunk of an array."""
+    return next(f for f in sorted((store / name / "c").rglob("*")) if f.is_file())
+
+
 def complete_store(
     folder,
     *,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.store_damage import WHOLE, read_whole, telling_damage
+from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
+from napari_mmsubtype.results.store_damage import place_of, telling_damage
 
 if TYPE_CHECKING:
     import zarr
@@ -60,7 +61,7 @@ def read_attributions(root: zarr.Group) -> Attributions | None:
     """
     if schema.ATTRIBUTIONS not in root:
         return None
-    with telling_damage(getattr(root.store, "root", root.store), schema.ATTRIBUTIONS):
+    with telling_damage(place_of(root), schema.ATTRIBUTIONS):
         return _read_group(root[schema.ATTRIBUTIONS])
 
 

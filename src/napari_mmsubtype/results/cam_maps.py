@@ -14,14 +14,8 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic, cell_size
 from napari_mmsubtype.results.patch_rows import PatchRows
-from napari_mmsubtype.results.store_damage import (
-    WITH_ZEROS,
-    find_array,
-    read_array,
-    read_part,
-    require_stored,
-    require_whole,
-)
+from napari_mmsubtype.results.store_chunks import STORED, require_stored, require_whole
+from napari_mmsubtype.results.store_damage import find_array, read_array, read_part
 from napari_mmsubtype.results.store_names import remove_half_written
 
 if TYPE_CHECKING:
@@ -202,7 +196,7 @@ class CamWriter:
                         chunks=chunks,
                         dtype=kind,
                         overwrite=True,
-                        config=WITH_ZEROS,
+                        **STORED,
                     )
                 self._group.attrs[_FACTS] = {
                     "method": method,

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.overlay import halve, level_shapes
-from napari_mmsubtype.results.store_damage import WHOLE
+from napari_mmsubtype.results.store_chunks import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

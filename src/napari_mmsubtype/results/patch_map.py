@@ -10,7 +10,8 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.store_damage import WHOLE, read_whole, telling_damage
+from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
+from napari_mmsubtype.results.store_damage import telling_damage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,12 +24,12 @@ from napari_mmsubtype.results.patch_classes import patch_classes
 from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
 from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
+from napari_mmsubtype.results.store_chunks import require_chunks
 from napari_mmsubtype.results.store_damage import (
     find_array,
     read_array,
     read_part,
     read_root,
-    require_chunks,
     telling_damage,
 )
 from napari_mmsubtype.results.stored_slide import StoredSlide

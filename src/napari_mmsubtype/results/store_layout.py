@@ -10,7 +10,7 @@ import zarr
 
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
-from napari_mmsubtype.results.store_damage import WITH_ZEROS
+from napari_mmsubtype.results.store_chunks import STORED
 from napari_mmsubtype.slides.quality_measures import MEASURES
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def lay_out(
             (schema.CELL, grid.cell),
             (schema.TISSUE, grid.tissue),
         ):
-            root.create_array(name, data=data, config=WITH_ZEROS)
-        root.create_array(schema.TISSUE_MASK, data=tissue, config=WITH_ZEROS)
+            root.create_array(name, data=data, **STORED)
+        root.create_array(schema.TISSUE_MASK, data=tissue, **STORED)
         for name, shape, dtype in (
             (schema.STATUS, (n,), "uint8"),
             (schema.PROCESSOR, (n,), "uint8"),
@@ -83,7 +83,7 @@ def lay_out(
             (schema.WEIGHT, (n,), "float32"),
         ):
             chunks = (PATCHES_PER_CHUNK, *shape[1:])
-            root.create_array(name, shape=shape, chunks=chunks, dtype=dtype)
+            root.create_array(name, shape=shape, chunks=chunks, dtype=dtype, **STORED)
         body = dict(attributes)
         body["schema_version"] = schema.SCHEMA_VERSION
         body["status"] = "partial"

@@ -1,0 +1,107 @@
+"""A store that lost a chunk says so, and gives no zeros in its place."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from builders.results import make_result
+from builders.stores import begin_store, begun_store, complete_store, first_chunk
+from napari_mmsubtype.errors import StoreError, StoreOutOfReachError
+from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.store import open_result
+from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
+
+PARTS = (
+    schema.EMBEDDING,
+    schema.CELL_EVIDENCE,
+    schema.QUALITY,
+    schema.ORIGIN,
+    schema.TISSUE_MASK,
+)
+"""What partial and complete stores cannot do without."""
+OUTCOME = (schema.STATUS, schema.EVIDENCE, schema.WEIGHT, "maps/evidence/0")
+
+
+@pytest.fixture
+def whole(tmp_path):
+    return complete_store(tmp_path).path
+
+
+@pytest.fixture
+def begun(tmp_path):
+    return begun_store(tmp_path).path
+
+
+@pytest.mark.parametrize("name", [*PARTS, *OUTCOME])
+@pytest.mark.parametrize("how", ["lost", "empty"])
+def test_a_complete_store_without_a_chunk_is_refused_by_its_name(whole, name, how):
+    if how == "lost":
+        first_chunk(whole, name).unlink()
+    else:
+        first_chunk(whole, name).write_bytes(b"")
+    with pytest.raises(StoreError, match=rf"damaged at {name}: .*analyze anew") as told:
+        open_result(whole)
+    assert str(whole) in str(told.value)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_partial_store_needs_what_it_declares_done(begun, name):
+    assert open_result(begun).status == "partial"
+    shutil.rmtree(begun / name / "c")
+    with pytest.raises(StoreError, match=f"damaged at {name}"):
+        open_result(begun)
+
+
+def test_what_is_not_done_yet_is_not_missed(begun, tmp_path):
+    for name in OUTCOME[1:3]:
+        assert not (begun / name / "c").exists()
+    assert (open_result(begun).patch_status > 0).sum() == 5
+    assert open_result(begin_store(tmp_path / "new").path).status == "partial"
+
+
+def test_zeros_are_no_damage(tmp_path):
+    result = make_result(tmp_path, says_nothing=True)
+    assert not open_result(result.path).cell_evidence.any()
+
+
+def test_of_older_stores_embeddings_are_missed_and_zeros_are_not(whole):
+    root = zarr.open_group(whole, mode="r+")
+    body = dict(root.attrs["mmsubtype"])
+    del body[schema.EVERY_CHUNK]
+    root.attrs["mmsubtype"] = body
+    first_chunk(whole, schema.CELL_EVIDENCE).unlink()
+    assert open_result(whole).status == "complete"
+    first_chunk(whole, schema.EMBEDDING).unlink()
+    with pytest.raises(StoreError, match="damaged at patches/embedding"):
+        open_result(whole)
+
+
+def test_an_array_written_in_one_go_is_read_whole_or_not_at_all(tmp_path):
+    root = zarr.open_group(tmp_path / "some.zarr", mode="w")
+    zeros = np.zeros((6, 2), np.float32)
+    root.create_array("whole", data=zeros, chunks=(4, 2), **WHOLE)
+    root.create_array("older", data=zeros, chunks=(4, 2))
+    root.create_array("none", data=zeros[:0], chunks=(1, 2), **WHOLE)
+    for name in ("whole", "older", "none"):
+        assert not read_whole(root, name).any()
+    first_chunk(tmp_path / "some.zarr", "whole").unlink()
+    with pytest.raises(StoreError, match="damaged at whole: the file 'c/0/0' is miss"):
+        read_whole(root, "whole")
+
+
+def test_a_chunk_that_cannot_be_looked_at_is_not_called_lost(whole, monkeypatch):
+    stat = Path.stat
+
+    def _stat(path, **more):
+        if path.name == "0":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", _stat)
+    with pytest.raises(StoreOutOfReachError, match="cannot read patches/"):
+        open_result(whole)
