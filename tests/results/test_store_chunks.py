@@ -1,6 +1,7 @@
 """A store that lost a chunk says so, and gives no zeros in its place."""
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 import zarr
 
-from builders.results import make_result
+from builders.results import make_attributions, make_result
 from builders.stores import begin_store, begun_store, complete_store, first_chunk
 from napari_mmsubtype.errors import StoreError, StoreOutOfReachError
 from napari_mmsubtype.results import schema
+from napari_mmsubtype.results.cam_maps import CamWriter
+from napari_mmsubtype.results.patch_calls import write_patch_calls
+from napari_mmsubtype.results.patch_map import MapSpec, PatchMap, write_patch_map
 from napari_mmsubtype.results.store import open_result
-from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
+from napari_mmsubtype.results.store_chunks import STORED, WHOLE, read_whole
+from napari_mmsubtype.results.store_damage import read_array
 
 PARTS = (
     schema.EMBEDDING,
@@ -105,3 +110,47 @@ def test_a_chunk_that_cannot_be_looked_at_is_not_called_lost(whole, monkeypatch)
     monkeypatch.setattr(Path, "stat", _stat)
     with pytest.raises(StoreOutOfReachError, match="cannot read patches/"):
         open_result(whole)
+
+
+def test_no_bit_of_a_chunk_changes_what_is_read(tmp_path):
+    root = zarr.open_group(tmp_path / "some.zarr", mode="w")
+    # Random numbers do not get smaller: zstd stores them as they are.
+    values = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    root.create_array("some", data=values, **STORED)
+    file = first_chunk(tmp_path / "some.zarr", "some")
+    sound, refused = file.read_bytes(), 0
+    for bit in range(8 * len(sound)):
+        data = bytearray(sound)
+        data[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(data)
+        try:
+            found = read_array(root, "some")
+        except StoreError:
+            refused += 1
+        else:
+            assert np.array_equal(found, values)
+    assert refused >= 8 * values.nbytes
+
+
+def test_every_array_of_a_store_has_a_checksum(tmp_path):
+    result = make_result(tmp_path, attributions=make_attributions())
+    n = len(result.grid)
+    write_patch_calls(result.path, np.ones(n, bool), np.ones((n, 2), np.float32))
+    write_patch_map(result.path, PatchMap(np.zeros((n, 2), np.float32), MapSpec()))
+    cam = CamWriter(result.path, "grad-cam", (n, 2, 8, 8))
+    cam.write_cells(0, np.ones((n, 2, 8, 8), np.float32))
+    cam.finish(result.grid)
+    documents = [json.loads(f.read_text()) for f in result.path.rglob("zarr.json")]
+    arrays = [d["codecs"] for d in documents if d["node_type"] == "array"]
+    assert len(arrays) > 20
+    for codecs in arrays:
+        assert codecs[-1] == {
+            "name": "zstd",
+            "configuration": {"level": 0, "checksum": True},
+        }
+
+
+def test_arrays_of_older_stores_without_a_checksum_are_read(tmp_path):
+    root = zarr.open_group(tmp_path / "some.zarr", mode="w")
+    root.create_array("older", data=np.arange(5))
+    assert read_whole(root, "older").tolist() == [0, 1, 2, 3, 4]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from zarr.codecs import ZstdCodec
 
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_damage import (
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
-STORED: Any = {"config": {"write_empty_chunks": True}}
-"""For arrays of a store: a chunk that is absent was lost. zarr alone leaves out chunks
-of zeros and reads absent ones as zeros."""
+STORED: Any = {
+    "config": {"write_empty_chunks": True},
+    "compressors": ZstdCodec(level=0, checksum=True),
+}
+"""For arrays of a store: a chunk that is absent was lost, and one that changed by a bit
+is not read. zarr alone leaves out chunks of zeros, reads absent ones as zeros, and
+writes no checksum."""
 
 WHOLE: Any = {**STORED, "attributes": {schema.EVERY_CHUNK: True}}
 """For arrays that are added to a store in one go, and read by `read_whole`."""
