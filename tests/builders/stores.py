@@ -56,6 +56,7 @@ def begun_store(folder):
     writer = begin_store(folder)
     rng = np.random.default_rng(0)
     cells = np.zeros((5, 2, 4, 4), np.float32)
+    writer.use_processor("cpu", "float32")
     writer.write_patches(0, np.ones(5, np.uint8), rng.normal(size=(5, 5)), cells)
     return writer
 
@@ -82,7 +83,9 @@ def complete_store(
     cells = rng.normal(size=(n, 2, 4, 4)).astype(np.float32)
     weight = np.full(n, 1 / n, np.float32)
     status = np.ones(n, np.uint8)
+    writer.use_processor("cpu", "float32")
     writer.write_patches(0, status, rng.normal(size=(n, 5)), cells)
+    writer.write_flags(np.zeros(n, np.uint8), np.zeros(n, bool))
     weighted = cells * weight[:, None, None, None]
     evidence = weighted.sum(axis=(2, 3))
     writer.write_fusion(weight, evidence)

@@ -25,11 +25,19 @@ PARTS = (
     schema.EMBEDDING,
     schema.CELL_EVIDENCE,
     schema.QUALITY,
+    schema.PROCESSOR,
     schema.ORIGIN,
     schema.TISSUE_MASK,
 )
 """What partial and complete stores cannot do without."""
-OUTCOME = (schema.STATUS, schema.EVIDENCE, schema.WEIGHT, "maps/evidence/0")
+OUTCOME = (
+    schema.EVIDENCE,
+    schema.WEIGHT,
+    schema.FLAGS,
+    schema.STATUS,
+    schema.MAPPED,
+    "maps/evidence/0",
+)
 
 
 @pytest.fixture
@@ -43,12 +51,14 @@ def begun(tmp_path):
 
 
 @pytest.mark.parametrize("name", [*PARTS, *OUTCOME])
-@pytest.mark.parametrize("how", ["lost", "empty"])
+@pytest.mark.parametrize("how", ["lost", "empty", "a folder"])
 def test_a_complete_store_without_a_chunk_is_refused_by_its_name(whole, name, how):
-    if how == "lost":
-        first_chunk(whole, name).unlink()
-    else:
-        first_chunk(whole, name).write_bytes(b"")
+    file = first_chunk(whole, name)
+    file.unlink()
+    if how == "empty":
+        file.write_bytes(b"")
+    elif how == "a folder":
+        file.mkdir()
     with pytest.raises(StoreError, match=rf"damaged at {name}: .*analyze anew") as told:
         open_result(whole)
     assert str(whole) in str(told.value)
@@ -63,7 +73,7 @@ def test_a_partial_store_needs_what_it_declares_done(begun, name):
 
 
 def test_what_is_not_done_yet_is_not_missed(begun, tmp_path):
-    for name in OUTCOME[1:3]:
+    for name in OUTCOME[:3]:
         assert not (begun / name / "c").exists()
     assert (open_result(begun).patch_status > 0).sum() == 5
     assert open_result(begin_store(tmp_path / "new").path).status == "partial"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,8 +95,9 @@ def require_chunks(root: zarr.Group, body: dict[str, Any]) -> None:
     Raises
     ------
     StoreError
-        If a chunk of what is declared done is absent or empty. In stores of versions
-        that left out chunks of zeros only embeddings are looked at, which never are.
+        If a chunk of what is declared done is absent, empty or no file. In stores of
+        versions that left out chunks of zeros only embeddings are looked at, which
+        never are.
     """
     status = read_array(root, schema.STATUS)
     every = bool(body.get(schema.EVERY_CHUNK))
@@ -107,10 +109,18 @@ def require_chunks(root: zarr.Group, body: dict[str, Any]) -> None:
         return
     if body["schema_version"] > 1:
         require_stored(root, schema.QUALITY, status > 0)
+    if body.get(schema.PROCESSORS):
+        require_stored(root, schema.PROCESSOR, status > 0)
     require_stored(root, schema.CELL_EVIDENCE, read_array(root, schema.MAPPED) > 0)
-    if body["status"] != "complete":
-        return
-    for name in (schema.STATUS, schema.EVIDENCE, schema.WEIGHT):
+    if body["status"] == "complete":
+        _require_outcome(root, body)
+
+
+def _require_outcome(root: zarr.Group, body: dict[str, Any]) -> None:
+    """Refuse a complete store without what the end of an analysis writes."""
+    if body["schema_version"] > 1:
+        require_stored(root, schema.FLAGS)
+    for name in (schema.STATUS, schema.MAPPED, schema.EVIDENCE, schema.WEIGHT):
         require_stored(root, name)
     if "prediction" not in body:
         raise damaged(place_of(root), "its attributes", "the prediction is missing")
@@ -148,7 +158,11 @@ def require_stored(
     for place in product(first, *map(range, counts[1:])):
         key = array.metadata.encode_chunk_key(place)
         try:
-            found = "is empty" if (folder / key).stat().st_size == 0 else ""
+            file = (folder / key).stat()
+            found = "is empty" if file.st_size == 0 else ""
+            if not S_ISREG(file.st_mode):
+                # Read as zeros as well.
+                found = "is no file"
         except FileNotFoundError:
             found = "is missing"
         except OSError as err:
