@@ -84,6 +84,15 @@ def test_a_license_that_is_missing_is_noted(tmp_path):
     assert "license of the weights is not stated" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    "name", ["reference.npz", "weights.safetensors", "MODEL_CARD.md"]
+)
+def test_a_file_that_is_missing_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(BundleIntegrityError, match=f"lacks '{name}'"):
+        verify_bundle(folder)
+
+
 def test_no_bundle_is_no_integrity_error(tmp_path):
     with pytest.raises(BundleError, match=r"no bundle\.json"):
         verify_bundle(tmp_path)

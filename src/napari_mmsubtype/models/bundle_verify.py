@@ -85,8 +85,9 @@ def verify_bundle(
     with opened(path) as folder:
         manifest = read_manifest(folder, path)
         files = own_files(folder, manifest["files"])
-        size = sum((folder / name).stat().st_size for name in files)
         bundle = load_bundle(folder)
+        # Last: loading tells of files that are missing.
+        size = sum((folder / name).stat().st_size for name in files)
         checks = {
             "files": f"{len(files)}, {size / 1e6:.2f} MB, hashes as listed",
             "schema": f"{manifest['schema']} (this version writes {SCHEMA_VERSION})",
