@@ -133,6 +133,19 @@ def test_cells_that_were_lost_are_drawn_anew(result):
     assert CamWriter(result.path, "grad-cam", cells.shape).mapped.all()
 
 
+@pytest.mark.parametrize("part", ["", "/cells", "/map/0"])
+def test_a_damaged_document_of_a_map_hides_that_map_alone(result, part):
+    for method in ("grad-cam", "hires-cam"):
+        writer = CamWriter(result.path, method, drawn(result).shape)
+        writer.write_cells(0, drawn(result))
+        writer.finish(result.grid)
+    (result.path / f"cams/grad-cam{part}/zarr.json").write_text('{"zarr_fo')
+    assert [cam.method for cam in open_result(result.path).cams] == ["hires-cam"]
+    if not part:
+        with pytest.raises(StoreError, match="damaged at cams/grad-cam: "):
+            CamWriter(result.path, "grad-cam", drawn(result).shape)
+
+
 def test_cells_of_zeros_are_not_taken_for_lost(result):
     cells = np.zeros_like(drawn(result))
     CamWriter(result.path, "grad-cam", cells.shape).write_cells(0, cells[:5])

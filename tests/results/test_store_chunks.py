@@ -79,16 +79,36 @@ def test_what_is_not_done_yet_is_not_missed(begun, tmp_path):
     assert open_result(begin_store(tmp_path / "new").path).status == "partial"
 
 
+@pytest.mark.parametrize("older", [True, False])
+def test_a_complete_store_has_a_map_and_its_finest_level(whole, older):
+    assert open_result(whole).map_levels == 1
+    if older:
+        forget_every_chunk(whole)
+    shutil.copytree(whole / "maps/evidence/0", whole / "maps/evidence/1")
+    assert open_result(whole).map_levels == 2
+    shutil.rmtree(whole / "maps/evidence/0")
+    with pytest.raises(StoreError, match="damaged at maps/evidence/0: it is missing"):
+        open_result(whole)
+    shutil.rmtree(whole / "maps/evidence/1")
+    with pytest.raises(StoreError, match="damaged at maps/evidence: the map is miss"):
+        open_result(whole)
+
+
+def forget_every_chunk(store):
+    """Make a store one of a version that left out chunks of zeros."""
+    root = zarr.open_group(store, mode="r+")
+    body = dict(root.attrs["mmsubtype"])
+    del body[schema.EVERY_CHUNK]
+    root.attrs["mmsubtype"] = body
+
+
 def test_zeros_are_no_damage(tmp_path):
     result = make_result(tmp_path, says_nothing=True)
     assert not open_result(result.path).cell_evidence.any()
 
 
 def test_of_older_stores_embeddings_are_missed_and_zeros_are_not(whole):
-    root = zarr.open_group(whole, mode="r+")
-    body = dict(root.attrs["mmsubtype"])
-    del body[schema.EVERY_CHUNK]
-    root.attrs["mmsubtype"] = body
+    forget_every_chunk(whole)
     first_chunk(whole, schema.CELL_EVIDENCE).unlink()
     assert open_result(whole).status == "complete"
     first_chunk(whole, schema.EMBEDDING).unlink()

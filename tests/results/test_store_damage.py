@@ -108,6 +108,36 @@ def test_missing_and_garbage_attributes_are_told(whole, key, value):
         open_result(whole)
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        (schema.PROCESSOR, "processors"),
+        (schema.MAPPED, "map_processors"),
+        (schema.FLAGS, "patch_flags"),
+        (schema.QUALITY, "patch_measures"),
+        (schema.PATCH_CALL, "patch_calls"),
+        (schema.ATTRIBUTIONS, "attributions"),
+        (schema.UMAP, "patch_map"),
+        (schema.EVIDENCE_MAP, "map_levels"),
+    ],
+)
+@pytest.mark.parametrize("text", ['{"zarr_fo', "[]", '{"node_type": "array"}'])
+def test_what_not_all_stores_have_is_told_where_it_is_damaged(whole, name, asked, text):
+    result = open_result(whole)
+    (whole / name).mkdir(exist_ok=True)
+    (whole / name / "zarr.json").write_text(text)
+    with pytest.raises(StoreError, match=f"damaged at {name}: "):
+        getattr(result, asked)
+
+
+@pytest.mark.parametrize("value", [-1, 5000])
+def test_a_patch_outside_the_grid_is_told(whole, value):
+    array = zarr.open_array(whole / schema.CELL, mode="r+")
+    array[3, 1] = value
+    with pytest.raises(StoreError, match=r"at patches/cell: patch 3 lies outside the"):
+        open_result(whole)
+
+
 def test_writing_into_a_damaged_chunk_is_told(begun):
     file = first_chunk(begun, schema.EMBEDDING)
     file.write_bytes(file.read_bytes()[:-3])

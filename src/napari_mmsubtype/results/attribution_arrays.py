@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mmsubtype.core.attributions import Attributions, TableAttribution
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
-from napari_mmsubtype.results.store_damage import place_of, telling_damage
+from napari_mmsubtype.results.store_damage import holds, place_of, telling_damage
 
 if TYPE_CHECKING:
     import zarr
@@ -59,7 +59,7 @@ def read_attributions(root: zarr.Group) -> Attributions | None:
     Attributions or None
         None in stores without: no table was used, or an older version wrote them.
     """
-    if schema.ATTRIBUTIONS not in root:
+    if not holds(root, schema.ATTRIBUTIONS):
         return None
     with telling_damage(place_of(root), schema.ATTRIBUTIONS):
         return _read_group(root[schema.ATTRIBUTIONS])

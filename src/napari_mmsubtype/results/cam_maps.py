@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -15,12 +16,17 @@ from napari_mmsubtype.results.map_levels import write_levels
 from napari_mmsubtype.results.overlay import Mosaic, cell_size
 from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.store_chunks import STORED, require_stored, require_whole
-from napari_mmsubtype.results.store_damage import find_array, read_array, read_part
+from napari_mmsubtype.results.store_damage import (
+    find_array,
+    holds,
+    place_of,
+    read_array,
+    read_part,
+    telling_damage,
+)
 from napari_mmsubtype.results.store_names import remove_half_written
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -100,48 +106,46 @@ def read_cams(result: Result) -> tuple[CamMap, ...]:
         drawing them goes on from what is there.
     """
     root = zarr.open_group(result.path, mode="r")
-    found = []
-    for name in sorted(_group_names(root)):
-        group = root[f"{schema.CAMS}/{name}"]
-        facts: Any = group.attrs.get(_FACTS)
-        if not isinstance(group, zarr.Group) or not facts or not facts["levels"]:
-            continue
-        if not _has_map(group, int(facts["levels"])):
-            continue
-        shape: Any = group[_CELLS].shape  # type: ignore[union-attr]
-        spec = result.grid.spec
-        side_y, side_x = cell_size(spec, (shape[2], shape[3]))
-        found.append(
-            CamMap(
+    found = (_read_cam(result, root, name) for name in sorted(_group_names(root)))
+    return tuple(cam for cam in found if cam is not None)
+
+
+def _read_cam(result: Result, root: zarr.Group, name: str) -> CamMap | None:
+    """Find a map of another method; None where it is not whole."""
+    try:
+        with telling_damage(result.path, f"{schema.CAMS}/{name}"):
+            group: Any = root[f"{schema.CAMS}/{name}"]
+            facts = group.attrs.get(_FACTS)
+            if not facts or not facts["levels"]:
+                return None
+            for level in range(int(facts["levels"])):
+                require_whole(group, f"{_MAP}/{level}")
+            shape = group[_CELLS].shape
+            spec = result.grid.spec
+            side_y, side_x = cell_size(spec, (shape[2], shape[3]))
+            return CamMap(
                 method=str(facts["method"]),
                 levels=int(facts["levels"]),
                 channels=int(shape[1]),
                 pixel_size=PixelSize(side_y * spec.mpp, side_x * spec.mpp),
                 group=group,
             )
-        )
-    return tuple(found)
+    except StoreError:
+        return None
 
 
 def _group_names(root: zarr.Group) -> list[str]:
-    found = root.get(schema.CAMS)
-    return list(found.group_keys()) if isinstance(found, zarr.Group) else []
-
-
-def _has_map(group: zarr.Group, levels: int) -> bool:
-    """Tell whether no part of a stitched map was lost."""
-    try:
-        for level in range(levels):
-            require_whole(group, f"{_MAP}/{level}")
-    except StoreError:
-        return False
-    return True
+    if not holds(root, schema.CAMS):
+        return []
+    # Not its `group_keys`: one that is damaged would hide the others.
+    folder = Path(str(place_of(root)), schema.CAMS)
+    return [found.name for found in folder.iterdir() if found.is_dir()]
 
 
 def _has_cells(group: zarr.Group) -> bool:
     """Tell whether the cells are there of all patches that are declared drawn."""
     facts: Any = group.attrs.get(_FACTS)
-    if facts is None:
+    if not isinstance(facts, dict):
         return False
     try:
         mapped = read_array(group, _MAPPED) > 0
@@ -180,9 +184,9 @@ class CamWriter:
         # Of the whole store: to add a group, zarr writes to its parents as well.
         remove_half_written(store)
         try:
-            self._group = zarr.open_group(store, mode="r+").require_group(
-                f"{schema.CAMS}/{method}"
-            )
+            root = zarr.open_group(store, mode="r+")
+            holds(root, f"{schema.CAMS}/{method}")
+            self._group = root.require_group(f"{schema.CAMS}/{method}")
             if not _has_cells(self._group):
                 # Not there, cut short while it was laid out, or lost in part since.
                 for name, size, kind in (

@@ -10,6 +10,7 @@ import zarr
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
+from napari_mmsubtype.results.store_damage import holds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,6 @@ def read_patch_calls(path: Path) -> NDArray[np.float32] | None:
         image.
     """
     root = zarr.open_group(path, mode="r")
-    if schema.PATCH_CALL not in root:
+    if not holds(root, schema.PATCH_CALL):
         return None
     return np.asarray(read_whole(root, schema.PATCH_CALL), np.float32)

@@ -11,7 +11,7 @@ import zarr
 from napari_mmsubtype.errors import StoreError
 from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_chunks import WHOLE, read_whole
-from napari_mmsubtype.results.store_damage import telling_damage
+from napari_mmsubtype.results.store_damage import holds, telling_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,10 +130,12 @@ def read_patch_map(path: Path) -> PatchMap | None:
         None where none was made, or its making was interrupted.
     """
     root: Any = zarr.open_group(path, mode="r")
-    if schema.UMAP not in root or "spec" not in root[schema.UMAP].attrs:
+    if not holds(root, schema.UMAP):
         return None
-    group = root[schema.UMAP]
     with telling_damage(path, schema.UMAP):
+        group = root[schema.UMAP]
+        if "spec" not in group.attrs:
+            return None
         spec = MapSpec(**group.attrs["spec"])
     return PatchMap(
         points=read_whole(group, _PATCHES),

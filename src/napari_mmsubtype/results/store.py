@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from napari_mmsubtype.core.cam_methods import DEFAULT, EXACT
 from napari_mmsubtype.core.patch_grid import PatchGrid, PatchSpec
@@ -22,11 +21,14 @@ from napari_mmsubtype.results.overlay import cell_size
 from napari_mmsubtype.results.patch_calls import read_patch_calls
 from napari_mmsubtype.results.patch_classes import patch_classes
 from napari_mmsubtype.results.patch_map import PatchMap, read_patch_map
+from napari_mmsubtype.results.patch_processors import count_mapped, count_patches
 from napari_mmsubtype.results.patch_rows import PatchRows
 from napari_mmsubtype.results.schema import PatchStatus
-from napari_mmsubtype.results.store_chunks import require_chunks
+from napari_mmsubtype.results.store_chunks import count_levels, require_chunks
 from napari_mmsubtype.results.store_damage import (
+    damaged,
     find_array,
+    holds,
     read_array,
     read_part,
     read_root,
@@ -35,6 +37,7 @@ from napari_mmsubtype.results.store_damage import (
 from napari_mmsubtype.results.stored_slide import StoredSlide
 
 if TYPE_CHECKING:
+    import zarr
     from numpy.typing import NDArray
 
     from napari_mmsubtype.core.attributions import Attributions
@@ -168,8 +171,7 @@ class Result(StoredSlide):
     @property
     def map_levels(self) -> int:
         """How many times `evidence_map` can be read, each coarser than before."""
-        found = self._root.get(schema.EVIDENCE_MAP)
-        return len(list(found.array_keys())) if isinstance(found, zarr.Group) else 0
+        return count_levels(self._root)
 
     @property
     def classes(self) -> tuple[Subtype, ...]:
@@ -208,7 +210,7 @@ class Result(StoredSlide):
             level=entry["level"],
             downsample=entry["downsample"],
             origin=self._read(schema.ORIGIN),
-            cell=self._read(schema.CELL),
+            cell=self._read_cells(),
             tissue=self._read(schema.TISSUE),
         )
 
@@ -223,9 +225,7 @@ class Result(StoredSlide):
 
         Empty in stores of versions that did not record it.
         """
-        if schema.PROCESSOR not in self._root:
-            return {}
-        return self._count_processors(self._read(schema.PROCESSOR))
+        return count_patches(self._root, self._body)
 
     @property
     def map_processors(self) -> dict[str, int]:
@@ -233,19 +233,7 @@ class Result(StoredSlide):
 
         Empty in stores of versions that did not record it.
         """
-        if schema.MAPPED not in self._root:
-            return {}
-        # 1 is a patch that was mapped nobody knows where.
-        mapped = self._read(schema.MAPPED)
-        return self._count_processors(np.maximum(mapped, 1) - 1)
-
-    def _count_processors(self, number: NDArray[np.uint8]) -> dict[str, int]:
-        known = self._body.get(schema.PROCESSORS, [])
-        counts = np.bincount(number, minlength=len(known) + 1)
-        return {
-            f"{entry['device']} ({entry['precision']})": int(count)
-            for entry, count in zip(known, counts[1:], strict=True)
-        }
+        return count_mapped(self._root, self._body)
 
     @property
     def patch_flags(self) -> NDArray[np.uint8]:
@@ -253,7 +241,7 @@ class Result(StoredSlide):
 
         None is set in stores of version 1, whose patches were not judged.
         """
-        if schema.FLAGS not in self._root:
+        if not holds(self._root, schema.FLAGS):
             return np.zeros(len(self.grid), np.uint8)
         return self._read(schema.FLAGS)
 
@@ -264,7 +252,7 @@ class Result(StoredSlide):
         In the order of `slides.quality_measures.MEASURES`; no columns in stores of
         version 1.
         """
-        if schema.QUALITY not in self._root:
+        if not holds(self._root, schema.QUALITY):
             return np.zeros((len(self.grid), 0), np.float32)
         return self._read(schema.QUALITY)
 
@@ -395,6 +383,15 @@ class Result(StoredSlide):
         total = read_part(maps).sum(axis=0)
         others: NDArray[np.float32] = (total - own) / (len(self.classes) - 1)
         return own - others
+
+    def _read_cells(self) -> NDArray[np.int32]:
+        cell = self._read(schema.CELL)
+        shape = self._body["grid"]["shape"]
+        inside = (cell >= 0) & (cell < shape)
+        if not inside.all():
+            found = f"patch {int(np.argmin(inside.all(axis=1)))} lies outside the grid"
+            raise damaged(self.path, schema.CELL, found)
+        return cell
 
     def _read(self, name: str) -> NDArray[Any]:
         return read_array(self._root, name)

@@ -14,6 +14,7 @@ from napari_mmsubtype.results import schema
 from napari_mmsubtype.results.store_damage import (
     damaged,
     find_array,
+    holds,
     place_of,
     read_array,
     telling_damage,
@@ -105,6 +106,8 @@ def require_chunks(root: zarr.Group, body: dict[str, Any]) -> None:
         for name in _LAID_OUT:
             require_stored(root, name)
     require_stored(root, schema.EMBEDDING, status > 0)
+    if body["status"] == "complete" and not count_levels(root):
+        raise damaged(place_of(root), schema.EVIDENCE_MAP, "the map is missing")
     if not every:
         return
     if body["schema_version"] > 1:
@@ -124,10 +127,38 @@ def _require_outcome(root: zarr.Group, body: dict[str, Any]) -> None:
         require_stored(root, name)
     if "prediction" not in body:
         raise damaged(place_of(root), "its attributes", "the prediction is missing")
-    with telling_damage(place_of(root), schema.EVIDENCE_MAP):
-        levels = list(root[schema.EVIDENCE_MAP].array_keys())  # type: ignore[union-attr]
-    for level in levels:
+    for level in range(count_levels(root)):
         require_stored(root, f"{schema.EVIDENCE_MAP}/{level}")
+
+
+def count_levels(root: zarr.Group) -> int:
+    """Count the levels of the stitched map.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store.
+
+    Returns
+    -------
+    int
+        0 where there is no map yet.
+
+    Raises
+    ------
+    StoreError
+        If the map is damaged, or a level is missing below others.
+    """
+    if not holds(root, schema.EVIDENCE_MAP):
+        return 0
+    with telling_damage(place_of(root), schema.EVIDENCE_MAP):
+        found = set(root[schema.EVIDENCE_MAP].array_keys())  # type: ignore[union-attr]
+        lost = sorted({str(number) for number in range(len(found))} - found)
+    if lost:
+        raise damaged(
+            place_of(root), f"{schema.EVIDENCE_MAP}/{lost[0]}", "it is missing"
+        )
+    return len(found)
 
 
 def require_stored(
@@ -174,6 +205,7 @@ def require_stored(
 __all__ = [
     "STORED",
     "WHOLE",
+    "count_levels",
     "read_whole",
     "require_chunks",
     "require_stored",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from napari_mmsubtype.slides.system_fault import is_system_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -169,6 +169,37 @@ def find_array(root: zarr.Group, name: str) -> zarr.Array[Any]:
         raise TypeError(msg)
 
 
+def holds(root: zarr.Group, name: str) -> bool:
+    """Tell whether a store has an array or group that not all stores have.
+
+    Parameters
+    ----------
+    root : zarr.Group
+        The store, or a group of it.
+    name : str
+        Of the array or group.
+
+    Returns
+    -------
+    bool
+        Whether it is there.
+
+    Raises
+    ------
+    StoreError
+        If it is there and damaged.
+    """
+    path = f"{root.path}/{name}".lstrip("/")
+    with telling_damage(place_of(root), path):
+        if name in root:
+            return True
+        # One without a key that it must have is absent for zarr.
+        if Path(str(place_of(root)), path, "zarr.json").exists():
+            msg = "its zarr.json says too little"
+            raise ValueError(msg)
+    return False
+
+
 def read_part(array: zarr.Array[Any], part: Any = ...) -> NDArray[Any]:
     """Read from an array of a store.
 
@@ -267,6 +298,7 @@ def read_root(folder: Path) -> tuple[zarr.Group, dict[str, Any]]:
 __all__ = [
     "damaged",
     "find_array",
+    "holds",
     "place_of",
     "read_array",
     "read_part",
