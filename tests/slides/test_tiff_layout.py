@@ -15,6 +15,7 @@ from builders.slides import (
 from builders.slides_hamamatsu import write_ndpi
 from napari_mmsubtype.errors import SlideOpenError
 from napari_mmsubtype.slides.backend import BackendRefusal
+from napari_mmsubtype.slides.registry import open_slide
 from napari_mmsubtype.slides.tiff_layout import (
     check_directories,
     check_segments,
@@ -150,6 +151,41 @@ def test_a_cut_file_is_found_wherever_it_was_cut(tmp_path, keep, bigtiff):
     cut(path, keep)
     with pytest.raises(SlideOpenError, match="truncated"):
         check_all(path)
+
+
+def test_a_value_that_lost_its_last_byte_is_named(tmp_path, capfd):
+    # tifffile writes the OME-XML of all pages last.
+    path = tmp_path / "a.ome.tif"
+    write_ome_tiff(path, IMAGE)
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[0].tags["ImageDescription"]
+        assert tag.valueoffset + tag.count == path.stat().st_size
+    check_directories(path)
+    cut(path, path.stat().st_size - 1)
+    with pytest.raises(SlideOpenError, match="truncated: the value of tag 270"):
+        open_slide(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_cut_within_a_directory_of_a_lower_level_is_found(tmp_path, bigtiff, levels):
+    path = tmp_path / "a.tif"
+    write_pyramid_tiff(path, IMAGE, levels=levels, subifds=True, bigtiff=bigtiff)
+    with tifffile.TiffFile(path) as tif:
+        last = tif.pages[0].pages[-1].offset
+    data = path.read_bytes()
+    # The tail of the file: the last directory is the only thing that is cut.
+    path.write_bytes(data[: last + 20])
+    with pytest.raises(SlideOpenError, match="truncated"):
+        check_directories(path)
+
+
+def test_a_directory_that_cannot_even_be_sought_is_beyond_the_end(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 8)
+    with pytest.raises(SlideOpenError, match="truncated: a page directory"):
+        check_directories(path)
 
 
 def test_a_chain_of_directories_that_loops_ends(tmp_path):

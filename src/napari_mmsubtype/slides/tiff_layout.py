@@ -22,6 +22,18 @@ REDUCED, MASK = 1, 4
 NDPI_TAG = 65420
 """Tag that every page of a Hamamatsu NDPI has."""
 
+SUB_DIRECTORIES_TAG = 330
+OFFSETS = {4: "I", 13: "I", 16: "Q", 18: "Q"}
+"""Types of values that may point to a directory, as struct names them."""
+
+VALUE_BYTES = dict.fromkeys((1, 2, 6, 7), 1) | dict.fromkeys((3, 8), 2)
+VALUE_BYTES |= dict.fromkeys((4, 9, 11, 13), 4)
+VALUE_BYTES |= dict.fromkeys((5, 10, 12, 16, 17, 18), 8)
+"""Length of one value of each type."""
+
+MOST_ENTRIES = 4096
+"""A directory of more is no directory; tifffile refuses it."""
+
 ASPECT_TOLERANCE = 0.02
 
 
@@ -42,7 +54,7 @@ class TiffLayout:
 
 
 def check_directories(path: Path) -> bool:
-    """Walk the chain of page directories and refuse a file that is cut short.
+    """Walk the directories of all pages and refuse a file that is cut short.
 
     Parameters
     ----------
@@ -59,7 +71,7 @@ def check_directories(path: Path) -> bool:
     BackendRefusal
         If the file is no TIFF.
     SlideOpenError
-        If a page directory lies beyond the end of the file.
+        If a page directory or a value of one lies beyond the end of the file.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -79,18 +91,48 @@ def check_directories(path: Path) -> bool:
         offset, seen = _number(sign + word, head[at : at + width]), set()
         if offset is None:
             raise SlideOpenError(_cut_short(path, at + width, size, "the header"))
-        while offset and offset not in seen:
+        ahead = [offset]
+        while ahead:
+            offset = ahead.pop()
+            if not offset or offset in seen:
+                continue
             seen.add(offset)
-            file.seek(offset)
+            # At the end nothing is read; far beyond it, nothing can be sought.
+            file.seek(min(offset, size))
             entries = _number(sign + count, file.read(counter))
             end = offset + counter + (entries or 0) * entry
             # In NDPI the upper half of every entry's value follows.
             last = end + width + (4 * (entries or 0) if is_ndpi else 0)
             if entries is None or last > size:
                 raise SlideOpenError(_cut_short(path, last, size, "a page directory"))
+            # Those of NDPI are in two halves.
+            is_read = entries <= MOST_ENTRIES and not is_ndpi
+            data = file.read(entries * entry if is_read else 0)
             file.seek(end)
-            offset = _number(sign + word, file.read(width))
+            ahead.append(_number(sign + word, file.read(width)) or 0)
+            ahead += _check_values(file, path, data, sign, word)
     return is_ndpi
+
+
+def _check_values(
+    file: BinaryIO, path: Path, data: bytes, sign: str, word: str
+) -> list[int]:
+    """Refuse values beyond the end of the file; give the directories below this one."""
+    size, width = path.stat().st_size, struct.calcsize(sign + word)
+    below: list[int] = []
+    for tag, kind, count, value in struct.iter_unpack(f"{sign}HH{word}{width}s", data):
+        length = count * VALUE_BYTES.get(kind, 0)
+        if length > width:
+            start = _number(sign + word, value) or 0
+            if start + length > size:
+                what = f"the value of tag {tag}"
+                raise SlideOpenError(_cut_short(path, start + length, size, what))
+            if tag == SUB_DIRECTORIES_TAG:
+                file.seek(start)
+                value = file.read(length)
+        if tag == SUB_DIRECTORIES_TAG and kind in OFFSETS:
+            below += struct.unpack(f"{sign}{count}{OFFSETS[kind]}", value[:length])
+    return below
 
 
 def _points_to_ndpi(file: BinaryIO, head: bytes, size: int) -> bool:
