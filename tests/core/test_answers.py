@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -9,6 +9,7 @@ from napari_mmsubtype.core.answers import (
     ChoiceAnswer,
     RiskAnswer,
     SurvivalAnswer,
+    check_answer,
     read_answer,
 )
 
@@ -57,3 +58,14 @@ def test_a_risk_is_told_against_the_mean_where_it_is_known():
     assert RiskAnswer(subsets={"a": (2.0,)}, event="x").log_ratio("a") is None
     known = RiskAnswer(subsets={"a": (2.0,)}, event="x", center=0.5)
     assert known.log_ratio("a") == 1.5
+
+
+def test_answers_name_the_levels_and_times_that_they_have():
+    choice = ChoiceAnswer(subsets={"rna": (0.5, 0.5)}, labels=("I", "II"), late="II")
+    check_answer("stage", choice, ["rna"])
+    with pytest.raises(ValueError, match="'stage' calls 'IV' late, which is no level"):
+        check_answer("stage", replace(choice, late="IV"), ["rna"])
+    with pytest.raises(ValueError, match="from 'rna' has 2 of 3 values"):
+        check_answer("stage", replace(choice, labels=("I", "II", "III")), ["rna"])
+    with pytest.raises(ValueError, match=r"from \['rna'\] of \['image'\]"):
+        check_answer("stage", choice, ["image"])

@@ -1,4 +1,6 @@
+import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,6 +140,21 @@ def test_refuses_a_slide_smaller_than_one_patch():
 def test_refuses_a_stride_that_skips_tissue():
     with pytest.raises(ValueError, match="skip tissue"):
         PatchSpec(64, 0.5, 65)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mpp": math.inf}, {"mpp": math.nan}, {"min_tissue": 1.5}, {"size_px": 0}]
+)
+def test_refuses_patches_that_cannot_be(wrong):
+    with pytest.raises(ValueError, match=r"must be (positive|0 to 1)"):
+        replace(PatchSpec(64, 0.5, 64), **wrong)
+
+
+@pytest.mark.parametrize("name", ["step", "extent"])
+@pytest.mark.parametrize("wrong", [0.0, math.inf, math.nan])
+def test_refuses_a_grid_that_cannot_be(name, wrong):
+    with pytest.raises(ValueError, match="step, extent and downsample must be pos"):
+        replace(grid_of((256, 256), PatchSpec(64, 0.5, 64)), **{name: (1.0, wrong)})
 
 
 def test_a_million_patches_take_no_python_loop():

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from builders.trust import BOTH, ODD
+from builders.results import make_prediction, with_answers
+from builders.trust import BOTH, ODD, with_trust
 from napari_mmsubtype.core.answers import RiskAnswer
 from napari_mmsubtype.core.records import (
     Call,
@@ -46,6 +47,59 @@ def test_prediction_survives_json():
     read = Prediction.from_dict(json.loads(json.dumps(prediction.to_dict())))
     assert read == prediction
     assert read.label == "Luminal"
+
+
+WRONG = [
+    ("subsets rna probabilities", [0.5]),
+    ("subsets rna logits", "text"),
+    ("subsets rna logits 1", []),
+    ("subsets rna logits 0", 10**400),
+    ("subsets rna probabilities 0", float("nan")),
+    ("subsets rna modalities 0", 5),
+    ("subsets rna modalities", ["image"]),
+    ("subsets", {}),
+    ("call modalities", ["clin"]),
+    ("call probabilities", [0.5, 7.5]),
+    ("call logits 0", 2.0),
+    ("classes", "AB"),
+    ("classes 1", None),
+    ("shapley rna", [0.5]),
+    ("shapley", {"x-ray": [0.5, 0.5]}),
+    ("bias", [0.0, 0.0, 0.0]),
+    ("bias 0", "x"),
+    ("patches done", None),
+    ("modalities 0 expected", "5"),
+    ("modalities 0 notes", ["z", 0.0]),
+    ("modalities 0 coverage", float("inf")),
+    ("modalities 0 modality", "x-ray"),
+    ("conformal coverage", [0, 0]),
+    ("conformal coverage", 0),
+    ("conformal coverage", 1.5),
+    ("conformal classes", ["Nobody"]),
+    ("guard findings 0 modality", []),
+    ("guard findings 0 verdict", "odd"),
+    ("guard findings 0 n", 0),
+    ("guard findings 0 below", 999),
+    ("answers risk kind", "oracle"),
+    ("answers risk event", 4),
+    ("answers risk subsets", {}),
+    ("answers risk subsets rna", [0.5, 0.5]),
+    ("warnings", "text"),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG)
+def test_what_no_analysis_writes_is_refused(path, value):
+    made = with_answers(with_trust(make_prediction(("image", "rna"))))
+    entry = json.loads(json.dumps(made.to_dict()))
+    assert Prediction.from_dict(entry) == made
+    place = entry
+    *inside, last = [int(n) if n.isdigit() else n for n in path.split()]
+    for name in inside:
+        place = place[name]
+    place[last] = value
+    with pytest.raises(ValueError, match=r"\w"):
+        Prediction.from_dict(entry)
 
 
 def test_predictions_of_older_versions_are_read():

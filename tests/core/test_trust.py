@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
+from napari_mmsubtype.core.record_reader import read_record
 from napari_mmsubtype.core.trust import (
     COVERAGES,
     DEFAULT_COVERAGE,
@@ -26,8 +27,10 @@ REPORT = GuardReport(
 
 
 def test_records_survive_json() -> None:
-    assert ConformalSet.from_dict(json.loads(json.dumps(asdict(SET)))) == SET
-    assert GuardReport.from_dict(json.loads(json.dumps(asdict(REPORT)))) == REPORT
+    assert read_record(ConformalSet, json.loads(json.dumps(asdict(SET))), "") == SET
+    assert (
+        read_record(GuardReport, json.loads(json.dumps(asdict(REPORT))), "") == REPORT
+    )
 
 
 @pytest.mark.parametrize(

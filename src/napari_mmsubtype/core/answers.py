@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - annotations are read
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from napari_mmsubtype.core.record_reader import read_record
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,8 @@ def read_answer(data: Mapping[str, Any]) -> Answer:
     ------
     ValueError
         If its kind is not known.
+    ConfigurationError
+        If a value is missing or of another type.
     """
     kind = _KINDS.get(data["kind"])
     if kind is None:
@@ -170,11 +175,42 @@ def read_answer(data: Mapping[str, Any]) -> Answer:
             f"{', '.join(_KINDS)}: update napari-mmsubtype"
         )
         raise ValueError(msg)
-    values: dict[str, Any] = {
-        f.name: data[f.name] for f in fields(kind) if f.name in data
-    }
-    values["subsets"] = {key: tuple(row) for key, row in values["subsets"].items()}
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
-    return kind(**values)
+    known = {f.name for f in fields(kind)}
+    values = {name: value for name, value in data.items() if name in known}
+    return read_record(kind, values, "an answer")
+
+
+def check_answer(name: str, answer: Answer, keys: Iterable[str]) -> None:
+    """Refuse an answer that cannot be, its types being right.
+
+    Parameters
+    ----------
+    name : str
+        Of the head.
+    answer : Answer
+        As read.
+    keys : iterable of str
+        Subsets of modalities that it must be from.
+
+    Raises
+    ------
+    ValueError
+        If subsets are missing, their values too many or too few, or no level is the
+        first late one.
+    """
+    if isinstance(answer, ChoiceAnswer):
+        expected = len(answer.labels)
+        if answer.late is not None and answer.late not in answer.labels:
+            msg = f"the answer {name!r} calls {answer.late!r} late, which is no level"
+            raise ValueError(msg)
+    else:
+        expected = 1 if isinstance(answer, RiskAnswer) else len(answer.times)
+    if set(answer.subsets) != set(keys):
+        msg = f"the answer {name!r} is from {sorted(answer.subsets)} of {sorted(keys)}"
+        raise ValueError(msg)
+    for key, row in answer.subsets.items():
+        if len(row) != expected:
+            msg = (
+                f"the answer {name!r} from {key!r} has {len(row)} of {expected} values"
+            )
+            raise ValueError(msg)

@@ -51,8 +51,11 @@ class PatchSpec:
     min_tissue: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.size_px <= 0 or self.stride_px <= 0 or self.mpp <= 0:
+        if self.size_px <= 0 or self.stride_px <= 0 or not 0 < self.mpp < math.inf:
             msg = f"patch size, stride and mpp must be positive, found {self}"
+            raise ValueError(msg)
+        if not 0 <= self.min_tissue <= 1:
+            msg = f"the least share of tissue must be 0 to 1, found {self}"
             raise ValueError(msg)
         if self.stride_px > self.size_px:
             msg = (
@@ -97,6 +100,12 @@ class PatchGrid:
     origin: NDArray[np.int64]
     cell: NDArray[np.int32]
     tissue: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        sizes = (*self.step, *self.extent, self.downsample)
+        if not all(0 < size < math.inf for size in sizes):
+            msg = f"step, extent and downsample must be positive, found {sizes}"
+            raise ValueError(msg)
 
     def __len__(self) -> int:
         return len(self.origin)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping  # noqa: TC003 - annotations are read
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
-from napari_mmsubtype.core.answers import read_answer
-from napari_mmsubtype.core.trust import ConformalSet, GuardReport
+from napari_mmsubtype.core.answers import (
+    Answer,
+    check_answer,
+    read_answer,
+)
+from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.record_reader import read_record
+from napari_mmsubtype.core.trust import ConformalSet, GuardReport  # noqa: TC001
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from napari_mmsubtype.core.answers import Answer
-
-_Record = TypeVar("_Record")
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,48 +190,64 @@ class Prediction:
         -------
         Prediction
             Equal to the record that was written.
+
+        Raises
+        ------
+        ConfigurationError, ValueError
+            If a field is missing, a value is of another type or out of range, or the
+            lengths and names do not go together.
         """
-
-        def _call(entry: Mapping[str, Any]) -> Call:
-            return Call(
-                tuple(entry["modalities"]),
-                tuple(entry["logits"]),
-                tuple(entry["probabilities"]),
-            )
-
-        reports = tuple(
-            ModalityReport(
-                **{
-                    **entry,
-                    "missing": tuple(entry["missing"]),
-                    "notes": tuple(entry["notes"]),
-                }
-            )
-            for entry in data["modalities"]
+        known = {f.name for f in fields(cls)} - {"answers"}
+        plain = {name: value for name, value in data.items() if name in known}
+        answers = data.get("answers", {})
+        read = replace(
+            read_record(cls, plain, "the prediction"),
+            answers={name: read_answer(entry) for name, entry in answers.items()},
         )
-        return cls(
-            classes=tuple(data["classes"]),
-            call=_call(data["call"]),
-            subsets={key: _call(entry) for key, entry in data["subsets"].items()},
-            shapley={key: tuple(value) for key, value in data["shapley"].items()},
-            bias=tuple(data["bias"]),
-            patches=PatchCounts(**data["patches"]),
-            modalities=reports,
-            warnings=tuple(data.get("warnings", ())),
-            conformal=_read(ConformalSet.from_dict, data.get("conformal")),
-            guard=_read(GuardReport.from_dict, data.get("guard")),
-            answers={
-                name: read_answer(entry)
-                for name, entry in data.get("answers", {}).items()
-            },
-        )
+        read._check()
+        return read
+
+    def _check(self) -> None:
+        """Refuse what does not go together, its types being right."""
+        known = [str(modality) for modality in Modality]
+        reported = [report.modality for report in self.modalities]
+        judged = [f.modality for f in self.guard.findings] if self.guard else []
+        alien = {*self.shapley, *reported, *judged}.difference(known)
+        if alien:
+            msg = f"{sorted(alien)[0]!r} is no kind of data, expected one of {known}"
+            raise ValueError(msg)
+        for key, call in self.subsets.items():
+            if key != "+".join(call.modalities):
+                msg = f"the call from {key!r} names {list(call.modalities)}"
+                raise ValueError(msg)
+            _check_odds(key, call.probabilities)
+        key = "+".join(self.call.modalities)
+        if self.subsets.get(key) != self.call:
+            msg = f"the call is not that from {key!r}"
+            raise ValueError(msg)
+        rows = [self.bias, *self.shapley.values()]
+        for call in self.subsets.values():
+            rows += [call.logits, call.probabilities]
+        lengths = {len(row) for row in rows}
+        if lengths != {len(self.classes)}:
+            msg = (
+                f"lists of {sorted(lengths)} values were found, expected "
+                f"{len(self.classes)}: one per class"
+            )
+            raise ValueError(msg)
+        if self.conformal is not None:
+            self.conformal.check(self.classes)
+        if self.guard is not None:
+            self.guard.check()
+        for name, answer in self.answers.items():
+            check_answer(name, answer, self.subsets)
 
 
-def _read(
-    reader: Callable[[Mapping[str, Any]], _Record], entry: Mapping[str, Any] | None
-) -> _Record | None:
-    """Read a record that older results lack."""
-    return None if entry is None else reader(entry)
+def _check_odds(key: str, values: tuple[float, ...]) -> None:
+    """Refuse probabilities that are none."""
+    if not all(0 <= v <= 1 for v in values) or abs(sum(values) - 1) > _ROUNDING:
+        msg = f"the probabilities from {key!r} are {list(values)}, which sum not to 1"
+        raise ValueError(msg)
 
 
 def format_probability(value: float) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """Promises that prediction sets are fitted for."""
@@ -57,21 +57,26 @@ class ConformalSet:
     n: int = 0
     source: str = ""
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ConformalSet:
-        """Read what `dataclasses.asdict` made of a set.
+    def check(self, known: Sequence[str]) -> None:
+        """Refuse a set that cannot be, its types being right.
 
         Parameters
         ----------
-        data : mapping
-            Possibly after a round trip through JSON.
+        known : sequence of str
+            Classes of the model.
 
-        Returns
-        -------
-        ConformalSet
-            Equal to the one that was written.
+        Raises
+        ------
+        ValueError
+            If it promises nothing, or names another class.
         """
-        return cls(**{**data, "classes": tuple(data["classes"])})
+        if not 0 < self.coverage < 1:
+            msg = f"conformal.coverage is {self.coverage}, expected between 0 and 1"
+            raise ValueError(msg)
+        alien = [name for name in self.classes if name not in known]
+        if alien:
+            msg = f"the prediction set names {alien[0]!r}, expected of {list(known)}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,28 +133,18 @@ class GuardReport:
         verdicts = [finding.verdict for finding in self.findings]
         return max(verdicts, key=VERDICTS.index) if verdicts else ""
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> GuardReport:
-        """Read what `dataclasses.asdict` made of a report.
+    def check(self) -> None:
+        """Refuse findings that cannot be, their types being right.
 
-        Parameters
-        ----------
-        data : mapping
-            Possibly after a round trip through JSON.
-
-        Returns
-        -------
-        GuardReport
-            Equal to the one that was written.
+        Raises
+        ------
+        ValueError
+            If a verdict is not known, or more patients are less odd than there are.
         """
-        findings = (
-            GuardFinding(
-                **{
-                    **entry,
-                    "reasons": tuple(entry["reasons"]),
-                    "patches": tuple(entry["patches"]),
-                }
-            )
-            for entry in data["findings"]
-        )
-        return cls(findings=tuple(findings), problem=data["problem"])
+        for found in self.findings:
+            if found.verdict not in VERDICTS:
+                msg = f"the guard says {found.verdict!r}, expected of {VERDICTS}"
+                raise ValueError(msg)
+            if not 0 <= found.below <= found.n or not found.n:
+                msg = f"the guard says {found.below} of {found.n} patients"
+                raise ValueError(msg)

@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_mmsubtype.core.cases import OMICS, Modality
 from napari_mmsubtype.core.patch_grid import PatchSpec  # noqa: TC001
+from napari_mmsubtype.core.record_reader import read_record, to_plain
 from napari_mmsubtype.core.subtypes import Subtype  # noqa: TC001
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.training.config import (
@@ -23,7 +24,6 @@ from napari_mmsubtype.training.preset_sections import (
     SynthesisSettings,
     ValidationSettings,
 )
-from napari_mmsubtype.training.record_reader import read_record, to_plain
 
 LATER_STAGES = {
     "validation": "cross-validation",

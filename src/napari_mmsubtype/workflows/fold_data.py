@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mmsubtype.core.record_reader import to_plain
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.splits import Split, assert_disjoint
 from napari_mmsubtype.training.preset_build import build_heads, fit_modality_settings
-from napari_mmsubtype.training.record_reader import to_plain
 from napari_mmsubtype.workflows.cohort import make_cases
 
 if TYPE_CHECKING:

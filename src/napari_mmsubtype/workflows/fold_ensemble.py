@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_mmsubtype.core.progress import Job, Progress
+from napari_mmsubtype.core.record_reader import read_record
 from napari_mmsubtype.core.trust import FOLDS
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.evaluation.calibration_record import Calibration
@@ -17,7 +18,6 @@ from napari_mmsubtype.models.bundle import load_bundle
 from napari_mmsubtype.models.fold_ensemble import Member, join_members
 from napari_mmsubtype.omics.spec_union import unite_specs, view_of
 from napari_mmsubtype.training.preset_sections import ValidationSettings
-from napari_mmsubtype.training.record_reader import read_record
 from napari_mmsubtype.workflows.card_metrics import card_metrics, read_results
 from napari_mmsubtype.workflows.cohort import make_cases
 from napari_mmsubtype.workflows.cohort_setup import (

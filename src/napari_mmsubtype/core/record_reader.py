@@ -1,7 +1,8 @@
-"""Turn settings read from a file into records, with every name and type checked."""
+"""Turn values read from a file into records, with every name and type checked."""
 
 from __future__ import annotations
 
+import math
 import re
 import types
 import typing
@@ -19,6 +20,7 @@ _Record = TypeVar("_Record")
 
 # YAML takes 1e-4, which has no point, for text.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_LARGEST = 2**63
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -173,10 +175,17 @@ def _read_plain(hint: Any, value: object, path: str) -> Any:
         if isinstance(value, str) and _NUMBER.fullmatch(value):
             return float(value)
         if isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-    if type(value) is not hint:
+            value = float(value) if abs(value) < _LARGEST else math.inf
+    if type(value) is not hint or not _is_plain(value):
         raise _wrong(path, value, _WORDS[hint])
     return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell a number that can be counted with; text is no number."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) < _LARGEST
 
 
 def _wrong(path: str, value: object, expected: str) -> ConfigurationError:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
+from napari_mmsubtype.core.record_reader import read_record, to_plain
 from napari_mmsubtype.errors import ConfigurationError
-from napari_mmsubtype.training.record_reader import read_record, to_plain
 
 
 class Color(StrEnum):
@@ -112,3 +112,9 @@ def test_what_is_wrong_is_named_once_with_its_path(change, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
         read_record(Outer, {**WHOLE, **change}, "it")
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -(10**30)])
+def test_numbers_that_nothing_counts_with_are_refused(value):
+    with pytest.raises(ConfigurationError, match="speed must be a number, found"):
+        read_record(Inner, {"size": 1, "speed": value}, "here")
