@@ -134,3 +134,19 @@ def test_words_for_people(record) -> None:
         "prediction sets by lac, coverage 80 %, 90 %, 95 %, 99 %, from 19 calibration "
         "patients; subsets of the data: 1",
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": 10**400},
+        {"temperature": "2.5"},
+        {"temperature": True},
+        {"temperatures": {"rna": "1"}},
+        {"offset": ["0", "0"]},
+        {"offsets": {"rna": [None, 0.0]}},
+    ],
+)
+def test_what_is_no_number_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be a number"):
+        Calibration.from_dict({"temperature": 1.0, **wrong})

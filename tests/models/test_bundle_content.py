@@ -68,6 +68,7 @@ def test_json_comes_as_it_is():
         ('{"a": NaN}', "NaN is no number"),
         ('{"a": -Infinity}', "-Infinity is no number"),
         ('{"a": 1e999}', "1e999 is no number"),
+        ('{"a": 1' + "0" * 400 + "}", r"10000000000000000000\.\.\. is no number"),
         ('{"a": 1, "a": 2}', "'a' stands twice"),
         ('{"b": {"a": 1, "a": 2}}', "'a' stands twice"),
         ("[1]", "holds a list, expected an object"),

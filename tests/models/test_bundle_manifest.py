@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
 import pytest
 
 from napari_mmsubtype.errors import BundleError, BundleIntegrityError
 from napari_mmsubtype.models.bundle import load_bundle
+from napari_mmsubtype.models.bundle_details import describe_bundle
 from napari_mmsubtype.models.bundle_manifest import (
     find_bundle,
     load_features,
@@ -17,6 +19,7 @@ from napari_mmsubtype.models.bundle_manifest import (
     read_manifest,
     read_modalities,
 )
+from napari_mmsubtype.models.bundle_verify import verify_bundle
 
 
 def copy_demo(folder: Path) -> Path:
@@ -100,3 +103,44 @@ def test_there_is_no_bundle_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         load_features(tmp_path / "gone")
     assert find_bundle(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (["modalities"], ["rna"]),
+        (["modalities"], "1e9"),
+        (["modalities", "rna", "clip"], "nan"),
+        (["modalities", "rna", "clip"], 0),
+        (["modalities", "rna", "min_coverage"], "0.5"),
+        (["modalities", "rna", "min_coverage"], 1e9),
+        (["modalities", "rna", "min_coverage"], 10**400),
+        (["patch"], [{}]),
+        (["patch", "min_tissue"], "x"),
+        (["patch", "min_tissue"], 2),
+        (["patch", "mpp"], None),
+        (["heads"], [{}]),
+        (["heads", "class"], "classes"),
+    ],
+)
+@pytest.mark.parametrize("read", [describe_bundle, load_bundle, verify_bundle])
+def test_what_is_no_fact_of_a_model_is_refused(tmp_path, where, value, read) -> None:
+    folder = copy_demo(tmp_path)
+    manifest = read_json(folder / "bundle.json")
+    *inside, last = where
+    place = manifest
+    for name in inside:
+        place = place[name]
+    place[last] = value
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="bundle"):
+        read(folder)
+
+
+def test_a_table_that_pyarrow_alone_finds_damaged_is_told(tmp_path, monkeypatch):
+    def _fail(*_, **__):
+        raise pyarrow.ArrowException("Unknown error")
+
+    monkeypatch.setattr(pd, "read_parquet", _fail)
+    with pytest.raises(BundleIntegrityError, match="is not a readable Parquet table"):
+        load_features("demo")

@@ -53,6 +53,31 @@ def read_record(cls: type[_Record], data: object, where: str) -> _Record:
         raise ConfigurationError(msg) from err
 
 
+def read_number(value: object, where: str) -> float:
+    """Read a finite number.
+
+    Parameters
+    ----------
+    value : object
+        As JSON gives it; text is no number here.
+    where : str
+        What it is, for messages.
+
+    Returns
+    -------
+    float
+        The same.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none.
+    """
+    if isinstance(value, str):
+        raise _wrong(where, value, _WORDS[float])
+    return float(_read_plain(float, value, where))
+
+
 def to_plain(value: object) -> Any:
     """Turn a record into plain types.
 

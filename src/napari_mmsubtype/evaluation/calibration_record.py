@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_mmsubtype.core.record_reader import read_number
 from napari_mmsubtype.core.trust import SOURCES, ConformalSet
 from napari_mmsubtype.core.trust_words import SOURCE_WORDS
 from napari_mmsubtype.evaluation.conformal import ConformalRule
@@ -278,13 +279,18 @@ class Calibration:
             raise ValueError(_unknown_source(source))
         try:
             return cls(
-                temperature=float(data["temperature"]),
-                temperatures={str(k): float(v) for k, v in temperatures.items()},
+                temperature=read_number(data["temperature"], "temperature"),
+                temperatures={
+                    str(k): read_number(v, f"temperatures.{k}")
+                    for k, v in temperatures.items()
+                },
                 conformal={
                     str(k): ConformalRule.from_dict(v) for k, v in conformal.items()
                 },
-                offset=tuple(float(x) for x in data.get("offset", ())),
-                offsets={str(k): tuple(map(float, v)) for k, v in offsets.items()},
+                offset=_numbers(data.get("offset", ()), "offset"),
+                offsets={
+                    str(k): _numbers(v, f"offsets.{k}") for k, v in offsets.items()
+                },
                 conformal_source=source,
             )
         except (KeyError, TypeError) as err:
@@ -295,3 +301,7 @@ class Calibration:
 def _unknown_source(source: object) -> str:
     known = " or ".join(map(repr, filter(None, SOURCES)))
     return f"conformal_source is {source!r} but must be {known}, or left out"
+
+
+def _numbers(values: Any, where: str) -> tuple[float, ...]:
+    return tuple(read_number(value, where) for value in values)

@@ -8,7 +8,6 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from napari_mmsubtype.core.patch_grid import PatchSpec
 from napari_mmsubtype.core.subtypes import Subtype
 from napari_mmsubtype.errors import (
     BundleError,
@@ -21,6 +20,7 @@ from napari_mmsubtype.models.bundle_manifest import (
     find_bundle,
     read_description,
     read_modalities,
+    read_patch,
 )
 from napari_mmsubtype.models.bundle_schema import (
     CARD,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_mmsubtype.core.cases import Modality
+    from napari_mmsubtype.core.patch_grid import PatchSpec
     from napari_mmsubtype.models.encoders import Encoder
     from napari_mmsubtype.models.fusion import FusionModel
     from napari_mmsubtype.models.heads import Heads
@@ -174,7 +175,7 @@ def _build(
         omics={m: len(spec.features) for m, spec in modalities.items()},
         **manifest["fusion"]["options"],
     )
-    return encoder, fusion.eval(), PatchSpec(**manifest["patch"]), modalities
+    return encoder, fusion.eval(), read_patch(manifest), modalities
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

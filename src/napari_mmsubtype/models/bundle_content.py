@@ -6,7 +6,7 @@ import json
 import math
 import struct
 import zipfile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -29,6 +29,9 @@ _BITS = {
     "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64,
     "F64": 64,
 }  # fmt: skip
+_MAX_DIGITS = 20
+"""Of a whole number: as many as 64 bits have, with a sign."""
+
 _MAX_DEPTH = 100
 _AGAIN = "copy or download the bundle again"
 
@@ -91,6 +94,7 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_float=_finite,
+            parse_int=_counted,
         )
         too_deep = _depth(content) > _MAX_DEPTH
     except RecursionError:
@@ -158,14 +162,22 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _no_constant(text: str) -> float:
+def _no_constant(text: str) -> NoReturn:
     msg = f"{text} is no number of JSON"
     raise ValueError(msg)
 
 
 def _finite(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else _no_constant(text[:40])
+    if not math.isfinite(value):
+        _no_constant(text[:40])
+    return value
+
+
+def _counted(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        _no_constant(f"{text[:20]}...")
+    return int(text)
 
 
 def _depth(content: Any) -> int:

@@ -12,6 +12,7 @@ from napari_mmsubtype.models.bundle_manifest import (
     find_bundle,
     read_description,
     read_modalities,
+    read_patch,
 )
 from napari_mmsubtype.models.bundle_names import ORIGIN
 from napari_mmsubtype.models.bundle_schema import CARD
@@ -121,7 +122,10 @@ def describe_bundle(source: str | Path) -> BundleDetails:
             summary=summarize_bundle(folder),
             path=path,
             manifest={
-                key: manifest[key] for key in ("heads", "encoder", "fusion", "patch")
+                "heads": {name: dict(head) for name, head in manifest["heads"].items()},
+                "encoder": manifest["encoder"],
+                "fusion": manifest["fusion"],
+                "patch": asdict(read_patch(manifest)),
             },
             features={str(name): _features(spec) for name, spec in tables.items()},
             calibration=calibration,

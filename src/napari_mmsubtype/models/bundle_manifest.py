@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mmsubtype.core.cases import OMICS, Modality
+from napari_mmsubtype.core.patch_grid import PatchSpec
+from napari_mmsubtype.core.record_reader import read_record
 from napari_mmsubtype.errors import (
     BundleError,
     BundleIntegrityError,
@@ -138,6 +140,27 @@ def read_modalities(
     return {m: modalities[m] for m in OMICS if m in modalities}
 
 
+def read_patch(manifest: Mapping[str, Any]) -> PatchSpec:
+    """Read what a patch must be.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of a bundle.
+
+    Returns
+    -------
+    PatchSpec
+        Its size, and how much of it must be tissue.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is missing, unknown or of another type.
+    """
+    return read_record(PatchSpec, manifest["patch"], "patch")
+
+
 def _demo_folder() -> Path:
     """Find the bundle that comes with the package."""
     folder = Path(str(files("napari_mmsubtype").joinpath("bundles", DEMO)))
@@ -239,6 +262,13 @@ def checked_manifest(manifest: dict[str, Any], source: Path) -> dict[str, Any]:
         msg = f"{MANIFEST} of bundle {str(source)!r} lists no files with their hashes"
         raise BundleIntegrityError(msg)
     tables = manifest.get("modalities")
+    if not isinstance(tables, dict | None):
+        msg = (
+            f"{MANIFEST} of bundle {str(source)!r} has {str(tables)[:40]!r} for its "
+            "modalities, expected their facts by name; write the bundle again with "
+            "save_bundle"
+        )
+        raise BundleIntegrityError(msg)
     needed = [*REQUIRED_FILES]
     for name, facts in (tables or {}).items():
         needed += modality_files(name, facts if isinstance(facts, dict) else {})
@@ -273,12 +303,13 @@ def _read_modality(
 ) -> ModalitySpec:
     """Read the features of one modality."""
     import pandas as pd
+    from pyarrow import ArrowException
 
     def read_table(name: str) -> pd.DataFrame:
         try:
             # A process that ends right after could end while threads of pyarrow begin.
             return pd.read_parquet(folder / FEATURES / name, use_threads=False)
-        except (OSError, ValueError, NotImplementedError) as err:
+        except (ArrowException, OSError, ValueError, NotImplementedError) as err:
             msg = (
                 f"'{FEATURES}/{name}' in bundle {folder.name!r} is not a readable "
                 f"Parquet table ({err}); copy or download the bundle again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,13 @@ class ModalitySpec:
         if self.modality is Modality.CLINICAL:
             read_variables(self.features)  # Refused now rather than for a patient.
         object.__setattr__(self, "steps", tuple(map(str, self.steps)))
+        if not (0 < self.clip < math.inf and 0 <= self.min_coverage <= 1):
+            msg = (
+                f"{self.modality.value}: values are clipped to {self.clip} and "
+                f"{self.min_coverage} of the weight is needed; expected a positive "
+                "number, and 0 to 1"
+            )
+            raise ConfigurationError(msg)
         if (self.neighbors > 0) != (self.reference is not None):
             msg = (
                 f"{self.modality.value}: filling by {self.neighbors} neighbors and "

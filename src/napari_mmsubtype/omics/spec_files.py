@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mmsubtype.core.cases import Modality
+from napari_mmsubtype.core.record_reader import read_number
 from napari_mmsubtype.errors import ConfigurationError
 from napari_mmsubtype.omics.feature_groups import FeatureGroups
 from napari_mmsubtype.omics.modality_spec import ModalitySpec
@@ -153,8 +154,10 @@ def build_spec(
     return ModalitySpec(
         modality=modality,
         unit=str(facts["unit"]),
-        clip=float(facts["clip"]),
-        min_coverage=float(facts["min_coverage"]),
+        clip=read_number(facts["clip"], f"{modality.value}.clip"),
+        min_coverage=read_number(
+            facts["min_coverage"], f"{modality.value}.min_coverage"
+        ),
         features=features,
         rank_normal=bool(facts.get("rank_normal", False)),
         neighbors=int(facts.get("neighbors", 0)),
