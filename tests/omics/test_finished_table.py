@@ -74,3 +74,13 @@ def test_lengths_make_tpm_unless_counts_are_asked_for(unit, expected):
         np.testing.assert_allclose(table.X, tpm, rtol=1e-4)
     else:
         np.testing.assert_array_equal(table.X, counts)
+
+
+@pytest.mark.parametrize("value", [-1.98e38, 1e16])
+def test_a_value_that_nothing_has_is_named_and_refused(value):
+    values = RNG.lognormal(5, 1, (2, 3)).astype(np.float32)
+    values[1, 1], values[0, 0], values[0, 1] = value, np.nan, np.inf
+    reading = Reading(["a", "b"], ["ESR1", "PGR", "KRT5"], values)
+    for unit in (None, "tpm"):
+        with pytest.raises(TableReadError, match=r"^'t': sample 'b' has .* for 'PGR'"):
+            finish(reading, unit)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_mmsubtype.omics.reading import Reading
 
 _DETECTED_VALUES = 4_000_000
+_LARGEST = 1e15
+"""No count, and no other value of any unit, comes near; damaged bits do."""
 
 
 def finish_table(
@@ -56,7 +58,8 @@ def finish_table(
     Raises
     ------
     TableReadError
-        If the values fit no unit, not the one declared, or not one for all samples.
+        If the values fit no unit, not the one declared, or not one for all samples, or
+        one is larger than any unit has.
     ConfigurationError
         If the modality has no such unit.
     """
@@ -66,6 +69,7 @@ def finish_table(
         else UnitFinding(parse_unit(unit, modality), "as declared")
     )
     try:
+        _refuse_wild(reading)
         finding = declared or detect_unit(
             _some_rows(reading.values), modality, hint=reading.hint
         )
@@ -96,6 +100,21 @@ def finish_table(
             }
         },
     )
+
+
+def _refuse_wild(reading: Reading) -> None:
+    """Refuse a value that would decide the unit and that none has."""
+    # Sample by sample: a whole table of them would take as much memory again.
+    for sample, row in zip(reading.samples, reading.values, strict=True):
+        wild = np.flatnonzero(np.isfinite(row) & (np.abs(row) > _LARGEST))
+        if wild.size:
+            msg = (
+                f"sample {sample!r} has {row[wild[0]]:.4g} for "
+                f"{reading.features[wild[0]]!r}, which no unit has (at most "
+                f"{_LARGEST:g}); the file seems damaged: copy it again from its "
+                "source, or write NA there"
+            )
+            raise TableReadError(msg)
 
 
 def _by_length(
