@@ -19,6 +19,7 @@
     ├── BundleError                 (ValueError)   unknown or unusable bundle
     │   └── BundleIntegrityError                   hash, self-test or content refused
     ├── StoreError                  (OSError)      result store unreadable or unwritable
+    │   ├── StoreOutOfReachError                   drive or system does not give it
     │   └── StoreInUseError                        another process writes to it
     ├── ComputeError
     │   ├── OutOfMemoryError                       not even one patch fits
